@@ -1,0 +1,51 @@
+"""Settings as plain data: one dataclass field says all that a form or a check needs."""
+
+from collections.abc import Mapping
+from dataclasses import Field, field, fields
+from typing import Any
+
+
+def setting(
+    default: Any,
+    *,
+    label: str,
+    doc: str,
+    unit: str = "",
+    bounds: tuple[float | None, float | None] | None = None,
+    choices: Mapping[str, Any] | None = None,
+) -> Any:
+    """Declare a dataclass field that checks itself and can draw itself in a form.
+
+    ``choices`` is a registry (key -> entry); ``bounds`` are inclusive, ``None`` is open.
+    """
+    notes = {"label": label, "doc": doc, "unit": unit, "bounds": bounds, "choices": choices}
+    return field(default=default, metadata=notes)
+
+
+def check_settings(spec: Any) -> None:
+    """Raise ``ValueError`` naming the first setting of ``spec`` that is out of range."""
+    for f in fields(spec):
+        _check_choice(f, getattr(spec, f.name))
+        _check_bounds(f, getattr(spec, f.name))
+
+
+def _check_choice(f: Field, value: Any) -> None:
+    choices = f.metadata.get("choices")
+    if choices is not None and value not in choices:
+        known = ", ".join(map(repr, choices))
+        raise ValueError(f"{f.name}={value!r} is not known; choose one of {known}.")
+
+
+def _check_bounds(f: Field, value: Any) -> None:
+    low, high = f.metadata.get("bounds") or (None, None)
+    # Written as "not inside", so that NaN is refused too.
+    inside = (low is None or value >= low) and (high is None or value <= high)
+    if not inside:
+        unit = f" {f.metadata['unit']}" if f.metadata["unit"] else ""
+        raise ValueError(f"{f.name}={value!r} is outside {_interval(low, high)}{unit}.")
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    left = "(-inf" if low is None else f"[{low:,}"
+    right = "inf)" if high is None else f"{high:,}]"
+    return f"{left}, {right}"

@@ -1,0 +1,73 @@
+"""Arrays and plain settings in one HDF5 file, written whole or not at all.  No pickle."""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+_META = "meta"
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
+    """Replace ``path`` by a file that holds ``arrays`` and the JSON-able ``meta``.
+
+    Array names may hold ``/`` (groups).  Text arrays come back as ``str``.
+    """
+    with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs[_META] = json.dumps(meta)
+        for name, value in arrays.items():
+            array = np.asarray(value)
+            if array.dtype.kind in "OUT":
+                file.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
+            else:
+                file.create_dataset(name, data=array)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read what :func:`write_arrays` wrote: the arrays by name, and the settings."""
+    arrays: dict[str, np.ndarray] = {}
+
+    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            text = h5py.check_string_dtype(item.dtype) is not None
+            arrays[name] = item.asstr()[...] if text else item[...]
+
+    with h5py.File(path, "r") as file:
+        meta = json.loads(file.attrs[_META])
+        file.visititems(collect)
+    return arrays, meta
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace ``path`` by ``content`` as JSON."""
+    with _replacing(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read what :func:`write_json` wrote."""
+    return json.loads(path.read_text())
+
+
+class _replacing:  # noqa: N801  reads as a verb at the call
+    """A temporary file beside ``path`` that takes its place when the block ends well."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        os.close(handle)
+        self._temporary = Path(name)
+
+    def __enter__(self) -> Path:
+        return self._temporary
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._temporary.replace(self._path)
+        else:
+            self._temporary.unlink(missing_ok=True)

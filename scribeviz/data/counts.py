@@ -1,0 +1,256 @@
+"""A checked count matrix: sparse counts with their names, and nothing that is not needed."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+
+from scribeviz._storage import read_arrays, write_arrays
+
+
+class CountsError(ValueError):
+    """What came cannot be read as raw counts; the message says why and what to do.
+
+    Attributes
+    ----------
+    use_layer
+        The layer of the same file that does hold counts, when there is one.
+    """
+
+    def __init__(self, message: str, *, use_layer: str | None = None) -> None:
+        super().__init__(message)
+        self.use_layer = use_layer
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Counts:
+    """Raw counts (UMIs) of cells and genes, checked where they entered.
+
+    Attributes
+    ----------
+    matrix
+        Shape ``(n_cells, n_genes)``, CSR, ``int32``, sorted, without stored zeros.
+    genes, cells
+        Unique names, text.
+    gene_ids
+        A second name per gene (Ensembl), or the same as ``genes``.
+    obs
+        What is known about the cells, one row per cell.
+    name
+        What to call the data on screen.
+    notes
+        What was accepted, but the user should know; one sentence each.
+    """
+
+    matrix: sp.csr_array
+    genes: np.ndarray
+    gene_ids: np.ndarray
+    cells: np.ndarray
+    obs: pd.DataFrame
+    name: str
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells (rows)."""
+        return self.matrix.shape[0]
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes (columns), those without counts included."""
+        return self.matrix.shape[1]
+
+    @cached_property
+    def cell_totals(self) -> np.ndarray:
+        """Counts per cell, float64, shape ``(n_cells,)``."""
+        return np.asarray(self.matrix.sum(axis=1, dtype=np.float64)).ravel()
+
+    @cached_property
+    def gene_totals(self) -> np.ndarray:
+        """Counts per gene, float64, shape ``(n_genes,)``."""
+        return np.asarray(self.matrix.sum(axis=0, dtype=np.float64)).ravel()
+
+    @cached_property
+    def columns(self) -> sp.csc_array:
+        """The same counts by gene (CSC), for everything that looks at one gene."""
+        return self.matrix.tocsc()
+
+    @property
+    def sparsity(self) -> float:
+        """Share of entries that are zero."""
+        return 1.0 - self.matrix.nnz / (self.n_cells * self.n_genes)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change when a count or a name does."""
+        digest = hashlib.sha256()
+        for part in (self.matrix.indptr, self.matrix.indices, self.matrix.data):
+            digest.update(np.ascontiguousarray(part, dtype=np.int64).tobytes())
+        for names in (self.genes, self.cells):
+            digest.update("\0".join(names).encode())
+        return digest.hexdigest()[:12]
+
+    def seen_genes(self) -> "Counts":
+        """Leave out the genes without any count: no likelihood can learn from them."""
+        return self.select_genes(np.flatnonzero(self.gene_totals > 0))
+
+    def select_genes(self, index: np.ndarray) -> "Counts":
+        """Keep the genes at ``index`` (integers), in that order."""
+        return replace(
+            self,
+            matrix=_canonical(self.matrix[:, index]),
+            genes=self.genes[index],
+            gene_ids=self.gene_ids[index],
+        )
+
+    def select_cells(self, index: np.ndarray) -> "Counts":
+        """Keep the cells at ``index`` (integers), in that order."""
+        return replace(
+            self,
+            matrix=_canonical(self.matrix[index]),
+            cells=self.cells[index],
+            obs=self.obs.iloc[index],
+        )
+
+    def gene(self, name: str) -> np.ndarray:
+        """Counts of one gene in all cells, shape ``(n_cells,)``."""
+        return self.gene_at(self.gene_index(name))
+
+    def gene_at(self, index: int) -> np.ndarray:
+        """Counts of the gene at ``index`` in all cells, shape ``(n_cells,)``."""
+        return self.columns[:, [index]].toarray().ravel()
+
+    def gene_index(self, name: str) -> int:
+        """Column of the gene ``name`` (or its id).
+
+        Raises
+        ------
+        KeyError
+            If no gene has that name.
+        """
+        for names in (self.genes, self.gene_ids):
+            found = np.flatnonzero(names == name)
+            if found.size:
+                return int(found[0])
+        raise KeyError(f"no gene is called {name!r} in {self.name}.")
+
+    def save(self, path: Path) -> None:
+        """Write to one HDF5 file."""
+        arrays = {
+            "data": self.matrix.data,
+            "indices": self.matrix.indices,
+            "indptr": self.matrix.indptr,
+            "genes": self.genes,
+            "gene_ids": self.gene_ids,
+            "cells": self.cells,
+        }
+        for i, values in enumerate(self._columns_of_obs()):
+            arrays |= {f"obs/{i}/{part}": array for part, array in _column_arrays(values).items()}
+        columns = [str(column) for column in self.obs.columns]
+        meta = {"name": self.name, "notes": self.notes, "obs": columns}
+        meta["shape"] = list(self.matrix.shape)
+        write_arrays(path, arrays, meta)
+
+    def _columns_of_obs(self) -> list[pd.Series]:
+        # By position: AnnData lets two columns of obs share a name.
+        return [self.obs.iloc[:, i] for i in range(self.obs.shape[1])]
+
+    @classmethod
+    def load(cls, path: Path) -> "Counts":
+        """Read what :meth:`save` wrote."""
+        arrays, meta = read_arrays(path)
+        columns = [
+            _column_values({part: arrays.get(f"obs/{i}/{part}") for part in _COLUMN_PARTS})
+            for i in range(len(meta["obs"]))
+        ]
+        obs = pd.DataFrame(dict(enumerate(columns)), index=pd.Index(arrays["cells"], dtype=object))
+        obs.columns = pd.Index(meta["obs"], dtype=object)
+        matrix = sp.csr_array(
+            (arrays["data"], arrays["indices"], arrays["indptr"]), shape=meta["shape"]
+        )
+        return cls(
+            matrix=matrix,
+            genes=arrays["genes"],
+            gene_ids=arrays["gene_ids"],
+            cells=arrays["cells"],
+            obs=obs,
+            name=meta["name"],
+            notes=tuple(meta["notes"]),
+        )
+
+
+def plain_counts(
+    matrix: sp.sparray | np.ndarray,
+    *,
+    genes: Sequence[str] | None = None,
+    name: str = "counts",
+    obs: pd.DataFrame | None = None,
+) -> Counts:
+    """Wrap a matrix that is known to hold counts (simulated, say), without checking it.
+
+    Parameters
+    ----------
+    matrix
+        Shape ``(n_cells, n_genes)``.
+    genes
+        Names; ``gene 1``, ``gene 2`` … when left out.
+    name
+        What to call the data.
+    obs
+        What is known about the cells; nothing when left out.
+    """
+    counts = _canonical(sp.csr_array(matrix, dtype=np.int32))
+    n_cells, n_genes = counts.shape
+    given = [f"gene {i + 1}" for i in range(n_genes)] if genes is None else genes
+    names = np.asarray(given, dtype=object)
+    cells = np.asarray([f"cell {i + 1}" for i in range(n_cells)], dtype=object)
+    known = pd.DataFrame(index=cells) if obs is None else obs.set_axis(cells)
+    return Counts(matrix=counts, genes=names, gene_ids=names, cells=cells, obs=known, name=name)
+
+
+def _canonical(matrix: sp.csr_array) -> sp.csr_array:
+    # A copy: SciPy tidies in place, and the arrays may still be the caller's.
+    matrix = sp.csr_array(matrix, dtype=np.int32, copy=True)
+    matrix.sum_duplicates()
+    matrix.eliminate_zeros()
+    return matrix
+
+
+_COLUMN_PARTS = ("values", "codes", "categories", "text")
+
+
+def _column_arrays(values: pd.Series) -> dict[str, np.ndarray]:
+    """One column of ``obs`` as arrays that HDF5 can hold; :func:`_column_values` undoes it."""
+    if isinstance(values.dtype, pd.CategoricalDtype):
+        # Categories of any type become text, and may then be the same.
+        merged, categories = pd.factorize(values.cat.categories.astype(str).to_numpy(object))
+        codes = values.cat.codes.to_numpy()
+        joined = np.append(merged, -1)[codes]  # code -1, missing, picks the appended -1
+        return {"codes": joined, "categories": categories}
+    if pd.api.types.is_bool_dtype(values.dtype) and not values.isna().any():
+        return {"values": values.to_numpy(dtype=bool)}
+    if isinstance(values.dtype, np.dtype) and values.dtype.kind in "iuf":
+        return {"values": values.to_numpy()}
+    if pd.api.types.is_numeric_dtype(values.dtype) and values.dtype.kind in "iuf":
+        return {"values": values.to_numpy(dtype=np.float64, na_value=np.nan)}
+    # Text, dates and all else: the distinct texts once, and which row shows which (-1: missing).
+    texts = [
+        None if missing else str(value)
+        for value, missing in zip(values, values.isna(), strict=True)
+    ]
+    codes, distinct = pd.factorize(np.array(texts, dtype=object))
+    return {"codes": codes, "categories": distinct, "text": np.array([1])}
+
+
+def _column_values(parts: Mapping[str, np.ndarray | None]) -> np.ndarray | pd.Categorical:
+    codes, categories = parts["codes"], parts["categories"]
+    if codes is None or categories is None:
+        return np.asarray(parts["values"])
+    if parts["text"] is None:
+        return pd.Categorical.from_codes(codes, categories)
+    return np.append(categories, None)[codes]

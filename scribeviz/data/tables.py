@@ -1,0 +1,234 @@
+r"""What a likelihood needs of a sparse count matrix: two reductions, both exact.
+
+For whole numbers :math:`x`,
+
+.. math:: \ln\Gamma(x + r) - \ln\Gamma(r) = \sum_{j < x} \ln(r + j),
+
+so that over all cells of gene :math:`g` only :math:`S_g(j)`, the number of cells with more than
+:math:`j` counts, matters (:class:`SurvivalTable`).  Where every cell must be scored by itself, as
+in a mixture, a cell is the list of its (gene, count) pairs (:class:`CellRows`).
+
+Both are tuples of arrays: JAX takes them as they are, and this file needs no JAX.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int32
+from scipy.special import gammaln
+
+from scribeviz.data.counts import Counts
+
+# A stretch of equal survival longer than this is one closed form instead of single steps.
+_LONGEST_STRETCH_OF_STEPS = 8
+
+
+class PaddedLists(NamedTuple):
+    """Lists of integers of very different lengths, as a few rectangles.
+
+    Rows of about the same length (up to the next power of two) share a rectangle, padded with
+    ``size``, one past the largest integer.  Summing gathered values over a rectangle's rows is what
+    a processor does well; scattering them one by one is not.
+    """
+
+    rectangles: tuple[Int32[np.ndarray, "rows width"], ...]
+    position: Int32[np.ndarray, " lists"]  # where list i lies in the stacked rectangles
+
+
+class SurvivalSteps(NamedTuple):
+    """Genes whose tables are about equally long: one row each, padded with weight 0."""
+
+    gene: Int32[np.ndarray, " rows"]
+    step: Float32[np.ndarray, "rows width"]  # j
+    weight: Float32[np.ndarray, "rows width"]  # S_g(j)
+
+
+class SurvivalTable(NamedTuple):
+    """A count matrix as far as likelihoods see it that treat all cells alike.
+
+    Attributes
+    ----------
+    steps
+        The entries of S_g(j), grouped by length.
+    stretch_gene, stretch_start, stretch_length, stretch_weight
+        Where S_g stays the same over many j (a few cells with very many counts): one closed form.
+    gene_total
+        Counts per gene.
+    n_cells
+        Number of cells.
+    log_factorials
+        Sum of ln(count!) over all entries, in nats.
+    """
+
+    steps: tuple[SurvivalSteps, ...]
+    stretch_gene: Int32[np.ndarray, " stretches"]
+    stretch_start: Float32[np.ndarray, " stretches"]
+    stretch_length: Float32[np.ndarray, " stretches"]
+    stretch_weight: Float32[np.ndarray, " stretches"]
+    gene_total: Float32[np.ndarray, " genes"]
+    n_cells: Float32[np.ndarray, ""]
+    log_factorials: Float32[np.ndarray, ""]
+
+
+class CellRows(NamedTuple):
+    """A count matrix as far as likelihoods see it that score every cell.
+
+    Attributes
+    ----------
+    pair_gene, pair_count
+        The distinct (gene, count) pairs with count > 0.
+    pairs_of_cell
+        Per cell, the pairs that it shows.
+    cells_of_pair
+        The same relation from the other side, for the gradient.
+    cell_total
+        Counts per cell.
+    log_factorials
+        Sum of ln(count!) per cell, in nats.
+    """
+
+    pair_gene: Int32[np.ndarray, " pairs"]
+    pair_count: Float32[np.ndarray, " pairs"]
+    pairs_of_cell: PaddedLists
+    cells_of_pair: PaddedLists
+    cell_total: Float32[np.ndarray, " cells"]
+    log_factorials: Float32[np.ndarray, " cells"]
+
+
+class DistinctPairs(NamedTuple):
+    """The distinct (gene, count) pairs with count > 0, sorted, and in how many cells each is."""
+
+    gene: np.ndarray
+    value: np.ndarray
+    repeats: np.ndarray
+
+
+def survival_table(counts: Counts) -> SurvivalTable:
+    """Reduce ``counts`` to its survival table; cost is one sort of the non-zeros."""
+    pairs = distinct_pairs(counts)
+    start, length, weight = _stretches(pairs)
+    long = length > _LONGEST_STRETCH_OF_STEPS
+    # int64 totals: float32 would lose counts above 2**24.
+    factorials = (pairs.repeats * gammaln(pairs.value + 1.0)).sum()
+    return SurvivalTable(
+        steps=_steps(pairs.gene[~long], start[~long], length[~long], weight[~long]),
+        stretch_gene=pairs.gene[long].astype(np.int32),
+        stretch_start=start[long].astype(np.float32),
+        stretch_length=length[long].astype(np.float32),
+        stretch_weight=weight[long].astype(np.float32),
+        gene_total=counts.gene_totals.astype(np.float32),
+        n_cells=np.asarray(counts.n_cells, np.float32),
+        log_factorials=np.asarray(factorials, np.float32),
+    )
+
+
+def cell_rows(counts: Counts) -> CellRows:
+    """Reduce ``counts`` to (gene, count) pairs per cell; memory grows with the non-zeros."""
+    keys = _pair_keys(counts)
+    unique, pair_of_entry = np.unique(keys, return_inverse=True)
+    pair_gene, pair_count = _split(unique, counts)
+    per_cell = np.diff(counts.matrix.indptr)
+    cell_of_entry = np.repeat(np.arange(counts.n_cells, dtype=np.int32), per_cell)
+    by_pair = np.argsort(pair_of_entry, kind="stable")
+    per_pair = np.bincount(pair_of_entry, minlength=unique.size)
+    factorial = gammaln(counts.matrix.data + 1.0)
+    return CellRows(
+        pair_gene=pair_gene.astype(np.int32),
+        pair_count=pair_count.astype(np.float32),
+        pairs_of_cell=padded_lists(pair_of_entry, per_cell, size=unique.size),
+        cells_of_pair=padded_lists(cell_of_entry[by_pair], per_pair, size=counts.n_cells),
+        cell_total=counts.cell_totals.astype(np.float32),
+        log_factorials=np.bincount(
+            cell_of_entry, weights=factorial, minlength=counts.n_cells
+        ).astype(np.float32),
+    )
+
+
+def distinct_pairs(counts: Counts) -> DistinctPairs:
+    """Count in how many cells each gene shows each count."""
+    unique, repeats = np.unique(_pair_keys(counts), return_counts=True)
+    gene, count = _split(unique, counts)
+    return DistinctPairs(gene=gene, value=count, repeats=repeats)
+
+
+def padded_lists(flat: np.ndarray, lengths: np.ndarray, *, size: int) -> PaddedLists:
+    """Cut ``flat`` into lists of the given ``lengths`` and lay them out as rectangles.
+
+    Parameters
+    ----------
+    flat
+        All lists one after the other; integers below ``size``.
+    lengths
+        Length of each list; zero is allowed.
+    size
+        The padding value.
+    """
+    starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+    rectangles, members = [], []
+    for rows, width in _by_width(lengths):
+        column = np.arange(width)
+        inside = column < lengths[rows, None]
+        source = np.where(inside, starts[rows, None] + column, 0)
+        padded = np.where(inside, flat[source], size) if flat.size else np.full_like(source, size)
+        rectangles.append(padded.astype(np.int32))
+        members.append(rows)
+    position = np.argsort(np.concatenate(members)).astype(np.int32)
+    return PaddedLists(rectangles=tuple(rectangles), position=position)
+
+
+def _by_width(lengths: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """Group the rows by their length rounded up to a power of two."""
+    width = 2 ** np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64)
+    return [
+        (rows := np.flatnonzero(width == w), int(lengths[rows].max(initial=1)) or 1)
+        for w in np.unique(width)
+    ]
+
+
+def _pair_keys(counts: Counts) -> np.ndarray:
+    # One packed integer sorts many times faster than np.unique over two columns.
+    base = int(counts.matrix.data.max(initial=0)) + 1
+    return counts.matrix.indices.astype(np.int64) * base + counts.matrix.data
+
+
+def _split(unique: np.ndarray, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
+    base = int(counts.matrix.data.max(initial=0)) + 1
+    return np.divmod(unique, base)
+
+
+def _stretches(pairs: DistinctPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Where S_g is constant: from one distinct count of a gene to its next."""
+    same_gene = np.concatenate([[False], pairs.gene[1:] == pairs.gene[:-1]])
+    previous = np.concatenate([[0], pairs.value[:-1]])
+    start = np.where(same_gene, previous, 0)
+    # Cells of this gene with this count or a higher one: the gene's total minus what came before.
+    running = np.cumsum(pairs.repeats)
+    n_genes = int(pairs.gene.max(initial=-1)) + 1
+    through_gene = np.cumsum(np.bincount(pairs.gene, weights=pairs.repeats, minlength=n_genes))
+    weight = through_gene[pairs.gene] - running + pairs.repeats
+    return start, pairs.value - start, weight
+
+
+def _steps(
+    gene: np.ndarray, start: np.ndarray, length: np.ndarray, weight: np.ndarray
+) -> tuple[SurvivalSteps, ...]:
+    """Write stretches out step by step and group the genes by their number of steps."""
+    gene = np.repeat(gene, length)
+    first = np.repeat(np.cumsum(length) - length, length)
+    step = np.repeat(start, length) + np.arange(gene.size) - first
+    weight = np.repeat(weight, length)
+    genes, begins, lengths = np.unique(gene, return_index=True, return_counts=True)
+    groups = []
+    for rows, width in _by_width(lengths) if genes.size else []:
+        column = np.arange(width)
+        inside = column < lengths[rows, None]
+        source = np.where(inside, begins[rows, None] + column, 0)
+        groups.append(
+            SurvivalSteps(
+                gene=genes[rows].astype(np.int32),
+                # Padding repeats a real step with weight 0: ln(r + j) stays finite.
+                step=step[source].astype(np.float32),
+                weight=np.where(inside, weight[source], 0).astype(np.float32),
+            )
+        )
+    return tuple(groups)

@@ -1,0 +1,238 @@
+"""Stochastic variational inference as a stream of complete checkpoints.
+
+A fit has three stages with falling learning rates.  A stage ends when the loss has *settled*: its
+mean over the last ``_WINDOW`` steps is lower than over the ``_WINDOW`` steps before by no more than
+``tolerance`` (relative) or twice the standard error of that difference.  The fit ends with its last
+stage, or after ``n_steps``.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float32, PyTree
+from numpyro.infer import SVI, TraceMeanField_ELBO
+from numpyro.infer.svi import SVIState
+from numpyro.infer.util import transform_fn
+
+from scribeviz._settings import check_settings, setting
+
+type Params = Mapping[str, Array]
+
+_STAGES = (1.0, 0.2, 0.04)  # factors of the learning rate
+_WINDOW = 200  # steps
+_CHUNK_SECONDS = 0.2
+_FIRST_CHUNK = 10  # steps: the first point of the curve comes at once
+_LONGEST_CHUNK = 4_096  # steps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SVIConfig:
+    """How to fit; every number is a control of the app."""
+
+    n_steps: int = setting(
+        20_000,
+        label="At most",
+        doc="The fit ends by itself when the loss has settled, and here at the latest.",
+        unit="steps",
+        bounds=(1, 1_000_000),
+    )
+    learning_rate: float = setting(
+        0.05,
+        label="Learning rate",
+        doc="Adam's first step size; it falls twice, each time the loss has settled.",
+        bounds=(1e-6, 1.0),
+    )
+    tolerance: float = setting(
+        1e-6,
+        label="Tolerance",
+        doc="Relative fall of the loss over 200 steps below which it counts as settled; 0 never.",
+        bounds=(0.0, 1.0),
+    )
+    n_particles: int = setting(
+        1,
+        label="Particles",
+        doc="Draws per step for the ELBO: more are smoother and slower.",
+        bounds=(1, 100),
+    )
+    seed: int = setting(
+        0, label="Seed", doc="The same seed gives the same fit.", bounds=(0, 2**31 - 1)
+    )
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A fit so far, complete in itself.  The last one of a stream is the fit.
+
+    Attributes
+    ----------
+    step, n_steps
+        Steps done, and the most that will be done.
+    losses
+        Negative ELBO of every step so far, in nats.
+    params
+        The guide's parameters by name.
+    settled
+        Whether the fit ended because its loss had settled.
+    steps_per_second
+        Speed of the last chunk.
+    stage, stage_start, state
+        What the stream needs to go on from here.
+    """
+
+    step: int
+    n_steps: int
+    losses: Float32[np.ndarray, " steps"]
+    params: Mapping[str, np.ndarray]
+    settled: bool
+    steps_per_second: float
+    stage: int
+    stage_start: int
+    state: tuple[np.ndarray, ...]
+
+    @property
+    def fraction(self) -> float:
+        """Share of the most steps that will be done."""
+        return self.step / self.n_steps
+
+
+class LossNotFiniteError(FloatingPointError):
+    """The loss became infinite or NaN; the message names the step and a cure."""
+
+
+def svi_checkpoints(
+    model: Callable,
+    guide: Callable,
+    data: PyTree,
+    config: SVIConfig,
+    *,
+    initial: Params | None = None,
+    refine: Callable[[Params, PyTree], Params] | None = None,
+    start: Checkpoint | None = None,
+) -> Iterator[Checkpoint]:
+    """Fit ``guide`` to ``model(data)``, yielding a checkpoint about five times a second.
+
+    To stop early, stop iterating; what was yielded last is a valid, shorter fit.
+
+    Parameters
+    ----------
+    model, guide
+        NumPyro functions of ``data``.
+    data
+        Arrays; they are arguments of the compiled program, not constants in it.
+    config
+        Steps, learning rate, tolerance, particles, seed.
+    initial
+        Start values of the guide's parameters; the guide's own where left out.
+    refine
+        ``(params, data) -> changed params``: a closed-form update done between chunks.
+    start
+        Go on from this checkpoint instead of from the beginning.
+
+    Raises
+    ------
+    LossNotFiniteError
+        If the loss is no longer finite; the checkpoint yielded last is still good.
+    """
+    optimizer = optax.inject_hyperparams(optax.adam)(learning_rate=config.learning_rate)
+    svi = SVI(model, guide, optimizer, TraceMeanField_ELBO(num_particles=config.n_particles))
+    data = jax.tree.map(jnp.asarray, data)
+
+    def begin(data: PyTree, initial: Params | None) -> SVIState:
+        # An old-style key: its state is a plain array, which a checkpoint can hold.
+        return svi.init(jax.random.PRNGKey(config.seed), data, init_params=initial)
+
+    # A loop with a length known only at run time: one compiled program for chunks of any size.
+    @jax.jit
+    def advance(
+        state: SVIState, data: PyTree, rate: Array, length: Array
+    ) -> tuple[SVIState, Array, Params]:
+        def body(i: Array, carry: tuple[SVIState, Array]) -> tuple[SVIState, Array]:
+            state, losses = carry
+            state, loss = svi.update(state, data)
+            return state, losses.at[i].set(loss)
+
+        first = _with_learning_rate(state, rate), jnp.zeros(_LONGEST_CHUNK)
+        state, losses = jax.lax.fori_loop(0, length, body, first)
+        if refine is not None:
+            state = _with_params(svi, state, refine(svi.get_params(state), data))
+        return state, losses, svi.get_params(state)
+
+    # Tracing also tells NumPyro the constraints, which a resumed fit needs as well.
+    layout = jax.tree.structure(jax.eval_shape(begin, data, initial))
+    if start is None:
+        state = jax.jit(begin)(data, initial)
+        losses, stage, stage_start = np.zeros(0, np.float32), 0, 0
+    else:
+        state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
+        losses, stage, stage_start = start.losses, start.stage, start.stage_start
+    settled = stage == len(_STAGES)
+    chunk, compiled = _FIRST_CHUNK, False
+    while losses.size < config.n_steps and not settled:
+        length = min(chunk, config.n_steps - losses.size)
+        rate = jnp.float32(config.learning_rate * _STAGES[stage])
+        began = time.perf_counter()
+        state, buffer, params = advance(state, data, rate, jnp.int32(length))
+        new = np.asarray(buffer)[:length]
+        seconds = time.perf_counter() - began
+        _check_finite(new, losses.size, config)
+        losses = np.concatenate([losses, new])
+        if _has_settled(losses[stage_start:], config.tolerance):
+            stage, stage_start = stage + 1, losses.size
+            settled = stage == len(_STAGES)
+        yield Checkpoint(
+            step=losses.size,
+            n_steps=config.n_steps,
+            losses=losses,
+            params={name: np.asarray(value) for name, value in params.items()},
+            settled=settled,
+            steps_per_second=length / seconds,
+            stage=stage,
+            stage_start=stage_start,
+            state=tuple(np.asarray(leaf) for leaf in jax.tree.leaves(state)),
+        )
+        if compiled:  # the first chunk's time is mostly compilation
+            chunk = int(np.clip(length * _CHUNK_SECONDS / seconds, 1, _LONGEST_CHUNK))
+        compiled = True
+
+
+def _has_settled(losses: Float32[np.ndarray, " steps"], tolerance: float) -> bool:
+    if tolerance == 0 or losses.size < 2 * _WINDOW:
+        return False
+    before = losses[-2 * _WINDOW : -_WINDOW].astype(np.float64)
+    after = losses[-_WINDOW:].astype(np.float64)
+    fall = before.mean() - after.mean()
+    error = math.sqrt((before.var() + after.var()) / _WINDOW)
+    return bool(fall <= max(tolerance * abs(after.mean()), 2 * error))
+
+
+def _check_finite(new: np.ndarray, done: int, config: SVIConfig) -> None:
+    bad = np.flatnonzero(~np.isfinite(new))
+    if bad.size:
+        raise LossNotFiniteError(
+            f"The loss was no longer finite at step {done + bad[0] + 1:,} of {config.n_steps:,}. "
+            f"Lower the learning rate (it was {config.learning_rate:g}; try "
+            f"{config.learning_rate / 2:g}) or choose a narrower prior."
+        )
+
+
+def _with_learning_rate(state: SVIState, rate: Array) -> SVIState:
+    step, (params, optimizer) = state.optim_state
+    hyperparams = optimizer.hyperparams | {"learning_rate": rate}
+    return state._replace(optim_state=(step, (params, optimizer._replace(hyperparams=hyperparams))))
+
+
+def _with_params(svi: SVI, state: SVIState, changed: Params) -> SVIState:
+    """Put ``changed`` parameters, as the guide sees them, into the optimizer's state."""
+    step, (params, optimizer) = state.optim_state
+    transforms = svi.constrain_fn.args[0]
+    free = transform_fn(transforms, changed, invert=True)
+    return state._replace(optim_state=(step, (params | free, optimizer)))

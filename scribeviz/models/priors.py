@@ -1,0 +1,161 @@
+"""The prior families.  To add one: one entry in ``PRIOR_FAMILIES``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpyro.distributions as dist
+
+POSITIVE = "positive"
+UNIT_INTERVAL = "unit interval"
+SIMPLEX = "simplex"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorParameter:
+    """One number of a prior family; ``bounds`` are what a slider offers and a spec allows."""
+
+    name: str
+    label: str
+    default: float
+    bounds: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriorFamily:
+    """A family of distributions for a parameter.
+
+    Attributes
+    ----------
+    key
+        Name in specs and files.
+    label
+        Name on screen.
+    support
+        What values it gives: ``POSITIVE``, ``UNIT_INTERVAL`` or ``SIMPLEX``.
+    parameters
+        In the order of a :class:`Prior`'s numbers.
+    make
+        From these numbers and the shape of a value to a distribution (all axes are one event).
+    """
+
+    key: str
+    label: str
+    support: str
+    parameters: tuple[PriorParameter, ...]
+    make: Callable[..., dist.Distribution]
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A prior as data: a family and its numbers."""
+
+    family: str
+    numbers: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if self.family not in PRIOR_FAMILIES:
+            known = ", ".join(map(repr, PRIOR_FAMILIES))
+            raise ValueError(f"prior family {self.family!r} is not known; choose one of {known}.")
+        parameters = PRIOR_FAMILIES[self.family].parameters
+        names = ", ".join(p.name for p in parameters)
+        if len(self.numbers) != len(parameters):
+            raise ValueError(
+                f"a {self.family} prior takes {len(parameters)} numbers ({names}); "
+                f"got {len(self.numbers)}: {self.numbers}."
+            )
+        for parameter, number in zip(parameters, self.numbers, strict=True):
+            low, high = parameter.bounds
+            if not low <= number <= high:
+                raise ValueError(
+                    f"{parameter.name}={number:g} of a {self.family} prior is outside "
+                    f"[{low:g}, {high:g}]."
+                )
+
+    def distribution(self, shape: tuple[int, ...] = ()) -> dist.Distribution:
+        """The NumPyro distribution of a parameter of this ``shape``."""
+        return PRIOR_FAMILIES[self.family].make(shape, *self.numbers)
+
+
+def as_prior(value: Any) -> Prior:
+    """Read ``("gamma", 2, 0.1)``, ``{"family": …, "numbers": …}`` or a :class:`Prior`."""
+    match value:
+        case Prior():
+            return value
+        case {"family": str(family), "numbers": numbers}:
+            return Prior(family, tuple(float(number) for number in numbers))
+        case [str(family), *numbers]:
+            return Prior(family, tuple(float(number) for number in numbers))
+    raise ValueError(
+        f"a prior is a family with its numbers, such as ('lognormal', 0, 1); got {value!r}."
+    )
+
+
+def families_on(support: str) -> Sequence[PriorFamily]:
+    """The families whose values lie in ``support``."""
+    return [family for family in PRIOR_FAMILIES.values() if family.support == support]
+
+
+def _repeated(family: Callable[..., dist.Distribution]) -> Callable[..., dist.Distribution]:
+    def make(shape: tuple[int, ...], *numbers: float) -> dist.Distribution:
+        return family(*numbers).expand(list(shape)).to_event(len(shape))
+
+    return make
+
+
+_SHAPE = (1e-3, 1e4)
+
+PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
+    entry.key: entry
+    for entry in (
+        PriorFamily(
+            key="lognormal",
+            label="Log-normal",
+            support=POSITIVE,
+            parameters=(
+                PriorParameter(name="loc", label="log median", default=0.0, bounds=(-20, 20)),
+                PriorParameter(name="scale", label="log spread", default=1.0, bounds=(1e-3, 20)),
+            ),
+            make=_repeated(dist.LogNormal),
+        ),
+        PriorFamily(
+            key="gamma",
+            label="Gamma",
+            support=POSITIVE,
+            parameters=(
+                PriorParameter(name="concentration", label="shape", default=2.0, bounds=_SHAPE),
+                PriorParameter(name="rate", label="rate", default=1.0, bounds=_SHAPE),
+            ),
+            make=_repeated(dist.Gamma),
+        ),
+        PriorFamily(
+            key="exponential",
+            label="Exponential",
+            support=POSITIVE,
+            parameters=(PriorParameter(name="rate", label="rate", default=1.0, bounds=_SHAPE),),
+            make=_repeated(dist.Exponential),
+        ),
+        PriorFamily(
+            key="beta",
+            label="Beta",
+            support=UNIT_INTERVAL,
+            parameters=(
+                PriorParameter(name="alpha", label="alpha", default=1.0, bounds=_SHAPE),
+                PriorParameter(name="beta", label="beta", default=1.0, bounds=_SHAPE),
+            ),
+            make=_repeated(dist.Beta),
+        ),
+        PriorFamily(
+            key="dirichlet",
+            label="Dirichlet",
+            support=SIMPLEX,
+            parameters=(
+                PriorParameter(
+                    name="concentration", label="concentration", default=1.0, bounds=_SHAPE
+                ),
+            ),
+            make=lambda shape, concentration: dist.Dirichlet(jnp.full(shape, concentration)),
+        ),
+    )
+}

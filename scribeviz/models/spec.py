@@ -1,0 +1,111 @@
+"""Which model to fit: one choice per independent axis, so no code per combination."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scribeviz._settings import check_settings, setting
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.parameterizations import MIXING, PARAMETERIZATIONS, Site
+from scribeviz.models.priors import PRIOR_FAMILIES, Prior, as_prior
+
+_MIXTURE_SUFFIX = "_mix"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSpec:
+    """A model of a count matrix, as data: it hashes, compares, prints and goes to JSON.
+
+    ``priors`` holds only what differs from the sites' own priors; it is given as a mapping from
+    site to prior and kept as sorted pairs.
+    """
+
+    likelihood: str = setting(
+        "nbdm",
+        label="Count distribution",
+        doc="How a gene's counts scatter from cell to cell.",
+        choices=LIKELIHOODS,
+    )
+    n_components: int = setting(
+        1,
+        label="Components",
+        doc="Number of groups of cells; 1 means no mixture.",
+        bounds=(1, 20),
+    )
+    parameterization: str = setting(
+        "standard",
+        label="Parameterization",
+        doc="Which quantities carry the priors.",
+        choices=PARAMETERIZATIONS,
+    )
+    priors: tuple[tuple[str, Prior], ...] = setting((), label="Priors", doc="One per parameter.")
+
+    def __post_init__(self) -> None:
+        given = self.priors.items() if isinstance(self.priors, Mapping) else self.priors
+        priors = tuple(sorted((str(site), as_prior(prior)) for site, prior in given))
+        object.__setattr__(self, "priors", priors)
+        check_settings(self)
+        sites = {site.key: site for site in self.sites}
+        for key, prior in priors:
+            if key not in sites:
+                raise ValueError(
+                    f"{self.name} has no parameter {key!r} to put a prior on; "
+                    f"it has {', '.join(map(repr, sites))}."
+                )
+            family, support = PRIOR_FAMILIES[prior.family], sites[key].support
+            if family.support != support:
+                raise ValueError(
+                    f"a {prior.family} prior gives values in the {family.support} domain, "
+                    f"but {key!r} lives in the {support} domain."
+                )
+
+    @property
+    def name(self) -> str:
+        """``nbdm``, or ``nbdm_mix`` for a mixture."""
+        return self.likelihood + (_MIXTURE_SUFFIX if self.is_mixture else "")
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether there is more than one component."""
+        return self.n_components > 1
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The parameters that are inferred."""
+        own = PARAMETERIZATIONS[self.parameterization].sites
+        return (*own, MIXING) if self.is_mixture else own
+
+    def prior(self, site: Site) -> Prior:
+        """The prior of ``site``: the user's, or its own."""
+        return dict(self.priors).get(site.key, site.prior)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The spec as JSON-able content; :func:`spec_from_dict` reads it back."""
+        return asdict(self) | {"priors": {key: asdict(prior) for key, prior in self.priors}}
+
+
+def model_spec(
+    model: str = "nbdm", *, n_components: int | None = None, **settings: Any
+) -> ModelSpec:
+    """Make a spec from a name such as ``"nbdm"`` or ``"nbdm_mix"``.
+
+    Parameters
+    ----------
+    model
+        A key of ``LIKELIHOODS``, with ``_mix`` for a mixture.
+    n_components
+        Number of components; 1, or 2 when ``model`` says ``_mix``.
+    **settings
+        The other fields of :class:`ModelSpec`.
+    """
+    likelihood = model.removesuffix(_MIXTURE_SUFFIX)
+    says_mixture = likelihood != model
+    chosen = n_components if n_components is not None else 1 + says_mixture
+    if says_mixture and chosen == 1:
+        raise ValueError(f"{model!r} is a mixture, but n_components is 1; take {likelihood!r}.")
+    return ModelSpec(likelihood=likelihood, n_components=chosen, **settings)
+
+
+def spec_from_dict(content: Mapping[str, Any]) -> ModelSpec:
+    """Read what :meth:`ModelSpec.as_dict` gave."""
+    return ModelSpec(**content)
