@@ -91,10 +91,7 @@ class ScribeSVIResults:
 
     def get_distributions(self) -> dict[str, dist.Distribution]:
         """Variational posterior of every parameter, as NumPyro distributions."""
-        return {
-            site.key: GUIDE_FAMILIES[site.support].make(*self._guide_params(site))
-            for site in self.model_config.sites
-        }
+        return self.model.posterior(self.params)
 
     def get_map(self, *, use_mean: bool = False) -> dict[str, np.ndarray]:
         """Mode of each marginal of the posterior.
@@ -131,12 +128,8 @@ class ScribeSVIResults:
             (n_samples, n_genes) or (n_samples, n_components, n_genes), …
         """
         key = jax.random.key(42) if rng_key is None else rng_key
-        distributions = self.get_distributions()
-        keys = jax.random.split(key, len(distributions))
-        return {
-            name: np.asarray(distribution.sample(key, (n_samples,)))
-            for key, (name, distribution) in zip(keys, distributions.items(), strict=True)
-        }
+        drawn = self.model.sample_posterior(key, n_samples, self.params)
+        return {name: np.asarray(value) for name, value in drawn.items()}
 
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file; :meth:`load` reads it back.  No pickle."""

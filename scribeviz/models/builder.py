@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpyro
-from jaxtyping import Array
+import numpyro.distributions as dist
+from jaxtyping import Array, PRNGKeyArray
 
 from scribeviz.data.counts import Counts
 from scribeviz.data.tables import CellRows, SurvivalTable, cell_rows, survival_table
@@ -16,7 +19,7 @@ from scribeviz.models.parameterizations import MIXING, PARAMETERIZATIONS, Site, 
 from scribeviz.models.spec import ModelSpec
 
 type Tables = SurvivalTable | CellRows
-type Params = Mapping[str, Array]
+type Params = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,22 @@ class CountModel:
         return {
             key: family.mean(*(params[name] for name in family.names(key)))
             for key, family in self.families().items()
+        }
+
+    def posterior(self, params: Params) -> dict[str, dist.Distribution]:
+        """The guide's distribution of every site."""
+        return {
+            key: family.make(*(jnp.asarray(params[name]) for name in family.names(key)))
+            for key, family in self.families().items()
+        }
+
+    def sample_posterior(self, key: PRNGKeyArray, n_draws: int, params: Params) -> dict[str, Array]:
+        """Draw every site from the guide; each value has a leading axis of draws."""
+        posterior = self.posterior(params)
+        keys = jax.random.split(key, len(posterior))
+        return {
+            site: fn.sample(key, (n_draws,))
+            for key, (site, fn) in zip(keys, posterior.items(), strict=True)
         }
 
     def families(self) -> dict[str, GuideFamily]:

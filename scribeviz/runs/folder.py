@@ -1,0 +1,276 @@
+"""A run on disk: a folder whose files are each replaced whole, so that a reader never sees half."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scribeviz._storage import read_arrays, read_json, write_arrays, write_json
+from scribeviz.criticism.critique import Critique
+from scribeviz.data.counts import Counts
+from scribeviz.inference.svi import Checkpoint, SVIConfig
+from scribeviz.models.spec import ModelSpec, spec_from_dict
+from scribeviz.svi import ScribeSVIResults
+
+
+class RunState(StrEnum):
+    """Where a run is on its way."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self not in {RunState.QUEUED, RunState.RUNNING}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSpec:
+    """What a run fits, complete: the same spec and seed give the same fit."""
+
+    data_name: str
+    fingerprint: str
+    n_cells: int
+    n_genes: int
+    model: ModelSpec
+    config: SVIConfig
+    created: float
+    versions: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able content."""
+        return asdict(self) | {"model": self.model.as_dict()}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "RunSpec":
+        """Read what :meth:`as_dict` gave."""
+        model, config = spec_from_dict(content["model"]), SVIConfig(**content["config"])
+        return cls(**(dict(content) | {"model": model, "config": config}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStatus:
+    """How far a run is.
+
+    Attributes
+    ----------
+    state
+        See :class:`RunState`.
+    doing
+        What the worker is at, in words.
+    step, n_steps, steps_per_second
+        Progress; ``n_steps`` is the most that will be done.
+    settled
+        Whether the loss had settled when the fit ended.
+    device
+        What the fit runs on, in words.
+    pid, process_started
+        The worker process; together they identify it.
+    started, ended
+        Seconds since 1970; 0 while not yet.
+    error
+        What went wrong and what to do, in words; empty when nothing did.
+    """
+
+    state: RunState
+    doing: str = ""
+    step: int = 0
+    n_steps: int = 0
+    steps_per_second: float = 0.0
+    settled: bool = False
+    device: str = ""
+    pid: int = 0
+    process_started: float = 0.0
+    started: float = 0.0
+    ended: float = 0.0
+    error: str = ""
+
+    @property
+    def percent(self) -> int:
+        """Share of the work that is done; a settled fit is complete whatever its steps."""
+        if self.state is RunState.DONE:
+            return 100
+        return int(100 * self.step / self.n_steps) if self.n_steps else 0
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken, or has taken so far."""
+        if not self.started:
+            return 0.0
+        return (self.ended or time.time()) - self.started
+
+    @property
+    def most_seconds_left(self) -> float | None:
+        """Seconds until ``n_steps`` are done, or None while the speed is not known."""
+        if self.state is not RunState.RUNNING or self.steps_per_second == 0:
+            return None
+        return (self.n_steps - self.step) / self.steps_per_second
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One run; every property reads the disk anew unless it can no longer change."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        """Name of the run, also in URLs."""
+        return self.path.name
+
+    @cached_property
+    def spec(self) -> RunSpec:
+        """What is fitted."""
+        return RunSpec.from_dict(read_json(self.path / "spec.json"))
+
+    @property
+    def status(self) -> RunStatus:
+        """How far it is."""
+        content = read_json(self.path / "status.json")
+        return RunStatus(**(content | {"state": RunState(content["state"])}))
+
+    def write_status(self, status: RunStatus) -> None:
+        """Replace the status."""
+        write_json(self.path / "status.json", asdict(status))
+
+    def update_status(self, **changes: Any) -> RunStatus:
+        """Replace some entries of the status."""
+        status = replace(self.status, **changes)
+        self.write_status(status)
+        return status
+
+    @property
+    def losses(self) -> np.ndarray:
+        """Negative ELBO of every step so far, in nats; empty before the first checkpoint."""
+        path = self.path / "losses.h5"
+        return read_arrays(path)[0]["losses"] if path.exists() else np.zeros(0, np.float32)
+
+    def write_losses(self, losses: np.ndarray) -> None:
+        """Replace the losses."""
+        write_arrays(self.path / "losses.h5", {"losses": losses}, {})
+
+    @property
+    def has_checkpoint(self) -> bool:
+        """Whether the fit can go on from where it was."""
+        return (self.path / "checkpoint.h5").exists()
+
+    def read_checkpoint(self) -> Checkpoint:
+        """The latest checkpoint."""
+        arrays, meta = read_arrays(self.path / "checkpoint.h5")
+        state = tuple(arrays[f"state/{i}"] for i in range(meta.pop("n_state")))
+        params = {name: arrays[f"params/{name}"] for name in meta.pop("params")}
+        return Checkpoint(losses=arrays["losses"], params=params, state=state, **meta)
+
+    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        """Replace the latest checkpoint."""
+        arrays = {f"state/{i}": leaf for i, leaf in enumerate(checkpoint.state)}
+        arrays |= {f"params/{name}": value for name, value in checkpoint.params.items()}
+        arrays["losses"] = checkpoint.losses
+        meta = {
+            "n_state": len(checkpoint.state),
+            "params": list(checkpoint.params),
+            "step": checkpoint.step,
+            "n_steps": checkpoint.n_steps,
+            "settled": checkpoint.settled,
+            "steps_per_second": checkpoint.steps_per_second,
+            "stage": checkpoint.stage,
+            "stage_start": checkpoint.stage_start,
+        }
+        write_arrays(self.path / "checkpoint.h5", arrays, meta)
+
+    @property
+    def has_results(self) -> bool:
+        """Whether there is something to explore."""
+        return (self.path / "critique.h5").exists()
+
+    @property
+    def counts(self) -> Counts:
+        """The data that are fitted."""
+        return Counts.load(self.counts_path)
+
+    @property
+    def results(self) -> ScribeSVIResults:
+        """The posterior that was found."""
+        return ScribeSVIResults.load(self.results_path)
+
+    @property
+    def critique(self) -> Critique:
+        """What the fit is judged by."""
+        return Critique.load(self.path / "critique.h5")
+
+    def write_results(self, results: ScribeSVIResults, critique: Critique) -> None:
+        """Keep the results; the critique last, since it says that all is there."""
+        results.save(self.results_path)
+        critique.save(self.path / "critique.h5")
+
+    @property
+    def counts_path(self) -> Path:
+        """Where the data are."""
+        return self.path / "counts.h5"
+
+    @property
+    def results_path(self) -> Path:
+        """Where the results are, for ``ScribeSVIResults.load``."""
+        return self.path / "results.h5"
+
+    @property
+    def log_path(self) -> Path:
+        """What the worker printed, stack traces included."""
+        return self.path / "worker.log"
+
+    def ask_to_stop(self) -> None:
+        """Ask the worker to end at its next checkpoint."""
+        (self.path / "stop").touch()
+
+    def withdraw_stop(self) -> None:
+        """Forget an earlier request to stop."""
+        (self.path / "stop").unlink(missing_ok=True)
+
+    @property
+    def stop_asked(self) -> bool:
+        """Whether somebody asked it to stop."""
+        return (self.path / "stop").exists()
+
+
+def create_run(path: Path, counts: Counts, model: ModelSpec, config: SVIConfig) -> RunFolder:
+    """Write a new run, queued, with a copy of its data.
+
+    Raises
+    ------
+    FileExistsError
+        If ``path`` exists and is not empty.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    if any(path.iterdir()):
+        raise FileExistsError(f"{path} is not empty; give the run a folder of its own.")
+    spec = RunSpec(
+        data_name=counts.name,
+        fingerprint=counts.fingerprint,
+        n_cells=counts.n_cells,
+        n_genes=counts.n_genes,
+        model=model,
+        config=config,
+        created=time.time(),
+        versions=_versions(),
+    )
+    folder = RunFolder(path)
+    counts.save(folder.counts_path)
+    write_json(path / "spec.json", spec.as_dict())
+    folder.write_status(RunStatus(state=RunState.QUEUED, n_steps=config.n_steps))
+    return folder
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("scribeviz", "jax", "numpyro", "optax", "numpy")}

@@ -1,0 +1,188 @@
+"""All runs of one place: one worker at a time, and every run found again after a restart."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from uuid import uuid4
+
+import psutil
+from filelock import FileLock
+from platformdirs import user_cache_path, user_data_path
+
+from scribeviz.data.counts import Counts
+from scribeviz.inference.svi import SVIConfig
+from scribeviz.models.spec import ModelSpec
+from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+@dataclass(eq=False)
+class RunStore:
+    """The runs under ``root``.
+
+    One fit at a time: a second one waits in the queue, since two would share the same device.
+    """
+
+    root: Path
+    _workers: dict[str, subprocess.Popen] = field(default_factory=dict, repr=False)
+    _waiting: subprocess.Popen | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        self.root.mkdir(parents=True, exist_ok=True)
+
+    def submit(self, counts: Counts, model: ModelSpec, config: SVIConfig) -> RunFolder:
+        """Queue a fit and start it if nothing else is running."""
+        name = f"{datetime.now():%Y%m%d-%H%M%S}-{model.name}-{uuid4().hex[:6]}"  # noqa: DTZ005
+        run = create_run(self.root / name, counts, model, config)
+        self.tend()
+        return run
+
+    def runs(self) -> list[RunFolder]:
+        """All runs, newest first."""
+        found = [RunFolder(path.parent) for path in self.root.glob("*/status.json")]
+        return sorted(found, key=lambda run: run.spec.created, reverse=True)
+
+    def run(self, run_id: str) -> RunFolder | None:
+        """The run of that name, or None."""
+        return next((run for run in self.runs() if run.id == run_id), None)
+
+    def stop(self, run: RunFolder) -> None:
+        """End a run at its next checkpoint and keep what it has; a queued one leaves the queue."""
+        with self._lock():
+            if run.status.state is RunState.QUEUED:
+                run.update_status(state=RunState.STOPPED, ended=time.time())
+            else:
+                run.ask_to_stop()
+
+    def resume(self, run: RunFolder) -> None:
+        """Queue a run that is over to go on from its last checkpoint."""
+        with self._lock():
+            run.withdraw_stop()
+            run.update_status(state=RunState.QUEUED, error="", ended=0.0, started=0.0)
+        self.tend()
+
+    def delete(self, run: RunFolder) -> None:
+        """Remove a run that is over, and everything in it."""
+        if run.status.state.is_over:
+            shutil.rmtree(run.path)
+
+    def tend(self) -> None:
+        """Look after the runs: notice workers that died, start the next in the queue."""
+        with self._lock():
+            statuses = [(run, run.status) for run in reversed(self.runs())]
+            running = [pair for pair in statuses if pair[1].state is RunState.RUNNING]
+            alive = [self._notice(run, status) for run, status in running]
+            queued = [run for run, status in statuses if status.state is RunState.QUEUED]
+            if queued and not any(alive):
+                self._start(queued[0])
+
+    def keep_worker_waiting(self) -> None:
+        """Have a worker ready that has done its imports, unless one is at work."""
+        at_work = any(worker.poll() is None for worker in self._workers.values())
+        if not at_work and (self._waiting is None or self._waiting.poll() is not None):
+            self._waiting = self._spawn()
+
+    def keep_tending(self) -> threading.Thread:
+        """Tend from a thread of its own for as long as the process lives."""
+
+        def loop() -> None:
+            while True:
+                self.tend()
+                self.keep_worker_waiting()
+                time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+        thread = threading.Thread(target=loop, name="runs", daemon=True)
+        thread.start()
+        return thread
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.root / "queue.lock")
+
+    def _start(self, run: RunFolder) -> None:
+        waiting, self._waiting = self._waiting, None
+        worker = waiting if waiting is not None and waiting.poll() is None else self._spawn()
+        self._workers[run.id] = worker
+        run.update_status(
+            state=RunState.RUNNING,
+            doing="starting",
+            started=time.time(),
+            pid=worker.pid,
+            process_started=psutil.Process(worker.pid).create_time(),
+        )
+        assert worker.stdin is not None  # noqa: S101  it is a pipe
+        with worker.stdin as told:
+            told.write(f"{run.path.resolve()}\n")
+
+    def _spawn(self) -> subprocess.Popen:
+        with (self.root / "workers.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603  our own interpreter and module
+                [sys.executable, "-m", "scribeviz.runs.worker"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                text=True,
+                env=worker_environment(),
+                start_new_session=True,  # it outlives a restart of the server
+            )
+
+    def _notice(self, run: RunFolder, status: RunStatus) -> bool:
+        """Whether the worker of ``run`` is alive; if it died, say so in the run."""
+        worker = self._workers.get(run.id)
+        code = worker.poll() if worker is not None else None
+        if code is None and _is_alive(status):
+            return True
+        if not run.status.state.is_over:  # it may have ended well since the status was read
+            if code is None:
+                ending = RunState.INTERRUPTED, "The fit was cut off: its process is gone."
+            else:
+                ending = RunState.FAILED, _how_it_died(code)
+            state, error = ending
+            kept = " It can go on from its last checkpoint." if run.has_checkpoint else ""
+            run.update_status(state=state, error=error + kept, doing="", ended=time.time())
+        return False
+
+
+def default_root() -> Path:
+    """Where runs are kept: ``SCRIBEVIZ_RUNS``, or the user's data folder."""
+    given = os.environ.get("SCRIBEVIZ_RUNS")
+    return Path(given) if given else user_data_path("scribeviz", appauthor=False) / "runs"
+
+
+def worker_environment() -> Mapping[str, str]:
+    """Environment of a worker: compiled programs are kept and found again by the next one.
+
+    NumPyro sums over a set of names, whose order (and so the program) follows the hash seed.
+    """
+    cache = user_cache_path("scribeviz", appauthor=False) / "compiled"
+    return {
+        "JAX_COMPILATION_CACHE_DIR": str(cache),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        **os.environ,
+        "PYTHONHASHSEED": "0",
+    }
+
+
+def _is_alive(status: RunStatus) -> bool:
+    try:
+        process = psutil.Process(status.pid)
+        same = abs(process.create_time() - status.process_started) < 1.0
+        return same and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _how_it_died(code: int) -> str:
+    if code == -signal.SIGKILL:
+        return "The fit was killed from outside, most often because memory ran out."
+    if code < 0:
+        return f"The fit crashed ({signal.Signals(-code).name})."
+    return f"The fit ended unexpectedly (exit code {code}); its log says more."

@@ -1,0 +1,129 @@
+"""The process that fits: ``python -m scribeviz.runs.worker``, told by the store which run.
+
+A process of its own, so that a crash or an out-of-memory leaves the server alive, and the memory of
+a GPU is free again when it ends.
+"""
+
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import psutil
+
+from scribeviz.criticism.critique import criticise
+from scribeviz.data.counts import CountsError
+from scribeviz.fitting import Fit, prepare_fit
+from scribeviz.inference.svi import Checkpoint, LossNotFiniteError
+from scribeviz.runs.folder import RunFolder, RunState
+
+# A checkpoint on disk is for after a crash: a few seconds of work may be lost.
+_SECONDS_BETWEEN_SAVES = 3.0
+
+
+def work(folder: RunFolder, report: Callable[[Checkpoint], None] = lambda _: None) -> None:
+    """Fit what ``folder`` says, and keep in it how it goes and what comes out.
+
+    Parameters
+    ----------
+    folder
+        A run; one with a checkpoint goes on from there.
+    report
+        Called with every checkpoint.
+    """
+    me = psutil.Process()
+    folder.update_status(
+        state=RunState.RUNNING,
+        doing="reading the counts and compiling the model",
+        device=_device(),
+        pid=me.pid,
+        process_started=me.create_time(),
+        started=time.time(),
+        ended=0.0,
+        error="",
+    )
+    try:
+        state, error = _fit(folder, report)
+    except (CountsError, ValueError) as problem:
+        traceback.print_exc()
+        state, error = RunState.FAILED, str(problem)
+    except MemoryError:
+        traceback.print_exc()
+        state, error = RunState.FAILED, "There was not enough memory for this fit."
+    except Exception as problem:  # noqa: BLE001  the border of the process: it must say how it ended
+        traceback.print_exc()
+        state = RunState.FAILED
+        error = f"Something unexpected happened ({type(problem).__name__}: {problem})."
+    folder.update_status(state=state, error=error, doing="", ended=time.time())
+
+
+def _fit(folder: RunFolder, report: Callable[[Checkpoint], None]) -> tuple[RunState, str]:
+    spec = folder.spec
+    fit = prepare_fit(folder.counts, spec.model, spec.config)
+    last = folder.read_checkpoint() if folder.has_checkpoint else None
+    outcome = RunState.DONE, ""
+    saved = time.monotonic()
+    try:
+        for checkpoint in fit.checkpoints(start=last):
+            last = checkpoint
+            _publish(folder, checkpoint)
+            report(checkpoint)
+            if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
+                folder.write_checkpoint(checkpoint)
+                saved = time.monotonic()
+            if folder.stop_asked:
+                outcome = RunState.STOPPED, ""
+                break
+    except LossNotFiniteError as problem:
+        traceback.print_exc()
+        kept = "" if last is None else f" The fit up to step {last.step:,} is kept."
+        outcome = RunState.FAILED, f"{problem}{kept}"
+    if last is not None:
+        folder.write_checkpoint(last)
+        _conclude(folder, fit, last)
+    return outcome
+
+
+def _publish(folder: RunFolder, checkpoint: Checkpoint) -> None:
+    folder.write_losses(checkpoint.losses)
+    folder.update_status(
+        doing="fitting",
+        step=checkpoint.step,
+        steps_per_second=checkpoint.steps_per_second,
+        settled=checkpoint.settled,
+    )
+
+
+def _conclude(folder: RunFolder, fit: Fit, checkpoint: Checkpoint) -> None:
+    folder.update_status(doing="checking every gene")
+    critique = criticise(fit.model, fit.counts, fit.tables, checkpoint.params, fit.config.seed)
+    folder.write_results(fit.results(checkpoint), critique)
+
+
+def _device() -> str:
+    device = jax.devices()[0]
+    if device.platform == "cpu":
+        return f"CPU ({os.cpu_count()} cores)"
+    return f"GPU ({device.device_kind})"
+
+
+def main() -> None:
+    """Wait for the path of a run on standard input, then fit it; end when there is none.
+
+    A worker that waits has done its imports, which take seconds, before anybody clicks.  It has not
+    touched a device yet: JAX takes most of a GPU's memory at first use.
+    """
+    path = sys.stdin.readline().strip()
+    if path:
+        folder = RunFolder(Path(path))
+        with folder.log_path.open("ab") as log:
+            os.dup2(log.fileno(), sys.stdout.fileno())
+            os.dup2(log.fileno(), sys.stderr.fileno())
+        work(folder)
+
+
+if __name__ == "__main__":
+    main()
