@@ -18,7 +18,7 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any])
 
     Array names may hold ``/`` (groups).  Text arrays come back as ``str``.
     """
-    with _replacing(path) as temporary, h5py.File(temporary, "w") as file:
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         file.attrs[_META] = json.dumps(meta)
         for name, value in arrays.items():
             array = np.asarray(value)
@@ -45,7 +45,7 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace ``path`` by ``content`` as JSON."""
-    with _replacing(path) as temporary:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2))
 
 
@@ -54,7 +54,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text())
 
 
-class _replacing:  # noqa: N801  reads as a verb at the call
+class replacing:  # noqa: N801  reads as a verb at the call
     """A temporary file beside ``path`` that takes its place when the block ends well."""
 
     def __init__(self, path: Path) -> None:

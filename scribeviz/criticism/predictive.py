@@ -15,6 +15,7 @@ from scribeviz.data.counts import Counts
 
 _MOST_BARS = 40
 _GENES_AT_ONCE = 512
+_MUCH_OUTSIDE = 0.25  # share of bars; 0.10 is expected
 _BANDS = (5, 25, 50, 75, 95)  # percent
 
 
@@ -47,6 +48,23 @@ class GeneCheck:
     observed_mean: float
     zeros: Float[np.ndarray, " 3"]
     mean: Float[np.ndarray, " 3"]
+
+    @property
+    def verdict(self) -> str:
+        """What is off, in a sentence."""
+        low, _, high = self.zeros
+        seen = f"{self.observed_zeros:.1%} of the cells lack the gene"
+        if self.observed_zeros > high:
+            return f"Too many zeros: {seen}; the model expects {low:.1%} to {high:.1%}."
+        if self.observed_zeros < low:
+            return f"Too few zeros: {seen}; the model expects {low:.1%} to {high:.1%}."
+        outside = (self.observed < self.low90) | (self.observed > self.high90)
+        if outside.mean() > _MUCH_OUTSIDE:
+            return (
+                f"The zeros are as expected, but {outside.mean():.0%} of the bars lie outside "
+                "the 90 % bands."
+            )
+        return "No misfit that these checks can see: zeros and counts are as expected."
 
 
 def predictive_pmf(

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import h5py
 import numpy as np
@@ -62,8 +62,8 @@ _BARCODE = re.compile(r"(?:^|[^A-Za-z])[ACGTN]{10,}(?:$|[^A-Za-z])")
 _NUMBERED_CELL = re.compile(r"(?:cell|spot|well|sample|barcode)s?[ _.-]?\d+", re.IGNORECASE)
 # Genes that nearly every whole-transcriptome table of man or mouse names.
 _KNOWN_GENE = re.compile(
-    r"MT-\w+|RP[LS]P?\d+\w{0,3}|(?:gene|feature)[ _.-]?\d+|ACTB|GAPDH|B2M|MALAT1|EEF1A1|TMSB4X|TMSB10"
-    r"|FTH1|FTL|CD3[DEG]|CD4|CD8[AB]|CD14|CD19|CD74|LYZ2?|NKG7|MS4A1|PTPRC|TP53|TRP53|MYC|XIST|HPRT1?"
+    r"MT-\w+|RP[LS]P?\d+\w{0,3}|(?:gene|feature)[ _.-]?\d+"
+    r"|ACTB|GAPDH|B2M|MALAT1|EEF1A1|TMSB4X|TMSB10|FTH1|FTL|CD3[DEG]|CD4|CD8[AB]|CD14|CD19|CD74|LYZ2?|NKG7|MS4A1|PTPRC|TP53|TRP53|MYC|XIST|HPRT1?"
     r"|VIM|EPCAM|GFAP|NANOG|POU5F1|SOX2|KRT\d+|COL1A[12]",
     re.IGNORECASE,
 )
@@ -122,12 +122,10 @@ def check_counts(adata: "AnnData", layer: str | None = None, *, name: str) -> Co
         raise CountsError(f"{name} has {missing}; choose one of {known}.")
     kept_raw = where == "raw" and adata.raw is not None
     try:
-        if sources[where] is None:
-            raise CountsError(f"{name} has no matrix in {_called(where)}.")
         return check_matrix(
             sources[where],
-            var=adata.raw.var if kept_raw else adata.var,
-            obs=adata.obs,
+            var=cast("pd.DataFrame", adata.raw.var if kept_raw else adata.var),
+            obs=cast("pd.DataFrame", adata.obs),
             name=name,
             where=where,
             notes=_reading_notes(adata),
@@ -160,7 +158,7 @@ def check_matrix(
     name
         What to call the data.
     where
-        Which part of the data this is (``"X"``, a layer), for the errors; left out for a bare matrix.
+        Which part of the data this is (``"X"``, a layer), for errors; left out for a bare matrix.
     notes
         Sentences to put in front of this function's own.
 
@@ -170,6 +168,8 @@ def check_matrix(
         As :func:`check_counts`, and if the names do not match the matrix.
     """
     subject = name if where is None else f"{name}: {_called(where)}"
+    if matrix is None:
+        raise CountsError(f"{subject} is empty: there is no matrix in it.")
     _check_shape(matrix, var, obs, subject)
     if not _is_numeric(matrix):
         raise CountsError(f"{subject} holds {_first_text(matrix, var, obs)}; pass numbers only.")
@@ -212,9 +212,9 @@ def count_sources(adata: "AnnData") -> dict[str, str]:
 def names_say(rows: Iterable[str], columns: Iterable[str]) -> Orientation:
     """Tell from the names alone which way a table lies.
 
-    Cells are recognised by barcodes (ten or more of A, C, G, T) and numbered names (``cell 1``), genes by
-    their ids (Ensembl, FlyBase, WormBase, TAIR), by mitochondrial and ribosomal symbols and by a few dozen
-    well-known ones.  The way with the larger summed share of recognised names wins.
+    Cells are recognised by barcodes (ten or more of A, C, G, T) and numbered names (``cell 1``),
+    genes by their ids (Ensembl, FlyBase, WormBase, TAIR), by mitochondrial and ribosomal symbols
+    and by a few dozen well-known ones.  The way with the larger share of recognised names wins.
 
     Examples
     --------
@@ -236,8 +236,8 @@ def names_say(rows: Iterable[str], columns: Iterable[str]) -> Orientation:
 def sparse_rows(matrix: Any) -> sp.csr_array:
     """Copy any numeric matrix into a CSR array without duplicates or stored zeros.
 
-    The dtype stays.  Dense data (arrays, HDF5 datasets) are read in blocks of rows, so that no second
-    dense copy is ever held.
+    The dtype stays.  Dense data (arrays, HDF5 datasets) are read in blocks of rows, so that no
+    second dense copy is ever held.
 
     Examples
     --------
@@ -289,10 +289,10 @@ def _sources(adata: "AnnData") -> dict[str, Any]:
     sources = {"X": adata.X}
     if adata.raw is not None:
         sources["raw"] = adata.raw.X
-    for key in adata.layers:
-        # anndata 0.13 lists X itself as the layer None.
-        if key is not None:
-            sources.setdefault(key, adata.layers[key])
+    layers = cast("Mapping[str | None, Any]", adata.layers)
+    # anndata 0.13 lists X itself as the layer None.
+    for key in filter(None, layers):
+        sources.setdefault(key, layers[key])
     return sources
 
 
@@ -301,10 +301,10 @@ def _called(where: str) -> str:
 
 
 def _better_source(adata: "AnnData", refused: str) -> str | None:
-    others = [key for key in _sources(adata) if key != refused]
-    # A layer that calls itself counts is the likeliest; X is what most people mean last.
-    others.sort(key=lambda key: ("count" not in key.lower(), key == "X", key != "raw"))
     sources = _sources(adata)
+    others = [key for key in sources if key != refused]
+    # A layer that calls itself counts is likelier to be all of them than one of spliced reads.
+    others.sort(key=lambda key: ("count" not in key.lower(), key not in {"raw", "X"}))
     return next((key for key in others if not _why_not_counts(sources[key])), None)
 
 
@@ -374,7 +374,8 @@ def _check_values(counts: sp.csr_array, var: pd.DataFrame, obs: pd.DataFrame, su
     likely = fault.likely(*_range(counts.data))
     raise CountsError(
         f"{subject} holds {fault.phrase} (first: {counts.data[first]:.6g} for {place}), "
-        f"so it is not raw counts; it {likely}."
+        f"so it is not raw counts; it {likely}. "
+        "Raw counts are needed: whole numbers of molecules (UMIs), 0 and up."
     )
 
 
@@ -457,37 +458,28 @@ def _gene_names(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Names, ids and notes; symbols serve as names where the index holds ids."""
     index = _index_names(var)
     notes = []
-    genes, gene_ids = index, _column(var, _ID_COLUMNS, instead=index)
+    ids: np.ndarray | None
+    names: np.ndarray | None
     if _share(index, _is_gene_id) > 0.5:
-        gene_ids = index
-        genes = _column(var, _SYMBOL_COLUMNS, instead=index)
-        if not np.array_equal(genes, index):
+        ids, names = index, _column(var, _SYMBOL_COLUMNS, gaps=index)
+        if names is not None:
             notes.append("Genes are shown by their symbols; their ids are kept beside them.")
-    genes, repeated = unique_names(genes)
-    return (
-        genes,
-        gene_ids if gene_ids is not index else _same(genes, index),
-        [
-            *notes,
-            *_repeat_notes("gene", repeated),
-        ],
-    )
+    else:
+        ids, names = _column(var, _ID_COLUMNS, gaps=index), index
+    genes, repeated = unique_names(index if names is None else names)
+    notes += _repeat_notes("gene", repeated)
+    return genes, genes if ids is None else ids, notes
 
 
-def _same(genes: np.ndarray, index: np.ndarray) -> np.ndarray:
-    """Ids of genes that have no second name: the name, made unique along with it."""
-    return index if np.unique(index).size == index.size else genes
-
-
-def _column(var: pd.DataFrame, candidates: Iterable[str], *, instead: np.ndarray) -> np.ndarray:
-    """The first of ``candidates`` that ``var`` has as text; gaps filled from ``instead``."""
+def _column(var: pd.DataFrame, candidates: Iterable[str], *, gaps: np.ndarray) -> np.ndarray | None:
+    """The first of ``candidates`` that ``var`` has as text, gaps filled; ``None`` without any."""
     for key in candidates:
         if key in var.columns and not pd.api.types.is_numeric_dtype(var[key].dtype):
             values = var[key].astype(object)
-            gaps = values.isna().to_numpy() | (values == "").to_numpy(dtype=bool)
+            missing = values.isna().to_numpy() | (values == "").to_numpy(dtype=bool)
             text = np.array([str(value) for value in values], dtype=object)
-            return np.where(gaps, instead, text)
-    return instead
+            return np.where(missing, gaps, text)
+    return None
 
 
 def _share(names: Iterable[str], test: Callable[[str], bool]) -> float:
@@ -510,19 +502,19 @@ def _is_cell(name: str) -> bool:
 def _orientation_notes(obs: pd.DataFrame, var: pd.DataFrame) -> list[str]:
     if names_say(_index_names(obs), _index_names(var)) is not Orientation.GENES_IN_ROWS:
         return []
-    return [
+    note = (
         "Rows look like genes and columns like cells, as if the matrix lay the wrong way; "
         "rows were taken as cells. If that is wrong, transpose the data and open them again."
-    ]
+    )
+    return [note]
 
 
 def _repeat_notes(kind: str, repeated: list[str]) -> list[str]:
     if not repeated:
         return []
-    return [
-        f"{_number(len(repeated), f'{kind} name')} came more than once "
-        f"(first: {repeated[0]!r}); the repeats were numbered."
-    ]
+    names = _number(len(repeated), f"{kind} name")
+    first = repeated[0]
+    return [f"{names} came more than once (first: {first!r}); the repeats were numbered."]
 
 
 def _empty_notes(matrix: sp.csr_array) -> list[str]:

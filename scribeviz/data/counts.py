@@ -252,5 +252,5 @@ def _column_values(parts: Mapping[str, np.ndarray | None]) -> np.ndarray | pd.Ca
     if codes is None or categories is None:
         return np.asarray(parts["values"])
     if parts["text"] is None:
-        return pd.Categorical.from_codes(codes, categories)
-    return np.append(categories, None)[codes]
+        return pd.Categorical.from_codes(codes, pd.Index(categories))
+    return np.array([*categories, None], dtype=object)[codes]  # code -1 picks the appended None

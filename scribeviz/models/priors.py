@@ -4,8 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 import numpyro.distributions as dist
+from jaxtyping import Float
 
 POSITIVE = "positive"
 UNIT_INTERVAL = "unit interval"
@@ -76,6 +79,33 @@ class Prior:
     def distribution(self, shape: tuple[int, ...] = ()) -> dist.Distribution:
         """The NumPyro distribution of a parameter of this ``shape``."""
         return PRIOR_FAMILIES[self.family].make(shape, *self.numbers)
+
+    def density(
+        self, n_components: int = 2
+    ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+        """The density over the middle 99 % of the values, for drawing.
+
+        Positive values are equally spaced in ln, and their density is per unit of ln(value).  Of a
+        simplex the density is that of one share.
+
+        Parameters
+        ----------
+        n_components
+            Length of a draw from a simplex.
+        """
+        support = PRIOR_FAMILIES[self.family].support
+        if support is SIMPLEX:
+            (concentration,) = self.numbers
+            one = dist.Beta(concentration, concentration * (n_components - 1))
+        else:
+            one = self.distribution()
+        if support is POSITIVE:
+            draws = np.log(np.asarray(one.sample(jax.random.key(0), (4_000,))) + 1e-30)
+            logs = np.linspace(*np.percentile(draws, (0.5, 99.5)), 200)
+            values = np.exp(logs)
+            return values, values * np.exp(np.asarray(one.log_prob(values)))
+        values = np.linspace(0.0025, 0.9975, 200)
+        return values, np.exp(np.asarray(one.log_prob(values)))
 
 
 def as_prior(value: Any) -> Prior:

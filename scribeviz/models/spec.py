@@ -65,6 +65,12 @@ class ModelSpec:
         return self.likelihood + (_MIXTURE_SUFFIX if self.is_mixture else "")
 
     @property
+    def described(self) -> str:
+        """The model in words, such as "negative binomial, 2 components"."""
+        label = LIKELIHOODS[self.likelihood].label.lower()
+        return f"{label}, {self.n_components} components" if self.is_mixture else label
+
+    @property
     def is_mixture(self) -> bool:
         """Whether there is more than one component."""
         return self.n_components > 1

@@ -34,6 +34,7 @@ class RunStore:
 
     root: Path
     _workers: dict[str, subprocess.Popen] = field(default_factory=dict, repr=False)
+    _known: dict[str, RunFolder] = field(default_factory=dict, repr=False)
     _waiting: subprocess.Popen | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +49,10 @@ class RunStore:
 
     def runs(self) -> list[RunFolder]:
         """All runs, newest first."""
-        found = [RunFolder(path.parent) for path in self.root.glob("*/status.json")]
+        found = [
+            self._known.setdefault(path.parent.name, RunFolder(path.parent))
+            for path in self.root.glob("*/status.json")
+        ]
         return sorted(found, key=lambda run: run.spec.created, reverse=True)
 
     def run(self, run_id: str) -> RunFolder | None:
@@ -124,7 +128,7 @@ class RunStore:
 
     def _spawn(self) -> subprocess.Popen:
         with (self.root / "workers.log").open("ab") as log:
-            return subprocess.Popen(  # noqa: S603  our own interpreter and module
+            return subprocess.Popen(
                 [sys.executable, "-m", "scribeviz.runs.worker"],
                 stdin=subprocess.PIPE,
                 stdout=log,

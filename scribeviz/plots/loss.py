@@ -1,0 +1,62 @@
+"""The loss of a fit, while it runs and after."""
+
+import holoviews as hv
+import numpy as np
+from jaxtyping import Float
+
+from scribeviz.plots.theme import ACCENT, OBSERVED, follow_data, look
+
+_MOST_POINTS = 800
+_SMOOTHING = 25  # points
+
+
+def thinned_loss(
+    losses: Float[np.ndarray, " steps"], first: int = 0
+) -> dict[str, Float[np.ndarray, " points"]]:
+    """Reduce a loss history to at most 800 points.
+
+    Parameters
+    ----------
+    losses
+        Loss of every step, in nats.
+    first
+        Leave out the steps before this one.
+
+    Returns
+    -------
+    dict
+        ``step``, ``loss`` (of that step) and ``smooth`` (mean over the steps around it).
+    """
+    steps = np.arange(first, losses.size)
+    if steps.size == 0:
+        return {"step": steps, "loss": losses[first:], "smooth": losses[first:]}
+    stride = -(-steps.size // _MOST_POINTS)
+    # Counted from the end, so that the newest step is always shown.
+    shown = steps[::-1][::stride][::-1]
+    # Centred, and narrower towards both ends: a mean of earlier steps only would lag behind.
+    half = np.minimum.reduce(
+        [np.full(shown.shape, _SMOOTHING * stride // 2), shown - first, losses.size - 1 - shown]
+    )
+    running = np.concatenate([[0.0], np.cumsum(losses, dtype=np.float64)])
+    smooth = (running[shown + half + 1] - running[shown - half]) / (2 * half + 1)
+    return {"step": shown + 1, "loss": losses[shown], "smooth": smooth}
+
+
+def loss_curve(data: dict[str, np.ndarray]) -> hv.Overlay:
+    """Draw a loss; ``data`` is from :func:`thinned_loss`."""
+    raw = hv.Curve((data["step"], data["loss"]), "step", "loss", label="each step")
+    smooth = hv.Curve((data["step"], data["smooth"]), "step", "loss", label="smoothed")
+    return hv.Overlay(
+        [
+            raw.opts(color=OBSERVED, alpha=0.45, line_width=1, apply_ranges=False),
+            smooth.opts(color=ACCENT, line_width=2, tools=["hover"], apply_ranges=False),
+        ]
+    ).opts(
+        **look(
+            xlabel="step",
+            ylabel="loss: negative ELBO (nats)",
+            yformatter="%.5g",
+            legend_position="top_right",
+            hooks=[follow_data],
+        )
+    )

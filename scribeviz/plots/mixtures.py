@@ -1,0 +1,63 @@
+"""How a mixture sorts the cells, and how sure it is."""
+
+import math
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+
+from scribeviz.plots.theme import PREDICTED, component_color, look
+
+
+def entropy_histogram(entropies: Float[np.ndarray, " cells"], k: int) -> hv.Histogram:
+    """Cells by the entropy of their assignment, from 0 (certain) to ln K (a coin toss)."""
+    most = math.log(k)
+    cells, edges = np.histogram(entropies, bins=30, range=(0, most))
+    return hv.Histogram((edges, cells), kdims="entropy", vdims="cells").opts(
+        **look(
+            color=PREDICTED,
+            line_color="white",
+            height=280,
+            xlim=(0, most),
+            tools=["hover"],
+            xlabel=f"assignment entropy (nats; 0 = certain, {most:.2f} = undecided)",
+            ylabel="cells",
+        )
+    )
+
+
+def component_sizes(sizes: Int[np.ndarray, " components"]) -> hv.Bars:
+    """Cells per component, by likeliest assignment."""
+    names = [str(i + 1) for i in range(len(sizes))]
+    colors = [component_color(i) for i in range(len(sizes))]
+    bars = hv.Bars((names, sizes, colors), "component", ["cells", "color"])
+    return bars.opts(
+        **look(color="color", line_color=None, height=280, tools=["hover"], ylabel="cells")
+    )
+
+
+def cross_heatmap(table: pd.DataFrame) -> hv.Overlay:
+    """Labels against components: the share of each label's cells, with the numbers of cells.
+
+    Parameters
+    ----------
+    table
+        Cells per label (rows) and component (columns).
+    """
+    shares = table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    rows = [
+        (str(component), str(label), shares.loc[label, component], table.loc[label, component])
+        for label in table.index[::-1]
+        for component in table.columns
+    ]
+    heat = hv.HeatMap(rows, ["component", "label"], ["share", "cells"])
+    text = hv.Labels(rows, ["component", "label"], ["cells", "share"])
+    return hv.Overlay(
+        [
+            heat.opts(cmap="Blues", clim=(0, 1.15), tools=["hover"], line_color="white"),
+            text.opts(text_font_size="10px", text_color="share", cmap=["#1f2937", "#ffffff"]),
+        ]
+    ).opts(
+        **look(height=max(220, 40 + 32 * len(table)), xlabel="component", ylabel="", toolbar=None)
+    )

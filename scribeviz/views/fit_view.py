@@ -1,0 +1,260 @@
+"""Start a fit, watch it, stop it."""
+
+from datetime import datetime
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import panel as pn
+import param
+from holoviews.streams import Pipe
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.data.counts import Counts
+from scribeviz.plots.loss import loss_curve, thinned_loss
+from scribeviz.runs.folder import RunFolder, RunState, RunStatus
+from scribeviz.views.parts import (
+    button,
+    card,
+    empty,
+    in_words,
+    notice,
+    page,
+    tiles_html,
+    words,
+    words_html,
+)
+from scribeviz.views.state import DataState, FitState, ModelState
+
+_EVERYTHING, _TAIL = "All steps", "Last half"
+_INPUTS = {param.Integer: ui.IntInput, param.Number: ui.FloatInput}
+
+
+class FitView(pn.viewable.Viewer):
+    """The settings of a fit, its progress with the live loss, and all earlier runs."""
+
+    state = param.ClassSelector(class_=FitState, constant=True)
+    data = param.ClassSelector(class_=DataState, constant=True)
+    model = param.ClassSelector(class_=ModelState, constant=True)
+    go_on = param.Callable(doc="Called when the user wants to explore the result.")
+
+    def __panel__(self) -> Viewable:
+        progress = ProgressView(state=self.state, go_on=self.go_on)
+        runs = card("Runs", pn.bind(self._history, self.state.param.history))
+        return page(
+            "Fit",
+            "Variational inference on all cells at once. It goes on when you close this tab.",
+            ui.Row(
+                ui.Column(self._settings(), width=290),
+                ui.Column(progress, runs, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
+                sizing_mode="stretch_width",
+            ),
+        )
+
+    def _settings(self) -> Viewable:
+        start = button(
+            "Start the fit",
+            "play_arrow",
+            lambda _: self._start(),
+            disabled=pn.bind(lambda counts: counts is None, self.data.param.counts),
+        )
+        more = ui.Details(
+            *self._inputs("tolerance", "n_particles", "seed"),
+            title="More",
+            collapsed=True,
+            sizing_mode="stretch_width",
+            margin=(0, 0, 10, 0),
+        )
+        what = pn.bind(
+            self._what,
+            self.data.param.counts,
+            self.model.param.likelihood,
+            self.model.param.n_components,
+        )
+        return card(
+            "Settings",
+            ui.HTML(what, margin=(0, 0, 8, 0)),
+            *self._inputs("n_steps", "learning_rate"),
+            more,
+            start,
+        )
+
+    def _inputs(self, *names: str) -> list[Viewable]:
+        form = self.state.config
+        made = []
+        for name in names:
+            parameter = form.param[name]
+            kind = _INPUTS[type(parameter)]
+            made.append(
+                kind.from_param(parameter, sizing_mode="stretch_width", margin=(4, 0, 8, 0))
+            )
+        return made
+
+    def _start(self) -> None:
+        try:
+            self.state.start(self.data.counts, self.model.spec())
+        except ValueError as problem:
+            pn.state.notifications.error(str(problem), duration=0)
+
+    def _what(self, counts: Counts | None, _likelihood: str, _n_components: int) -> str:
+        if counts is None:
+            return words_html("Open data first; earlier runs can be looked at already.", faint=True)
+        return words_html(f"{self.model.spec().described} on {counts.name}", faint=True)
+
+    def _history(self, history: list[tuple[RunFolder, RunStatus]]) -> Viewable:
+        if not history:
+            return words("Runs will be listed here, also after a restart.", faint=True)
+        table = pd.DataFrame(
+            {
+                "started": [_when(run.spec.created) for run, _ in history],
+                "data": [run.spec.data_name for run, _ in history],
+                "model": [run.spec.model.described for run, _ in history],
+                "state": [status.state.value for _, status in history],
+                "steps": [f"{status.step:,}" for _, status in history],
+                "took": [in_words(status.seconds) if status.ended else "" for _, status in history],
+            }
+        )
+        listing = ui.Tabulator(
+            table,
+            show_index=False,
+            disabled=True,
+            selectable=False,
+            pagination="local",
+            page_size=8,
+            layout="fit_columns",
+            widths={"started": 120, "data": 170, "state": 90, "steps": 80, "took": 90},
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        listing.on_click(lambda event: self.state.look_at(history[event.row][0]))
+        return ui.Column(
+            words("Click a run to look at it.", faint=True), listing, sizing_mode="stretch_width"
+        )
+
+
+class ProgressView(pn.viewable.Viewer):
+    """How far the run is: figures, the loss as it falls, and what can be done about it."""
+
+    state = param.ClassSelector(class_=FitState, constant=True)
+    go_on = param.Callable(doc="Called when the user wants to explore the result.")
+    shown = param.Selector(default=_EVERYTHING, objects=[_EVERYTHING, _TAIL], label="Steps shown")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        state = self.state
+        self._what = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0))
+        self._figures = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0))
+        self._bar = ui.LinearProgress(
+            value=0, sizing_mode="stretch_width", margin=(4, 0, 12, 0), visible=False
+        )
+        self._problem = ui.Column(sizing_mode="stretch_width")
+        self._actions = ui.Row()
+        self._pipe = Pipe(data=thinned_loss(np.zeros(0)))
+        curve = hv.DynamicMap(loss_curve, streams={"data": self._pipe.param.data})
+        steps = ui.RadioButtonGroup.from_param(
+            self.param.shown,
+            label="",
+            size="small",
+            margin=0,
+            width=200,
+            sx={"& .MuiToggleButton-root": {"whiteSpace": "nowrap"}},
+        )
+        self._plot = ui.Column(
+            steps,
+            ui.HoloViews(curve, sizing_mode="stretch_width", height=340),
+            sizing_mode="stretch_width",
+            visible=False,
+        )
+        self._waiting = empty("The loss will be drawn here, a few seconds after the start.")
+        state.param.watch(self._show_status, ["run", "status"])
+        state.param.watch(self._show_losses, "losses")
+        self.param.watch(self._show_losses, "shown")
+        self._show_status()
+        self._show_losses()
+
+    def __panel__(self) -> Viewable:
+        return card(
+            "Progress",
+            self._what,
+            self._problem,
+            self._figures,
+            self._bar,
+            self._waiting,
+            self._plot,
+            self._actions,
+        )
+
+    def _show_status(self, *_: param.parameterized.Event) -> None:
+        run, status = self.state.run, self.state.status
+        if run is None or status is None:
+            self._what.object = words_html("Nothing has been started yet.")
+            return
+        self._what.object = words_html(
+            f"{run.spec.model.described} on {run.spec.data_name}: {_state_in_words(status)}"
+        )
+        figures = {
+            f"steps, of at most {status.n_steps:,}": f"{status.step:,}",
+            "done": f"{status.percent} %",
+            "time left": _time_left(status),
+            "steps per second": f"{status.steps_per_second:,.0f}" if status.step else "-",
+            "device": status.device or "-",
+        }
+        self._figures.object = tiles_html(figures)
+        starting = status.state is RunState.RUNNING and status.step == 0
+        self._bar.param.update(
+            visible=True,
+            value=-1 if starting else status.percent,
+            variant="indeterminate" if starting else "determinate",
+            color="error" if status.state is RunState.FAILED else "primary",
+        )
+        self._problem[:] = [notice(status.error, "error")] if status.error else []
+        self._offer_actions(status)
+
+    def _offer_actions(self, status: RunStatus) -> None:
+        state = self.state
+        offered = []
+        if state.can_stop:
+            stop = ("Stop and keep", "stop", lambda _: state.stop())
+            offered.append((stop, "error"))
+        if state.can_resume:
+            offered.append((("Resume", "play_arrow", lambda _: state.resume()), "primary"))
+        if state.run is not None and state.run.has_results and status.state.is_over:
+            explore = ("Explore the result", "arrow_forward", lambda _: self.go_on())
+            offered.append((explore, "primary"))
+        labels = [action[0] for action, _ in offered]
+        # Replaced only when they change: a button that is rebuilt under the mouse loses the click.
+        if labels != [made.label for made in self._actions]:
+            self._actions[:] = [button(*action, color=color) for action, color in offered]
+
+    def _show_losses(self, *_: param.parameterized.Event) -> None:
+        losses = self.state.losses
+        first = losses.size // 2 if self.shown == _TAIL else 0
+        self._pipe.send(thinned_loss(losses, first))
+        self._plot.visible = losses.size > 0
+        self._waiting.visible = losses.size == 0
+
+
+def _state_in_words(status: RunStatus) -> str:
+    if status.state is RunState.RUNNING:
+        return status.doing
+    if status.state is RunState.DONE:
+        took = in_words(status.seconds)
+        if status.settled:
+            return f"the loss has settled, after {took}"
+        return f"all steps are done, after {took}; the loss had not settled"
+    return {
+        RunState.QUEUED: "waiting for the run before it",
+        RunState.STOPPED: "stopped; what was fitted until then is kept",
+        RunState.FAILED: "failed",
+        RunState.INTERRUPTED: "interrupted",
+    }[status.state]
+
+
+def _time_left(status: RunStatus) -> str:
+    left = status.most_seconds_left
+    return "-" if left is None else f"at most {in_words(left)}"
+
+
+def _when(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds):%d %b %H:%M}"  # noqa: DTZ006  the server's clock

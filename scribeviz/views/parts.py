@@ -1,0 +1,134 @@
+"""Small pieces that several pages share.  All text is escaped: files cannot speak HTML."""
+
+import html
+from collections.abc import Callable
+from typing import Any
+
+from panel import ui
+from panel.viewable import Viewable
+
+GAP = 16
+
+_SEVERITIES = {
+    "info": ("#0b5d7a", "i"),
+    "success": ("#1b7f4b", "✓"),
+    "warning": ("#b45309", "!"),
+    "error": ("#b91c1c", "✕"),
+}
+
+
+def page(title: str, lead: str, *content: Viewable) -> Viewable:
+    """A place: its title, one sentence about it, and what is there."""
+    head = ui.HTML(
+        f'<h1 style="font-size:1.55rem;font-weight:600;margin:0">{html.escape(title)}</h1>'
+        f'<p style="margin:4px 0 0;opacity:.75">{html.escape(lead)}</p>',
+        sizing_mode="stretch_width",
+        margin=(0, 0, GAP, 0),
+    )
+    return ui.Column(head, *content, sizing_mode="stretch_width")
+
+
+def card(title: str, *content: Viewable, **options: object) -> ui.Paper:
+    """A framed group with a heading."""
+    return ui.Paper(
+        heading(title),
+        *content,
+        variant="outlined",
+        elevation=0,
+        sx={"padding": f"{GAP}px", "borderRadius": "10px"},
+        sizing_mode="stretch_width",
+        margin=(0, 0, GAP, 0),
+        **options,
+    )
+
+
+def heading(text: str) -> ui.HTML:
+    """A heading within a page."""
+    return ui.HTML(
+        f'<h2 style="font-size:1.02rem;font-weight:600;margin:0">{html.escape(text)}</h2>',
+        margin=(0, 0, 10, 0),
+        sizing_mode="stretch_width",
+    )
+
+
+def words(text: str, *, faint: bool = False) -> ui.HTML:
+    """A paragraph of plain text."""
+    return ui.HTML(words_html(text, faint=faint), sizing_mode="stretch_width", margin=(0, 0, 8, 0))
+
+
+def words_html(text: str, *, faint: bool = False) -> str:
+    """A paragraph of plain text, as HTML."""
+    style = "margin:0;line-height:1.45" + (";opacity:.7;font-size:.9rem" if faint else "")
+    return f'<p style="{style}">{html.escape(text)}</p>'
+
+
+def empty(text: str) -> Viewable:
+    """What stands where nothing is yet: a sentence that says what to do."""
+    return ui.HTML(
+        '<div style="border:1px dashed rgba(128,128,128,.5);border-radius:10px;padding:36px;'
+        f'text-align:center;opacity:.8">{html.escape(text)}</div>',
+        sizing_mode="stretch_width",
+        margin=(0, 0, GAP, 0),
+    )
+
+
+def tiles(entries: dict[str, str]) -> ui.HTML:
+    """A row of figures with their names."""
+    return ui.HTML(tiles_html(entries), sizing_mode="stretch_width", margin=(4, 0, 8, 0))
+
+
+def tiles_html(entries: dict[str, str]) -> str:
+    """A row of figures with their names, as HTML."""
+    cells = "".join(
+        '<div style="min-width:90px"><div style="font-size:1.25rem;font-weight:600;'
+        f'line-height:1.3">{html.escape(value)}</div>'
+        f'<div style="opacity:.7;font-size:.85rem">{html.escape(name)}</div></div>'
+        for name, value in entries.items()
+    )
+    return f'<div style="display:flex;flex-wrap:wrap;gap:10px 28px">{cells}</div>'
+
+
+def notice(text: str, severity: str) -> ui.HTML:
+    """A sentence that should be read: ``"info"``, ``"success"``, ``"warning"`` or ``"error"``."""
+    color, mark = _SEVERITIES[severity]
+    return ui.HTML(
+        f'<div role="alert" style="display:flex;gap:10px;border-left:4px solid {color};'
+        f'background:{color}14;border-radius:6px;padding:10px 14px;line-height:1.45">'
+        f'<span style="color:{color};font-weight:700" aria-hidden="true">{mark}</span>'
+        f"<span>{html.escape(text)}</span></div>",
+        sizing_mode="stretch_width",
+        margin=(0, 0, 10, 0),
+    )
+
+
+def row(*content: Viewable) -> ui.Row:
+    """Things beside each other, equally wide, with a gap between them."""
+    spaced = [part for thing in content for part in (thing, ui.Spacer(width=GAP))][:-1]
+    return ui.Row(*spaced, sizing_mode="stretch_width")
+
+
+def button(
+    label: str, icon: str, act: Callable[[Any], Any], *, color: str = "primary", **options: Any
+) -> ui.Button:
+    """A button that calls ``act``, which may be a coroutine function."""
+    made = ui.Button(label=label, icon=icon, color=color, margin=(4, 10, 4, 0), **options)
+    made.on_click(act)
+    return made
+
+
+def in_words(seconds: float) -> str:
+    """A duration as people say it.
+
+    Examples
+    --------
+    >>> in_words(0.4), in_words(75), in_words(7300)
+    ('less than a second', '1 min 15 s', '2 h 2 min')
+    """
+    whole = round(seconds)
+    if whole < 1:
+        return "less than a second"
+    minutes, left = divmod(whole, 60)
+    if not minutes:
+        return f"{left} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {left} s"

@@ -1,0 +1,248 @@
+"""The served page: header, the places on the left, the chosen one in the middle."""
+
+import asyncio
+import html
+import logging
+import threading
+from functools import cache
+
+import panel as pn
+import param
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.runs.folder import RunStatus
+from scribeviz.runs.store import RunStore, default_root
+from scribeviz.views.data_view import DataView
+from scribeviz.views.explore_view import ExploreView
+from scribeviz.views.fit_view import FitView
+from scribeviz.views.model_view import ModelView
+from scribeviz.views.state import (
+    EXAMPLE,
+    PLACES,
+    Session,
+    default_folder,
+    load_explored,
+    open_data,
+    open_example,
+)
+
+_LOG = logging.getLogger(__name__)
+_REFRESH_MS = 250
+_ICONS = {"Data": "table_chart", "Model": "functions", "Fit": "show_chart", "Explore": "search"}
+_THEME = {
+    "palette": {"primary": {"main": "#0b5d7a"}, "secondary": {"main": "#d55e00"}},
+    "typography": {"button": {"textTransform": "none"}},
+}
+
+
+@cache
+def run_store() -> RunStore:
+    """The runs of this server; they are looked after for as long as it lives."""
+    store = RunStore(default_root())
+    store.keep_tending()
+    return store
+
+
+def warm_up() -> None:
+    """Do in the background, once, what the first visitor would otherwise wait for."""
+    run_store()
+    threading.Thread(target=open_example, name="example", daemon=True).start()
+
+
+class Shell(pn.viewable.Viewer):
+    """A session's page."""
+
+    session = param.ClassSelector(class_=Session, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        session = self.session
+        self._steps = ui.StepperMenu(
+            items=self._items(),
+            orientation="vertical",
+            non_linear=True,
+            margin=(12, 8),
+            sx={"& .MuiStepLabel-label.Mui-active": {"fontWeight": 700}},
+        )
+        self._steps.param.watch(self._stepped, "active")
+        self._main = ui.Column(sizing_mode="stretch_width", margin=(20, 28))
+        self._visited: dict[str, Viewable] = {}
+        session.param.watch(self._show_place, "place")
+        session.data.param.watch(self._inputs_changed, "counts")
+        session.fit.param.watch(self._inputs_changed, ["run", "status", "history"])
+        self._show_place()
+
+    def __panel__(self) -> Viewable:
+        session = self.session
+        return ui.Page(
+            title="scribeviz",
+            header=[
+                ui.HTML(pn.bind(_data_chip, session.data.param.counts), margin=(0, 10)),
+                ui.HTML(
+                    pn.bind(_job_chip, session.fit.param.status), margin=(0, 10), align="center"
+                ),
+            ],
+            sidebar=[self._steps],
+            sidebar_width=210,
+            main=[self._main],
+            theme_config=_THEME,
+            busy_indicator="linear",
+        )
+
+    async def refresh(self) -> None:
+        """Bring this session up to date with the runs; called on a timer."""
+        self.session.fit.refresh()
+
+    def go(self, place: str) -> None:
+        """Show a place."""
+        if place == "Explore":
+            fit = self.session.fit
+            explored = self.session.explore.explored
+            if fit.run is not None and (explored is None or explored.run_id != fit.run.id):
+                self.session.explore.show(load_explored(fit.run.path))
+        self.session.place = place
+
+    def _view(self, place: str) -> Viewable:
+        session = self.session
+        makers = {
+            "Data": lambda: DataView(state=session.data, go_on=lambda: self.go("Model")),
+            "Model": lambda: ModelView(
+                state=session.model, data=session.data, go_on=lambda: self.go("Fit")
+            ),
+            "Fit": lambda: FitView(
+                state=session.fit,
+                data=session.data,
+                model=session.model,
+                go_on=lambda: self.go("Explore"),
+            ),
+            "Explore": lambda: ExploreView(state=session.explore),
+        }
+        return pn.panel(makers[place]())
+
+    def _show_place(self, *_: param.parameterized.Event) -> None:
+        place = self.session.place
+        if place not in self._visited:  # a place keeps its plots and inputs once it was seen
+            self._visited[place] = self._view(place)
+        self._main[:] = [self._visited[place]]
+        self._steps.active = PLACES.index(place)
+
+    def _stepped(self, event: param.parameterized.Event) -> None:
+        place = PLACES[event.new]
+        if place == self.session.place:
+            return
+        if self.session.is_open(place):
+            self.go(place)
+        else:
+            self._steps.active = PLACES.index(self.session.place)
+
+    def _inputs_changed(self, *_: param.parameterized.Event) -> None:
+        items = self._items()
+        if items != self._steps.items:
+            self._steps.items = items
+
+    def _items(self) -> list[dict[str, object]]:
+        session = self.session
+        done = {
+            "Data": session.data.counts is not None,
+            "Model": session.fit.run is not None,
+            "Fit": session.is_open("Explore"),
+            "Explore": False,
+        }
+        return [
+            {
+                "label": place,
+                "icon": _ICONS[place],
+                "completed": done[place],
+                "disabled": not session.is_open(place),
+            }
+            for place in PLACES
+        ]
+
+
+def serve_page() -> Viewable:
+    """The page of a new browser session."""
+    pn.extension(
+        "tabulator",
+        "filedropper",
+        notifications=True,
+        reconnect=True,
+        exception_handler=_unexpected,
+    )
+    session = Session(run_store(), default_folder())
+    shell = Shell(session=session)
+
+    async def restore() -> None:
+        await _restore(shell)
+
+    pn.state.onload(restore)
+    pn.state.add_periodic_callback(shell.refresh, period=_REFRESH_MS)
+    return pn.panel(shell)
+
+
+async def _restore(shell: Shell) -> None:
+    """Go back to what the address says, then keep the address up to date."""
+    session, location = shell.session, pn.state.location
+    asked = location.query_params if location is not None else {}
+    if source := asked.get("data"):
+        session.data.show(await asyncio.to_thread(open_data, session.data.folder, str(source)))
+    run = session.fit.store.run(str(asked["run"])) if "run" in asked else None
+    if run is not None:
+        session.fit.look_at(run)
+        if session.data.counts is None:
+            session.data.counts = await asyncio.to_thread(lambda: run.counts)
+    if asked.get("place") in PLACES and session.is_open(asked["place"]):
+        shell.go(asked["place"])
+    if session.place == "Explore" and "gene" in asked:
+        session.explore.find_gene(str(asked["gene"]))
+
+    def say(*_: param.parameterized.Event) -> None:
+        opened, run = session.data.opened, session.fit.run
+        here = {
+            "place": session.place,
+            "data": opened.source if opened is not None else None,
+            "run": run.id if run is not None else None,
+            "gene": session.explore.gene if session.place == "Explore" else None,
+        }
+        if location is not None:
+            location.update_query(**here)
+
+    session.param.watch(say, "place")
+    session.data.param.watch(say, "opened")
+    session.fit.param.watch(say, "run")
+    session.explore.param.watch(say, "gene")
+
+
+def _unexpected(error: Exception) -> None:
+    """Tell the user in a sentence, and the log in full."""
+    _LOG.error("unexpected error in a session", exc_info=error)
+    if pn.state.notifications is not None:
+        pn.state.notifications.error(
+            "Something unexpected happened; nothing of your work was lost. "
+            "The server's log says more.",
+            duration=0,
+        )
+
+
+def _data_chip(counts: object) -> str:
+    if counts is None:
+        return _chip("no data yet")
+    return _chip(f"{counts.name} · {counts.n_cells:,} cells x {counts.n_genes:,} genes")
+
+
+def _job_chip(status: RunStatus | None) -> str:
+    if status is None:
+        return ""
+    if status.state.is_over:
+        return _chip(f"fit {status.state.value}")
+    return _chip(f"fit {status.state.value} · {status.percent} %")
+
+
+def _chip(text: str) -> str:
+    return (
+        '<span style="color:#fff;border:1px solid #ffffff99;border-radius:14px;padding:4px 12px;'
+        f'font-size:.85rem;opacity:.9;white-space:nowrap">{html.escape(text)}</span>'
+    )
+
+
+__all__ = ["EXAMPLE", "Shell", "run_store", "serve_page", "warm_up"]

@@ -1,0 +1,392 @@
+"""What one browser session knows.  Plain ``param``: it runs in a test without a server."""
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import param
+
+from scribeviz.criticism.assignments import (
+    assigned,
+    cross_table,
+    depth_warning,
+    entropy,
+)
+from scribeviz.criticism.critique import Critique
+from scribeviz.criticism.predictive import GeneCheck, check_gene
+from scribeviz.data.checks import check_counts, count_sources
+from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.examples import demo
+from scribeviz.data.folder import DataFile, list_files, resolve
+from scribeviz.data.readers import open_file
+from scribeviz.data.uploads import save_upload
+from scribeviz.inference.svi import SVIConfig
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.parameterizations import PARAMETERIZATIONS, Site
+from scribeviz.models.priors import PRIOR_FAMILIES, Prior
+from scribeviz.models.spec import ModelSpec
+from scribeviz.runs.folder import RunFolder, RunState, RunStatus
+from scribeviz.runs.store import RunStore
+from scribeviz.views.forms import Form, form_for
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+PLACES = ("Data", "Model", "Fit", "Explore")
+EXAMPLE = "example"
+_MOST_COMPONENTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedData:
+    """A data set as it was opened: its counts, and what else the file holds.
+
+    Attributes
+    ----------
+    source
+        ``"example"``, or the file's name in the data folder: what a link may say.
+    adata
+        The file's content, to take another layer from; None for the example.
+    sources
+        Per place that may hold counts ("X", "raw", layers), why it does not; empty if it does.
+    layer
+        The place that the counts are from.
+    counts
+        The counts; None if that place does not hold any.
+    problem, use_layer
+        Why not, and which other place does.
+    """
+
+    source: str
+    adata: "AnnData | None"
+    sources: dict[str, str]
+    layer: str
+    counts: Counts | None
+    problem: str = ""
+    use_layer: str | None = None
+
+
+@lru_cache(maxsize=1)
+def open_example() -> OpenedData:
+    """Open the built-in example."""
+    return OpenedData(EXAMPLE, None, {"X": ""}, "X", demo())
+
+
+def open_data(folder: Path, name: str) -> OpenedData:
+    """Open a file of the data folder.
+
+    Raises
+    ------
+    CountsError
+        If it is not there, or no file of counts at all.
+    """
+    if name == EXAMPLE:
+        return open_example()
+    adata = open_file(resolve(folder, name))
+    return take_layer(name, adata, "X")
+
+
+def take_layer(source: str, adata: "AnnData", layer: str) -> OpenedData:
+    """Take the counts from one place of an opened file, or say why there are none."""
+    sources = count_sources(adata)
+    name = Path(source).name
+    try:
+        counts = check_counts(adata, layer, name=name)
+    except CountsError as problem:
+        return OpenedData(source, adata, sources, layer, None, str(problem), problem.use_layer)
+    return OpenedData(source, adata, sources, layer, counts)
+
+
+class DataState(param.Parameterized):
+    """Which data set is open."""
+
+    folder = param.ClassSelector(class_=Path, constant=True, doc="The data folder.")
+    opened = param.ClassSelector(class_=OpenedData, doc="What was opened last.")
+    problem = param.String("", doc="Why nothing could be opened.")
+    busy = param.String("", doc="What is going on, in words.")
+    counts = param.ClassSelector(class_=Counts, doc="The counts that a model will see.")
+
+    upload_limit_bytes = 500_000_000
+
+    def files(self) -> list[DataFile]:
+        """What can be opened."""
+        return list_files(self.folder)
+
+    def show(self, opened: OpenedData) -> None:
+        """Make ``opened`` the data set of this session."""
+        self.param.update(opened=opened, problem="", counts=opened.counts)
+
+    def refuse(self, problem: str) -> None:
+        """Say why a file could not be opened; what was open stays open."""
+        self.problem = problem
+
+    def receive(self, filename: str, content: bytes) -> str:
+        """Keep an upload in the data folder; gives its name there."""
+        path = save_upload(self.folder, filename, content, self.upload_limit_bytes)
+        return path.relative_to(self.folder.resolve()).as_posix()
+
+
+class PriorState(param.Parameterized):
+    """The prior of one parameter, as chosen."""
+
+    prior = param.ClassSelector(class_=Prior, doc="A family and its numbers.")
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(prior=site.prior)
+        self.site = site
+
+    def choose_family(self, key: str) -> None:
+        """Change the family, with its own first numbers."""
+        if key == self.prior.family:
+            return
+        defaults = tuple(p.default for p in PRIOR_FAMILIES[key].parameters)
+        is_own = key == self.site.prior.family
+        self.prior = self.site.prior if is_own else Prior(key, defaults)
+
+    def set_number(self, index: int, number: float) -> None:
+        """Change one number of the family."""
+        numbers = list(self.prior.numbers)
+        numbers[index] = number
+        self.prior = Prior(self.prior.family, tuple(numbers))
+
+
+class ModelState(param.Parameterized):
+    """Which model is chosen."""
+
+    likelihood = param.Selector(objects=list(LIKELIHOODS), doc="Key of the likelihood.")
+    parameterization = param.Selector(objects=list(PARAMETERIZATIONS), doc="Key of it.")
+    n_components = param.Integer(1, bounds=(1, _MOST_COMPONENTS), doc="Groups of cells.")
+    priors = param.Dict({}, doc="PriorState of every parameter of the chosen model, by its key.")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self._known: dict[tuple[str, str], PriorState] = {}
+        self._offer_priors()
+
+    @param.depends("likelihood", "parameterization", "n_components", watch=True)
+    def _offer_priors(self) -> None:
+        sites = self._without_priors().sites
+        for site in sites:
+            key = (self.parameterization, site.key)
+            if key not in self._known:  # a choice is kept while others change
+                self._known[key] = PriorState(site)
+        priors = {site.key: self._known[self.parameterization, site.key] for site in sites}
+        if list(priors) != list(self.priors):
+            self.priors = priors
+
+    def spec(self) -> ModelSpec:
+        """The model as chosen."""
+        chosen = {key: state.prior for key, state in self.priors.items()}
+        own = {site.key: site.prior for site in self._without_priors().sites}
+        changed = {key: prior for key, prior in chosen.items() if prior != own[key]}
+        return ModelSpec(
+            likelihood=self.likelihood,
+            parameterization=self.parameterization,
+            n_components=self.n_components,
+            priors=changed,
+        )
+
+    def show(self, spec: ModelSpec) -> None:
+        """Choose what ``spec`` says."""
+        self.param.update(
+            likelihood=spec.likelihood,
+            parameterization=spec.parameterization,
+            n_components=spec.n_components,
+        )
+        for site in spec.sites:
+            self.priors[site.key].prior = spec.prior(site)
+
+    def _without_priors(self) -> ModelSpec:
+        return ModelSpec(
+            likelihood=self.likelihood,
+            parameterization=self.parameterization,
+            n_components=self.n_components,
+        )
+
+
+class FitState(param.Parameterized):
+    """The run that is looked at, and how far it is."""
+
+    store = param.ClassSelector(class_=RunStore, constant=True, doc="All runs.")
+    config = param.ClassSelector(class_=Form, constant=True, doc="How to fit.")
+    run = param.ClassSelector(class_=RunFolder, doc="The run that is looked at.")
+    status = param.ClassSelector(class_=RunStatus, doc="How far it is.")
+    losses = param.Array(np.zeros(0), doc="Its losses so far, in nats.")
+    history = param.List([], doc="All runs with their status, newest first.")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(config=form_for(SVIConfig), **params)
+
+    def start(self, counts: Counts, spec: ModelSpec) -> None:
+        """Queue a fit and look at it."""
+        self.look_at(self.store.submit(counts, spec, self.config.value()))
+
+    def stop(self) -> None:
+        """End the run at its next checkpoint."""
+        if self.run is not None:
+            self.store.stop(self.run)
+            self.refresh()
+
+    def resume(self) -> None:
+        """Go on with the run from its last checkpoint."""
+        if self.run is not None:
+            self.store.resume(self.run)
+            self.refresh()
+
+    def look_at(self, run: RunFolder) -> None:
+        """Show ``run`` from now on."""
+        self.param.update(run=run, status=run.status, losses=run.losses)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Copy the news from disk into this session; the page calls it on a timer."""
+        history = [(run, run.status) for run in self.store.runs()]
+        if history != self.history:
+            self.history = history
+        if self.run is None:
+            return
+        status = self.run.status
+        if status != self.status:
+            losses = self.run.losses if status.step != self.losses.size else self.losses
+            self.param.update(status=status, losses=losses)
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether there is something to stop."""
+        return self.status is not None and not self.status.state.is_over
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run ended before it was done and can go on."""
+        if self.run is None or self.status is None or not self.run.has_checkpoint:
+            return False
+        unfinished = {RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED}
+        return self.status.state in unfinished
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explored:
+    """A run that has ended, with everything that its pictures need."""
+
+    run_id: str
+    name: str
+    model: ModelSpec
+    counts: Counts
+    critique: Critique
+    left_out_genes: np.ndarray
+
+    @property
+    def components(self) -> np.ndarray:
+        """Likeliest component of every cell, from 0."""
+        return assigned(self.critique.probabilities)
+
+
+@lru_cache(maxsize=4)
+def load_explored(path: Path) -> Explored:
+    """Read a finished run; the last four stay in memory, for all sessions."""
+    run = RunFolder(path)
+    counts = run.counts
+    return Explored(
+        run_id=run.id,
+        name=f"{run.spec.model.described} on {run.spec.data_name}",
+        model=run.spec.model,
+        counts=counts.seen_genes(),
+        critique=run.critique,
+        left_out_genes=counts.genes[counts.gene_totals == 0],
+    )
+
+
+class ExploreState(param.Parameterized):
+    """What is looked at in a finished run."""
+
+    explored = param.ClassSelector(class_=Explored, doc="The run.")
+    gene = param.String("", doc="The gene whose check is shown.")
+    log_axis = param.Boolean(False, label="Logarithmic", doc="Draw cells on a logarithmic axis.")
+    label = param.Selector(objects=[None], allow_None=True, doc="obs column to compare with.")
+
+    def show(self, explored: Explored) -> None:
+        """Look at ``explored``, first at the gene with the largest excess of zeros."""
+        labels = [str(column) for column in explored.counts.obs.columns]
+        self.param.label.objects = [None, *labels]
+        table = explored.critique.genes
+        worst = str(table["gene"].iloc[int(table["excess_zeros"].abs().argmax())])
+        kept = self.gene if self.gene in set(explored.counts.genes) else worst
+        self.param.update(explored=explored, gene=kept, label=_most_telling(explored.counts.obs))
+
+    def find_gene(self, text: str) -> bool:
+        """Look at the gene of that name or id, whatever its case; False if there is none."""
+        counts = self.explored.counts
+        wanted = text.strip().casefold()
+        for names in (counts.genes, counts.gene_ids):
+            for name, shown in zip(names, counts.genes, strict=True):
+                if str(name).casefold() == wanted:
+                    self.gene = str(shown)
+                    return True
+        return False
+
+    def gene_check(self) -> GeneCheck:
+        """The chosen gene's counts against the model."""
+        explored = self.explored
+        index = explored.counts.gene_index(self.gene)
+        return check_gene(explored.counts.gene_at(index), explored.critique.draws, index)
+
+    def entropies(self) -> np.ndarray:
+        """Entropy of every cell's assignment, in nats."""
+        return entropy(self.explored.critique.probabilities)
+
+    def sizes(self) -> np.ndarray:
+        """Cells per component."""
+        k = self.explored.model.n_components
+        return np.bincount(self.explored.components, minlength=k)
+
+    def confusion(self) -> pd.DataFrame | None:
+        """Cells per label and component, for the chosen ``obs`` column."""
+        if self.label is None:
+            return None
+        explored = self.explored
+        labels = explored.counts.obs[self.label]
+        return cross_table(explored.components, labels, explored.model.n_components)
+
+    def depth_warning(self) -> str | None:
+        """A sentence when the components follow sequencing depth."""
+        return depth_warning(self.explored.components, self.explored.counts.cell_totals)
+
+
+def _most_telling(obs: pd.DataFrame) -> str | None:
+    """The first column of labels with a few values, which is most often the cell type."""
+    for column in obs.columns:
+        if isinstance(obs[column].dtype, pd.CategoricalDtype) and 2 <= obs[column].nunique() <= 50:
+            return str(column)
+    return None
+
+
+class Session(param.Parameterized):
+    """One browser session: where it is, and the state of every place."""
+
+    place = param.Selector(default="Data", objects=list(PLACES), doc="Where the user is.")
+
+    def __init__(self, store: RunStore, folder: Path) -> None:
+        super().__init__()
+        self.data = DataState(folder=folder)
+        self.model = ModelState()
+        self.fit = FitState(store=store)
+        self.explore = ExploreState()
+
+    def is_open(self, place: str) -> bool:
+        """Whether the input that a place needs exists."""
+        needs = {
+            "Data": True,
+            "Model": self.data.counts is not None,
+            "Fit": self.data.counts is not None or bool(self.fit.history),
+            "Explore": self.fit.run is not None and self.fit.run.has_results,
+        }
+        return needs[place]
+
+
+def default_folder() -> Path:
+    """Where data are opened from: ``SCRIBEVIZ_DATA``, or the current folder."""
+    return Path(os.environ.get("SCRIBEVIZ_DATA", ".")).resolve()
