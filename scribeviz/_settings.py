@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import Field, field, fields
+from numbers import Integral, Real
 from typing import Any
 
 
@@ -26,6 +27,7 @@ def check_settings(spec: Any) -> None:
     """Raise ``ValueError`` naming the first setting of ``spec`` that is out of range."""
     for f in fields(spec):
         _check_choice(f, getattr(spec, f.name))
+        _check_kind(f, getattr(spec, f.name))
         _check_bounds(f, getattr(spec, f.name))
 
 
@@ -34,6 +36,15 @@ def _check_choice(f: Field, value: Any) -> None:
     if choices is not None and value not in choices:
         known = ", ".join(map(repr, choices))
         raise ValueError(f"{f.name}={value!r} is not known; choose one of {known}.")
+
+
+def _check_kind(f: Field, value: Any) -> None:
+    if f.metadata.get("bounds") is None:
+        return
+    whole = isinstance(f.default, int)
+    if isinstance(value, bool) or not isinstance(value, Integral if whole else Real):
+        word = "a whole number" if whole else "a number"
+        raise ValueError(f"{f.name}={value!r} is not {word}.")  # noqa: TRY004  one kind of error
 
 
 def _check_bounds(f: Field, value: Any) -> None:

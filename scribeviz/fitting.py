@@ -1,6 +1,7 @@
 """From data and a model to a result: what the command line, the workers and ``fit`` share."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -143,19 +144,26 @@ def fit(
     else:
         spec = model_spec(model, n_components=n_components, priors=priors or {})
     prepared = prepare_fit(as_counts(data, layer=layer), spec, SVIConfig(**settings))
-    stream = prepared.checkpoints()
-    *_, last = _with_progress_bar(stream, prepared.config.n_steps) if progress else stream
+    last = None
+    with progress_bar(prepared.config.n_steps, shown=progress) as report:
+        for checkpoint in prepared.checkpoints():
+            report(checkpoint)
+            last = checkpoint
+    assert last is not None  # noqa: S101  n_steps is at least 1
     return prepared.results(last)
 
 
-def _with_progress_bar(stream: Iterator[Checkpoint], n_steps: int) -> Iterator[Checkpoint]:
+@contextmanager
+def progress_bar(n_steps: int, *, shown: bool = True) -> Iterator[Callable[[Checkpoint], None]]:
+    """A progress bar on the terminal or in a notebook; gives what to call with each checkpoint."""
     from tqdm.auto import tqdm
 
-    with tqdm(total=n_steps, unit="step") as bar:
-        for checkpoint in stream:
-            bar.update(checkpoint.step - bar.n)
-            bar.set_postfix_str(f"loss {checkpoint.losses[-50:].mean():,.1f}")
-            yield checkpoint
+    with tqdm(total=n_steps, unit="step", disable=not shown) as bar:
+
+        def report(checkpoint: Checkpoint) -> None:
             if checkpoint.settled:
                 bar.total = checkpoint.step  # settled early: that is the whole of it
-                bar.refresh()
+            bar.set_postfix_str(f"loss {checkpoint.losses[-50:].mean():,.1f}", refresh=False)
+            bar.update(checkpoint.step - bar.n)
+
+        yield report

@@ -1,7 +1,5 @@
 """Which component a cell belongs to, how sure that is, and what else it goes along with."""
 
-from collections.abc import Mapping
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,14 +9,16 @@ from scipy.special import entr
 
 from scribeviz.data.tables import CellRows
 from scribeviz.models.builder import CountModel
+from scribeviz.models.parameterizations import Values
 
 # Above this share of log depth explained, a partition is said to follow depth.  True types reach
 # 0.15 (cell lines), 0.23 (blood), 0.53 (sorted blood with stem cells); nbdm mixtures 0.6 to 0.8.
 _FOLLOWS_DEPTH = 0.6
+_NO_LABEL = "(none)"
 
 
 def assignment_probabilities(
-    model: CountModel, rows: CellRows, values: Mapping[str, np.ndarray]
+    model: CountModel, rows: CellRows, values: Values
 ) -> Float[np.ndarray, "cells components"]:
     """Probability that each cell belongs to each component, averaged over posterior draws.
 
@@ -33,8 +33,8 @@ def assignment_probabilities(
     """
 
     @jax.jit
-    def average(values: Mapping[str, Array], rows: CellRows) -> Array:
-        def add(total: Array, draw: Mapping[str, Array]) -> tuple[Array, None]:
+    def average(values: Values, rows: CellRows) -> Array:
+        def add(total: Array, draw: Values) -> tuple[Array, None]:
             return total + model.counts_given(draw).responsibilities(rows), None
 
         start = jnp.zeros((model.spec.n_components, model.n_cells))
@@ -58,7 +58,8 @@ def assigned(probabilities: Float[np.ndarray, "cells components"]) -> Int[np.nda
 def cross_table(components: Int[np.ndarray, " cells"], labels: pd.Series, k: int) -> pd.DataFrame:
     """Cells per label (rows) and component (columns, counted from 1).
 
-    Labels that are numbers with many values are cut into four groups of equal size.
+    Labels that are numbers with many values are cut into four groups of equal size; cells without
+    a label are counted as "(none)".
     """
     columns = pd.Categorical(components + 1, categories=range(1, k + 1))
     rows = _as_groups(labels)
@@ -99,12 +100,10 @@ def depth_warning(
 def _as_groups(labels: pd.Series) -> pd.Series:
     numeric = pd.api.types.is_numeric_dtype(labels) and not pd.api.types.is_bool_dtype(labels)
     if numeric and labels.nunique() > 10:
-        cut = pd.qcut(labels, 4, duplicates="drop", precision=3)
-        return cut.astype(str).astype(pd.CategoricalDtype(cut.cat.categories.astype(str)))
-    return (
-        labels.astype("category")
-        .cat.rename_categories(str)
-        .cat.add_categories("(none)")
-        .fillna("(none)")
-        .cat.remove_unused_categories()
-    )
+        groups = pd.qcut(labels, 4, duplicates="drop", precision=3)
+    else:
+        groups = labels.astype("category").cat.remove_unused_categories()
+    names = [str(name) for name in groups.cat.categories]
+    order = dict.fromkeys([*names, _NO_LABEL] if groups.isna().any() else names)
+    shown = [names[code] if code >= 0 else _NO_LABEL for code in groups.cat.codes]
+    return pd.Series(pd.Categorical(shown, categories=list(order)), index=labels.index)

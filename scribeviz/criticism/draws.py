@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from scribeviz.models.builder import CountModel
 from scribeviz.models.likelihoods import LIKELIHOODS, Likelihood
+from scribeviz.models.parameterizations import Values
 
 _BUDGET_BYTES = 64_000_000
 _MOST, _FEWEST = 200, 50
@@ -52,7 +53,7 @@ class NaturalDraws:
         }
 
 
-def natural_draws(model: CountModel, values: Mapping[str, np.ndarray]) -> NaturalDraws:
+def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
     """Translate draws of the sites into the likelihood's parameters.
 
     Parameters
@@ -63,7 +64,7 @@ def natural_draws(model: CountModel, values: Mapping[str, np.ndarray]) -> Natura
         Draws by site, with a leading axis of draws.
     """
 
-    def one(draw: Mapping[str, np.ndarray]) -> tuple[Mapping[str, jax.Array], jax.Array]:
+    def one(draw: Values) -> tuple[Mapping[str, jax.Array], jax.Array]:
         counts = model.counts_given(draw)
         return counts.natural, counts.weights
 

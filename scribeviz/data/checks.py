@@ -284,6 +284,11 @@ def unique_names(names: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return unique, list(count)
 
 
+def numbered_names(kind: str, number: int) -> pd.Index:
+    """Names for what came without: ``cell 1``, ``cell 2`` and so on."""
+    return pd.Index([f"{kind} {i + 1}" for i in range(number)], dtype=object)
+
+
 def _sources(adata: "AnnData") -> dict[str, Any]:
     """Every matrix of ``adata`` by the name that users choose it with."""
     sources = {"X": adata.X}

@@ -4,6 +4,9 @@ A fit has three stages with falling learning rates.  A stage ends when the loss 
 mean over the last ``_WINDOW`` steps is lower than over the ``_WINDOW`` steps before by no more than
 ``tolerance`` (relative) or twice the standard error of that difference.  The fit ends with its last
 stage, or after ``n_steps``.
+
+What happens depends on the number of steps done and never on the clock, which only says how often
+a checkpoint is yielded: the same seed gives the same fit, stopped and resumed in between or not.
 """
 
 import math
@@ -26,9 +29,11 @@ type Params = Mapping[str, Array]
 
 _STAGES = (1.0, 0.2, 0.04)  # factors of the learning rate
 _WINDOW = 200  # steps
-_CHUNK_SECONDS = 0.2
-_FIRST_CHUNK = 10  # steps: the first point of the curve comes at once
-_LONGEST_CHUNK = 4_096  # steps
+_LOOK_EVERY = 50  # steps: whether the loss has settled
+_REFINE_EVERY = 10  # steps
+_CHECKPOINT_SECONDS = 0.2
+_FIRST_PACE = 10  # steps: the first point of the curve comes at once
+_LARGEST_PACE = 4_096  # steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +88,7 @@ class Checkpoint:
     settled
         Whether the fit ended because its loss had settled.
     steps_per_second
-        Speed of the last chunk.
+        Speed since the checkpoint before.
     stage, stage_start, state
         What the stream needs to go on from here.
     """
@@ -133,7 +138,7 @@ def svi_checkpoints(
     initial
         Start values of the guide's parameters; the guide's own where left out.
     refine
-        ``(params, data) -> changed params``: a closed-form update done between chunks.
+        ``(params, data) -> changed params``: a closed-form update done every ten steps.
     start
         Go on from this checkpoint instead of from the beginning.
 
@@ -153,17 +158,21 @@ def svi_checkpoints(
     # A loop with a length known only at run time: one compiled program for chunks of any size.
     @jax.jit
     def advance(
-        state: SVIState, data: PyTree, rate: Array, length: Array
+        state: SVIState, data: PyTree, rate: Array, done: Array, length: Array
     ) -> tuple[SVIState, Array, Params]:
+        def refined(state: SVIState) -> SVIState:
+            changed = {} if refine is None else refine(svi.get_params(state), data)
+            return _with_params(svi, state, changed)
+
         def body(i: Array, carry: tuple[SVIState, Array]) -> tuple[SVIState, Array]:
             state, losses = carry
             state, loss = svi.update(state, data)
+            due = (done + i + 1) % _REFINE_EVERY == 0
+            state = jax.lax.cond(due, refined, lambda state: state, state)
             return state, losses.at[i].set(loss)
 
-        first = _with_learning_rate(state, rate), jnp.zeros(_LONGEST_CHUNK)
+        first = _with_learning_rate(state, rate), jnp.zeros(_LOOK_EVERY)
         state, losses = jax.lax.fori_loop(0, length, body, first)
-        if refine is not None:
-            state = _with_params(svi, state, refine(svi.get_params(state), data))
         return state, losses, svi.get_params(state)
 
     # Tracing also tells NumPyro the constraints, which a resumed fit needs as well.
@@ -175,32 +184,36 @@ def svi_checkpoints(
         state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
         losses, stage, stage_start = start.losses, start.stage, start.stage_start
     settled = stage == len(_STAGES)
-    chunk, compiled = _FIRST_CHUNK, False
+    pace, compiled = _FIRST_PACE, False  # steps from one checkpoint to the next
     while losses.size < config.n_steps and not settled:
-        length = min(chunk, config.n_steps - losses.size)
-        rate = jnp.float32(config.learning_rate * _STAGES[stage])
-        began = time.perf_counter()
-        state, buffer, params = advance(state, data, rate, jnp.int32(length))
-        new = np.asarray(buffer)[:length]
-        seconds = time.perf_counter() - began
-        _check_finite(new, losses.size, config)
-        losses = np.concatenate([losses, new])
-        if _has_settled(losses[stage_start:], config.tolerance):
-            stage, stage_start = stage + 1, losses.size
-            settled = stage == len(_STAGES)
+        began, before = time.perf_counter(), losses.size
+        end = min(before + pace, config.n_steps)
+        while losses.size < end and not settled:
+            done = losses.size
+            length = min(end - done, _LOOK_EVERY - done % _LOOK_EVERY)
+            rate = jnp.float32(config.learning_rate * _STAGES[stage])
+            state, buffer, params = advance(state, data, rate, jnp.int32(done), jnp.int32(length))
+            new = np.asarray(buffer)[:length]
+            _check_finite(new, done, config)
+            losses = np.concatenate([losses, new])
+            looks = losses.size % _LOOK_EVERY == 0
+            if looks and _has_settled(losses[stage_start:], config.tolerance):
+                stage, stage_start = stage + 1, losses.size
+                settled = stage == len(_STAGES)
+        rate_of_steps = (losses.size - before) / (time.perf_counter() - began)
         yield Checkpoint(
             step=losses.size,
             n_steps=config.n_steps,
             losses=losses,
             params={name: np.asarray(value) for name, value in params.items()},
             settled=settled,
-            steps_per_second=length / seconds,
+            steps_per_second=rate_of_steps,
             stage=stage,
             stage_start=stage_start,
             state=tuple(np.asarray(leaf) for leaf in jax.tree.leaves(state)),
         )
-        if compiled:  # the first chunk's time is mostly compilation
-            chunk = int(np.clip(length * _CHUNK_SECONDS / seconds, 1, _LONGEST_CHUNK))
+        if compiled:  # before that, the time is mostly compilation
+            pace = int(np.clip(rate_of_steps * _CHECKPOINT_SECONDS, 1, _LARGEST_PACE))
         compiled = True
 
 

@@ -74,6 +74,8 @@ def cluster_cells(counts: Counts, k: int, seed: int = 0) -> np.ndarray:
     """
     rng = np.random.default_rng(seed)
     coordinates = _principal_coordinates(counts, rng)
+    if not coordinates.any():  # all cells alike
+        return np.arange(counts.n_cells) % k
     best, groups = np.inf, np.zeros(counts.n_cells, int)
     for _ in range(_N_RESTARTS):
         centers, labels = kmeans2(coordinates, k, minit="++", rng=rng, missing="warn")
@@ -89,6 +91,8 @@ def _principal_coordinates(counts: Counts, rng: np.random.Generator) -> np.ndarr
     logged.data = np.log1p(logged.data)
     mean = np.asarray(logged.mean(axis=0)).ravel()
     variance = np.asarray((logged**2).mean(axis=0)).ravel() - mean**2
+    if np.allclose(variance, 0):  # there is no direction to find
+        return np.zeros((counts.n_cells, 1))
     variable = np.argsort(variance)[-_N_VARIABLE_GENES:]
     logged, mean = logged[:, variable], mean[variable]
     rank = min(_N_DIRECTIONS, min(logged.shape) - 1)

@@ -86,10 +86,11 @@ def nbdm_log_prob_table(table: SurvivalTable, natural: Values) -> Float[Array, "
 def nbdm_log_prob_cells(rows: CellRows, natural: Values) -> Float[Array, "components cells"]:
     """Negative binomial counts cell by cell: an all-zero cell, plus what its non-zeros change."""
     p, r = natural["p"], natural["r"]
-    rising = log_rising(r[:, rows.pair_gene], rows.pair_count)
+    rising = log_rising(r[:, rows.pair_gene], rows.pair_count[None, :])
     nonzero = sum_over_lists(rising, rows.pairs_of_cell, rows.cells_of_pair)
     all_zero = r.sum(axis=-1) * jnp.log1p(-p)
-    return nonzero + all_zero[:, None] + rows.cell_total * jnp.log(p)[:, None] - rows.log_factorials
+    hits = rows.cell_total[None, :] * jnp.log(p)[:, None]
+    return nonzero + all_zero[:, None] + hits - rows.log_factorials[None, :]
 
 
 def nbdm_log_pmf(counts: np.ndarray, natural: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import jax
@@ -101,7 +102,8 @@ class Prior:
             one = self.distribution()
         if support is POSITIVE:
             draws = np.log(np.asarray(one.sample(jax.random.key(0), (4_000,))) + 1e-30)
-            logs = np.linspace(*np.percentile(draws, (0.5, 99.5)), 200)
+            low, high = np.percentile(draws, (0.5, 99.5))
+            logs = np.linspace(low, high, 200)
             values = np.exp(logs)
             return values, values * np.exp(np.asarray(one.log_prob(values)))
         values = np.linspace(0.0025, 0.9975, 200)
@@ -113,10 +115,9 @@ def as_prior(value: Any) -> Prior:
     match value:
         case Prior():
             return value
-        case {"family": str(family), "numbers": numbers}:
-            return Prior(family, tuple(float(number) for number in numbers))
-        case [str(family), *numbers]:
-            return Prior(family, tuple(float(number) for number in numbers))
+        case {"family": str(family), "numbers": [*numbers]} | [str(family), *numbers]:
+            if all(isinstance(number, Real) for number in numbers):
+                return Prior(family, tuple(float(number) for number in numbers))
     raise ValueError(
         f"a prior is a family with its numbers, such as ('lognormal', 0, 1); got {value!r}."
     )

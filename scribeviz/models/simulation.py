@@ -45,6 +45,11 @@ def simulate(
     truth
         Every parameter by name, and of a mixture ``component``, shape ``(n_cells,)``.
 
+    Raises
+    ------
+    ValueError
+        If ``values`` names a parameter that the model does not have, or in another shape.
+
     Examples
     --------
     >>> counts, truth = simulate("nbdm", n_cells=4, n_genes=3, values={"p": 0.5})
@@ -53,9 +58,18 @@ def simulate(
     """
     spec = model if isinstance(model, ModelSpec) else model_spec(model, n_components=n_components)
     described = build(spec, n_cells, n_genes)
+    known = {site.key: described.shape(site) for site in spec.sites}
+    given = {key: np.asarray(value, float) for key, value in (values or {}).items()}
+    for key, value in given.items():
+        if key not in known:
+            raise ValueError(
+                f"{spec.name} has no parameter {key!r}; it has {', '.join(map(repr, known))}."
+            )
+        if value.shape != known[key]:
+            raise ValueError(f"{key!r} has shape {known[key]} here; got {value.shape}.")
     prior = seed_handler(described.sample_priors, jax.random.key(seed))()
     truth = {key: np.asarray(value) for key, value in prior.items()}
-    truth |= {key: np.asarray(value, float) for key, value in (values or {}).items()}
+    truth |= given
     rng = np.random.default_rng(seed)
     counts_given = described.counts_given(truth)
     weights = np.asarray(truth.get(MIXING.key, np.ones(1)), float)

@@ -13,7 +13,8 @@ from scribeviz.plots.theme import PREDICTED, component_color, look
 def entropy_histogram(entropies: Float[np.ndarray, " cells"], k: int) -> hv.Histogram:
     """Cells by the entropy of their assignment, from 0 (certain) to ln K (a coin toss)."""
     most = math.log(k)
-    cells, edges = np.histogram(entropies, bins=30, range=(0, most))
+    # Rounding may leave a certain or an undecided cell just outside, where it would not be counted.
+    cells, edges = np.histogram(np.clip(entropies, 0, most), bins=30, range=(0, most))
     return hv.Histogram((edges, cells), kdims="entropy", vdims="cells").opts(
         **look(
             color=PREDICTED,
@@ -52,11 +53,18 @@ def cross_heatmap(table: pd.DataFrame) -> hv.Overlay:
         for component in table.columns
     ]
     heat = hv.HeatMap(rows, ["component", "label"], ["share", "cells"])
-    text = hv.Labels(rows, ["component", "label"], ["cells", "share"])
+    # The first value of Labels is what is written.
+    numbers = [(component, label, cells, share) for component, label, share, cells in rows]
+    text = hv.Labels(numbers, ["component", "label"], ["cells", "share"])
     return hv.Overlay(
         [
             heat.opts(cmap="Blues", clim=(0, 1.15), tools=["hover"], line_color="white"),
-            text.opts(text_font_size="10px", text_color="share", cmap=["#1f2937", "#ffffff"]),
+            text.opts(
+                text_font_size="10px",
+                text_color="share",
+                cmap=["#1f2937", "#ffffff"],
+                clim=(0, 1),  # white where the cell is dark, however large the shares are
+            ),
         ]
     ).opts(
         **look(height=max(220, 40 + 32 * len(table)), xlabel="component", ylabel="", toolbar=None)

@@ -32,6 +32,7 @@ def component_color(index: int) -> str:
 
 def look(**more: Any) -> dict[str, Any]:
     """HoloViews options that every figure shares, and ``more``."""
+    hooks: list[Any] = [_quiet, *more.get("hooks", [])]
     common = {
         "responsive": True,
         "height": HEIGHT,
@@ -40,9 +41,8 @@ def look(**more: Any) -> dict[str, Any]:
         "active_tools": [],
         "toolbar": "right",
         "shared_axes": False,  # axes of equal names would follow each other otherwise
-        "hooks": [_quiet],
     }
-    return common | more | {"hooks": [*common["hooks"], *more.get("hooks", [])]}
+    return common | more | {"hooks": hooks}
 
 
 def follow_data(plot: Any, _element: Any) -> None:

@@ -191,7 +191,7 @@ class RunFolder:
     @property
     def has_results(self) -> bool:
         """Whether there is something to explore."""
-        return (self.path / "critique.h5").exists()
+        return self.critique_path.exists()
 
     @property
     def counts(self) -> Counts:
@@ -206,12 +206,12 @@ class RunFolder:
     @property
     def critique(self) -> Critique:
         """What the fit is judged by."""
-        return Critique.load(self.path / "critique.h5")
+        return Critique.load(self.critique_path)
 
     def write_results(self, results: ScribeSVIResults, critique: Critique) -> None:
         """Keep the results; the critique last, since it says that all is there."""
         results.save(self.results_path)
-        critique.save(self.path / "critique.h5")
+        critique.save(self.critique_path)
 
     @property
     def counts_path(self) -> Path:
@@ -222,6 +222,11 @@ class RunFolder:
     def results_path(self) -> Path:
         """Where the results are, for ``ScribeSVIResults.load``."""
         return self.path / "results.h5"
+
+    @property
+    def critique_path(self) -> Path:
+        """Where the critique is; written last, so that all is there when it is."""
+        return self.path / "critique.h5"
 
     @property
     def log_path(self) -> Path:

@@ -70,14 +70,16 @@ class RunStore:
     def resume(self, run: RunFolder) -> None:
         """Queue a run that is over to go on from its last checkpoint."""
         with self._lock():
-            run.withdraw_stop()
-            run.update_status(state=RunState.QUEUED, error="", ended=0.0, started=0.0)
+            if run.status.state.is_over:  # two sessions may ask at once
+                run.withdraw_stop()
+                run.update_status(state=RunState.QUEUED, error="", ended=0.0, started=0.0)
         self.tend()
 
     def delete(self, run: RunFolder) -> None:
         """Remove a run that is over, and everything in it."""
-        if run.status.state.is_over:
-            shutil.rmtree(run.path)
+        with self._lock():
+            if run.status.state.is_over:
+                shutil.rmtree(run.path)
 
     def tend(self) -> None:
         """Look after the runs: notice workers that died, start the next in the queue."""
@@ -86,13 +88,13 @@ class RunStore:
             running = [pair for pair in statuses if pair[1].state is RunState.RUNNING]
             alive = [self._notice(run, status) for run, status in running]
             queued = [run for run, status in statuses if status.state is RunState.QUEUED]
-            if queued and not any(alive):
+            # A worker whose run is over holds the memory of its device until it has ended.
+            if queued and not any(alive) and not self._is_at_work():
                 self._start(queued[0])
 
     def keep_worker_waiting(self) -> None:
         """Have a worker ready that has done its imports, unless one is at work."""
-        at_work = any(worker.poll() is None for worker in self._workers.values())
-        if not at_work and (self._waiting is None or self._waiting.poll() is not None):
+        if not self._is_at_work() and (self._waiting is None or self._waiting.poll() is not None):
             self._waiting = self._spawn()
 
     def keep_tending(self) -> threading.Thread:
@@ -110,6 +112,9 @@ class RunStore:
 
     def _lock(self) -> FileLock:
         return FileLock(self.root / "queue.lock")
+
+    def _is_at_work(self) -> bool:
+        return any(worker.poll() is None for worker in self._workers.values())
 
     def _start(self, run: RunFolder) -> None:
         waiting, self._waiting = self._waiting, None
@@ -141,8 +146,9 @@ class RunStore:
     def _notice(self, run: RunFolder, status: RunStatus) -> bool:
         """Whether the worker of ``run`` is alive; if it died, say so in the run."""
         worker = self._workers.get(run.id)
-        code = worker.poll() if worker is not None else None
-        if code is None and _is_alive(status):
+        code = None if worker is None else worker.poll()
+        # Of a child of ours poll() knows best; a worker of an earlier server is looked up.
+        if code is None and (worker is not None or _is_alive(status)):
             return True
         if not run.status.state.is_over:  # it may have ended well since the status was read
             if code is None:

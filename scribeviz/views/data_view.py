@@ -10,6 +10,7 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.readers import OpenFile
 from scribeviz.data.uploads import size_in_words
 from scribeviz.plots.data import log_histogram
 from scribeviz.views.parts import button, card, empty, notice, page, row, tiles, words
@@ -113,14 +114,16 @@ class DataView(pn.viewable.Viewer):
     def _opened(self, opened: OpenedData | None) -> Viewable:
         if opened is None:
             return empty("Open the example, a file of this server, or one of yours to begin.")
-        parts = [self._layer_picker(opened)] if len(opened.sources) > 1 else []
+        parts = []
+        if opened.file is not None and len(opened.sources) > 1:
+            parts.append(self._layer_picker(opened, opened.file))
         if opened.counts is None:
             parts.append(self._not_counts(opened))
         else:
             parts += [*self._checklist(opened.counts), self._summary(opened.counts)]
         return ui.Column(*parts, sizing_mode="stretch_width")
 
-    def _layer_picker(self, opened: OpenedData) -> Viewable:
+    def _layer_picker(self, opened: OpenedData, file: OpenFile) -> Viewable:
         options = {
             f"{name}: {problem or 'counts'}": name for name, problem in opened.sources.items()
         }
@@ -129,26 +132,24 @@ class DataView(pn.viewable.Viewer):
         )
 
         async def take(event: param.parameterized.Event) -> None:
-            await self._take(opened, event.new)
+            await self._take(opened.source, file, event.new)
 
         picker.param.watch(take, "value")
         return picker
 
     def _not_counts(self, opened: OpenedData) -> Viewable:
         parts = [notice(opened.problem, "error")]
-        if opened.use_layer is not None:
-            layer = opened.use_layer
+        file, layer = opened.file, opened.use_layer
+        if file is not None and layer is not None:
 
             async def take(_: object) -> None:
-                await self._take(opened, layer)
+                await self._take(opened.source, file, layer)
 
             parts.append(button(f"Use {layer}", "check", take))
         return ui.Column(*parts, sizing_mode="stretch_width")
 
-    async def _take(self, opened: OpenedData, layer: str) -> None:
-        await self._open(
-            f"Reading {layer} …", lambda: take_layer(opened.source, opened.adata, layer)
-        )
+    async def _take(self, source: str, file: OpenFile, layer: str) -> None:
+        await self._open(f"Reading {layer} …", lambda: take_layer(source, file, layer))
 
     def _summary(self, counts: Counts) -> Viewable:
         depth = log_histogram(counts.cell_totals, xlabel="counts per cell")

@@ -1,19 +1,21 @@
 """Start a fit, watch it, stop it."""
 
 from datetime import datetime
+from typing import Any
 
 import holoviews as hv
 import numpy as np
 import pandas as pd
 import panel as pn
 import param
+from bokeh.models import PrintfTickFormatter
 from holoviews.streams import Pipe
 from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
 from scribeviz.plots.loss import loss_curve, thinned_loss
-from scribeviz.runs.folder import RunFolder, RunState, RunStatus
+from scribeviz.runs.folder import RunState, RunStatus
 from scribeviz.views.parts import (
     button,
     card,
@@ -28,7 +30,11 @@ from scribeviz.views.parts import (
 from scribeviz.views.state import DataState, FitState, ModelState
 
 _EVERYTHING, _TAIL = "All steps", "Last half"
-_INPUTS = {param.Integer: ui.IntInput, param.Number: ui.FloatInput}
+# A tolerance of a millionth is 1e-06 on screen: the widget's own format would show 0.
+_INPUTS = {
+    param.Integer: (ui.IntInput, dict),
+    param.Number: (ui.FloatInput, lambda: {"format": PrintfTickFormatter(format="%g")}),
+}
 
 
 class FitView(pn.viewable.Viewer):
@@ -41,7 +47,7 @@ class FitView(pn.viewable.Viewer):
 
     def __panel__(self) -> Viewable:
         progress = ProgressView(state=self.state, go_on=self.go_on)
-        runs = card("Runs", pn.bind(self._history, self.state.param.history))
+        runs = RunList(state=self.state)
         return page(
             "Fit",
             "Variational inference on all cells at once. It goes on when you close this tab.",
@@ -60,9 +66,10 @@ class FitView(pn.viewable.Viewer):
             disabled=pn.bind(lambda counts: counts is None, self.data.param.counts),
         )
         more = ui.Details(
-            *self._inputs("tolerance", "n_particles", "seed"),
+            ui.Column(*self._inputs("tolerance", "n_particles", "seed"), margin=(10, 10, 4, 10)),
             title="More",
             collapsed=True,
+            fully_expanded=True,
             sizing_mode="stretch_width",
             margin=(0, 0, 10, 0),
         )
@@ -85,9 +92,11 @@ class FitView(pn.viewable.Viewer):
         made = []
         for name in names:
             parameter = form.param[name]
-            kind = _INPUTS[type(parameter)]
+            kind, options = _INPUTS[type(parameter)]
             made.append(
-                kind.from_param(parameter, sizing_mode="stretch_width", margin=(4, 0, 8, 0))
+                kind.from_param(
+                    parameter, sizing_mode="stretch_width", margin=(4, 0, 8, 0), **options()
+                )
             )
         return made
 
@@ -102,34 +111,55 @@ class FitView(pn.viewable.Viewer):
             return words_html("Open data first; earlier runs can be looked at already.", faint=True)
         return words_html(f"{self.model.spec().described} on {counts.name}", faint=True)
 
-    def _history(self, history: list[tuple[RunFolder, RunStatus]]) -> Viewable:
-        if not history:
-            return words("Runs will be listed here, also after a restart.", faint=True)
-        table = pd.DataFrame(
-            {
-                "started": [_when(run.spec.created) for run, _ in history],
-                "data": [run.spec.data_name for run, _ in history],
-                "model": [run.spec.model.described for run, _ in history],
-                "state": [status.state.value for _, status in history],
-                "steps": [f"{status.step:,}" for _, status in history],
-                "took": [in_words(status.seconds) if status.ended else "" for _, status in history],
-            }
-        )
-        listing = ui.Tabulator(
-            table,
+
+class RunList(pn.viewable.Viewer):
+    """All runs, newest first; a click looks at one."""
+
+    state = param.ClassSelector(class_=FitState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._listing = ui.Tabulator(
+            self._table(),
             show_index=False,
             disabled=True,
             selectable=False,
             pagination="local",
             page_size=8,
             layout="fit_columns",
-            widths={"started": 120, "data": 170, "state": 90, "steps": 80, "took": 90},
+            widths={"started": 120, "data": 170, "state": 100, "took": 100},
             sizing_mode="stretch_width",
             margin=0,
         )
-        listing.on_click(lambda event: self.state.look_at(history[event.row][0]))
-        return ui.Column(
-            words("Click a run to look at it.", faint=True), listing, sizing_mode="stretch_width"
+        self._listing.on_click(self._look_at)
+        self._hint = words("", faint=True)
+        self.state.param.watch(self._show, "history")
+        self._show()
+
+    def __panel__(self) -> Viewable:
+        return card("Runs", self._hint, self._listing)
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        some = bool(self.state.history)
+        text = "Click a run to look at it." if some else "Runs are listed here, for good."
+        self._hint.object = words_html(text, faint=True)
+        self._listing.value = self._table()
+        self._listing.visible = some
+
+    def _look_at(self, event: Any) -> None:
+        run, _ = self.state.history[event.row]
+        self.state.look_at(run)
+
+    def _table(self) -> pd.DataFrame:
+        history = self.state.history
+        return pd.DataFrame(
+            {
+                "started": [_when(run.spec.created) for run, _ in history],
+                "data": [run.spec.data_name for run, _ in history],
+                "model": [run.spec.model.described for run, _ in history],
+                "state": [status.state.value for _, status in history],
+                "took": [in_words(status.seconds) if status.ended else "" for _, status in history],
+            }
         )
 
 

@@ -122,7 +122,7 @@ def in_words(seconds: float) -> str:
     Examples
     --------
     >>> in_words(0.4), in_words(75), in_words(7300)
-    ('less than a second', '1 min 15 s', '2 h 2 min')
+    ('less than a second', '1 min 15 s', '2 h 1 min')
     """
     whole = round(seconds)
     if whole < 1:

@@ -5,12 +5,15 @@ import html
 import logging
 import threading
 from functools import cache
+from urllib.parse import urlencode
 
 import panel as pn
 import param
 from panel import ui
+from panel.util import edit_readonly
 from panel.viewable import Viewable
 
+from scribeviz.data.counts import Counts
 from scribeviz.runs.folder import RunStatus
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.data_view import DataView
@@ -18,7 +21,6 @@ from scribeviz.views.explore_view import ExploreView
 from scribeviz.views.fit_view import FitView
 from scribeviz.views.model_view import ModelView
 from scribeviz.views.state import (
-    EXAMPLE,
     PLACES,
     Session,
     default_folder,
@@ -33,6 +35,12 @@ _ICONS = {"Data": "table_chart", "Model": "functions", "Fit": "show_chart", "Exp
 _THEME = {
     "palette": {"primary": {"main": "#0b5d7a"}, "secondary": {"main": "#d55e00"}},
     "typography": {"button": {"textTransform": "none"}},
+}
+
+_STEPS_LOOK = {
+    "& .MuiStepLabel-label": {"color": "text.primary"},
+    "& .MuiStepLabel-label.Mui-active": {"fontWeight": 700},
+    "& .MuiStepLabel-root.Mui-disabled": {"opacity": 0.45},
 }
 
 
@@ -63,7 +71,7 @@ class Shell(pn.viewable.Viewer):
             orientation="vertical",
             non_linear=True,
             margin=(12, 8),
-            sx={"& .MuiStepLabel-label.Mui-active": {"fontWeight": 700}},
+            sx=_STEPS_LOOK,
         )
         self._steps.param.watch(self._stepped, "active")
         self._main = ui.Column(sizing_mode="stretch_width", margin=(20, 28))
@@ -75,7 +83,7 @@ class Shell(pn.viewable.Viewer):
 
     def __panel__(self) -> Viewable:
         session = self.session
-        return ui.Page(
+        page = ui.Page(
             title="scribeviz",
             header=[
                 ui.HTML(pn.bind(_data_chip, session.data.param.counts), margin=(0, 10)),
@@ -87,8 +95,13 @@ class Shell(pn.viewable.Viewer):
             sidebar_width=210,
             main=[self._main],
             theme_config=_THEME,
-            busy_indicator="linear",
+            busy_indicator=None,
         )
+        with edit_readonly(page):
+            # Panel lets every page follow one "busy" of the whole server: with each visitor's timer
+            # each visitor's page would be walked through, and ten of them stall the server.
+            page.busy = False
+        return page
 
     async def refresh(self) -> None:
         """Bring this session up to date with the runs; called on a timer."""
@@ -205,7 +218,8 @@ async def _restore(shell: Shell) -> None:
             "gene": session.explore.gene if session.place == "Explore" else None,
         }
         if location is not None:
-            location.update_query(**here)
+            known = {name: value for name, value in here.items() if value is not None}
+            location.search = f"?{urlencode(known)}"
 
     session.param.watch(say, "place")
     session.data.param.watch(say, "opened")
@@ -224,7 +238,7 @@ def _unexpected(error: Exception) -> None:
         )
 
 
-def _data_chip(counts: object) -> str:
+def _data_chip(counts: Counts | None) -> str:
     if counts is None:
         return _chip("no data yet")
     return _chip(f"{counts.name} · {counts.n_cells:,} cells x {counts.n_genes:,} genes")
@@ -243,6 +257,3 @@ def _chip(text: str) -> str:
         '<span style="color:#fff;border:1px solid #ffffff99;border-radius:14px;padding:4px 12px;'
         f'font-size:.85rem;opacity:.9;white-space:nowrap">{html.escape(text)}</span>'
     )
-
-
-__all__ = ["EXAMPLE", "Shell", "run_store", "serve_page", "warm_up"]

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,11 +18,10 @@ from scribeviz.criticism.assignments import (
 )
 from scribeviz.criticism.critique import Critique
 from scribeviz.criticism.predictive import GeneCheck, check_gene
-from scribeviz.data.checks import check_counts, count_sources
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.examples import demo
 from scribeviz.data.folder import DataFile, list_files, resolve
-from scribeviz.data.readers import open_file
+from scribeviz.data.readers import OpenFile
 from scribeviz.data.uploads import save_upload
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.likelihoods import LIKELIHOODS
@@ -32,9 +31,6 @@ from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.views.forms import Form, form_for
-
-if TYPE_CHECKING:
-    from anndata import AnnData
 
 PLACES = ("Data", "Model", "Fit", "Explore")
 EXAMPLE = "example"
@@ -49,8 +45,8 @@ class OpenedData:
     ----------
     source
         ``"example"``, or the file's name in the data folder: what a link may say.
-    adata
-        The file's content, to take another layer from; None for the example.
+    file
+        To take another layer from; None for the example.
     sources
         Per place that may hold counts ("X", "raw", layers), why it does not; empty if it does.
     layer
@@ -62,7 +58,7 @@ class OpenedData:
     """
 
     source: str
-    adata: "AnnData | None"
+    file: OpenFile | None
     sources: dict[str, str]
     layer: str
     counts: Counts | None
@@ -86,19 +82,16 @@ def open_data(folder: Path, name: str) -> OpenedData:
     """
     if name == EXAMPLE:
         return open_example()
-    adata = open_file(resolve(folder, name))
-    return take_layer(name, adata, "X")
+    return take_layer(name, OpenFile(resolve(folder, name)), "X")
 
 
-def take_layer(source: str, adata: "AnnData", layer: str) -> OpenedData:
+def take_layer(source: str, file: OpenFile, layer: str) -> OpenedData:
     """Take the counts from one place of an opened file, or say why there are none."""
-    sources = count_sources(adata)
-    name = Path(source).name
     try:
-        counts = check_counts(adata, layer, name=name)
+        counts = file.counts(layer)
     except CountsError as problem:
-        return OpenedData(source, adata, sources, layer, None, str(problem), problem.use_layer)
-    return OpenedData(source, adata, sources, layer, counts)
+        return OpenedData(source, file, file.sources, layer, None, str(problem), problem.use_layer)
+    return OpenedData(source, file, file.sources, layer, counts)
 
 
 class DataState(param.Parameterized):
@@ -127,7 +120,7 @@ class DataState(param.Parameterized):
     def receive(self, filename: str, content: bytes) -> str:
         """Keep an upload in the data folder; gives its name there."""
         path = save_upload(self.folder, filename, content, self.upload_limit_bytes)
-        return path.relative_to(self.folder.resolve()).as_posix()
+        return path.relative_to(self.folder).as_posix()
 
 
 class PriorState(param.Parameterized):
@@ -182,7 +175,7 @@ class ModelState(param.Parameterized):
         """The model as chosen."""
         chosen = {key: state.prior for key, state in self.priors.items()}
         own = {site.key: site.prior for site in self._without_priors().sites}
-        changed = {key: prior for key, prior in chosen.items() if prior != own[key]}
+        changed = tuple((key, prior) for key, prior in chosen.items() if prior != own[key])
         return ModelSpec(
             likelihood=self.likelihood,
             parameterization=self.parameterization,
@@ -245,7 +238,10 @@ class FitState(param.Parameterized):
     def refresh(self) -> None:
         """Copy the news from disk into this session; the page calls it on a timer."""
         history = [(run, run.status) for run in self.store.runs()]
-        if history != self.history:
+        # Progress alone does not count: the list would be drawn anew all the time.
+        if [(run.id, now.state) for run, now in history] != [
+            (run.id, before.state) for run, before in self.history
+        ]:
             self.history = history
         if self.run is None:
             return
@@ -285,9 +281,14 @@ class Explored:
         return assigned(self.critique.probabilities)
 
 
-@lru_cache(maxsize=4)
 def load_explored(path: Path) -> Explored:
     """Read a finished run; the last four stay in memory, for all sessions."""
+    return _read_explored(path, RunFolder(path).critique_path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=4)
+def _read_explored(path: Path, _written: int) -> Explored:
+    # A run that goes on after a stop writes its results anew: the time of writing tells them apart.
     run = RunFolder(path)
     counts = run.counts
     return Explored(
@@ -310,7 +311,7 @@ class ExploreState(param.Parameterized):
 
     def show(self, explored: Explored) -> None:
         """Look at ``explored``, first at the gene with the largest excess of zeros."""
-        labels = [str(column) for column in explored.counts.obs.columns]
+        labels = dict.fromkeys(str(column) for column in explored.counts.obs.columns)
         self.param.label.objects = [None, *labels]
         table = explored.critique.genes
         worst = str(table["gene"].iloc[int(table["excess_zeros"].abs().argmax())])
@@ -348,7 +349,8 @@ class ExploreState(param.Parameterized):
         if self.label is None:
             return None
         explored = self.explored
-        labels = explored.counts.obs[self.label]
+        obs = explored.counts.obs
+        labels = obs.iloc[:, list(obs.columns).index(self.label)]
         return cross_table(explored.components, labels, explored.model.n_components)
 
     def depth_warning(self) -> str | None:
@@ -358,8 +360,9 @@ class ExploreState(param.Parameterized):
 
 def _most_telling(obs: pd.DataFrame) -> str | None:
     """The first column of labels with a few values, which is most often the cell type."""
-    for column in obs.columns:
-        if isinstance(obs[column].dtype, pd.CategoricalDtype) and 2 <= obs[column].nunique() <= 50:
+    for i, column in enumerate(obs.columns):  # by position: two columns may share a name
+        values = obs.iloc[:, i]
+        if isinstance(values.dtype, pd.CategoricalDtype) and 2 <= values.nunique() <= 50:
             return str(column)
     return None
 

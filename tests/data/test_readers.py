@@ -15,7 +15,15 @@ import scipy.sparse as sp
 from scribeviz.data.checks import count_sources
 from scribeviz.data.counts import CountsError
 from scribeviz.data.examples import demo
-from scribeviz.data.readers import FORMATS, as_counts, format_of, known_suffixes, open_file, read
+from scribeviz.data.readers import (
+    FORMATS,
+    OpenFile,
+    as_counts,
+    format_of,
+    known_suffixes,
+    open_file,
+    read,
+)
 
 COUNTS = np.array([[0, 2, 1, 0], [4, 0, 1, 0], [0, 0, 7, 0]])
 GENES = ["ACTB", "MT-CO1", "RPL13A", "Zzz1"]
@@ -181,6 +189,25 @@ def test_layers_can_be_chosen(tmp_path):
     assert count_sources(open_file(path)) == {"X": "", "unspliced": ""}
     assert read(path, "unspliced").matrix.sum() == 2 * COUNTS.sum()
     assert as_counts(path, layer="unspliced").matrix.sum() == 2 * COUNTS.sum()
+
+
+def test_an_open_file_says_which_of_its_matrices_hold_counts(tmp_path):
+    path = write_adata(tmp_path / "a.h5ad")
+    adata = anndata.read_h5ad(path)
+    adata.layers["counts"] = adata.X.copy()
+    per_cell = COUNTS.sum(axis=1, keepdims=True)
+    adata.X = sp.csr_matrix(np.log1p(COUNTS / per_cell * 10_000))
+    adata.write_h5ad(path)
+    file = OpenFile(path)
+    assert file.sources.keys() == {"X", "counts"}
+    assert file.sources["counts"] == ""
+    assert file.sources["X"] != ""
+    with pytest.raises(CountsError) as caught:
+        file.counts("X")
+    assert caught.value.use_layer == "counts"
+    counts = file.counts("counts")
+    assert counts.matrix.toarray().tolist() == COUNTS.tolist()
+    assert counts.name == "a.h5ad"
 
 
 def test_as_counts_takes_paths(tmp_path):
@@ -471,7 +498,7 @@ def test_a_table_that_is_not_compressed_as_its_name_says(tmp_path):
 
 
 def test_what_is_wrong_is_found_in_later_blocks(tmp_path, monkeypatch):
-    monkeypatch.setattr("scribeviz.data.readers._VALUES_PER_BLOCK", 6)
+    monkeypatch.setattr("scribeviz.data.text_tables._VALUES_PER_BLOCK", 6)
     rows = [f"c{i},1,2" for i in range(20)]
     path = write_text(tmp_path / "a.csv", "\n".join(["cell,A,B", *rows]))
     assert read(path).matrix.toarray().tolist() == [[1, 2]] * 20

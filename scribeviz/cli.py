@@ -1,0 +1,129 @@
+"""The command line: ``scribeviz fit`` and ``scribeviz serve``."""
+
+import argparse
+import os
+import sys
+import webbrowser
+from collections.abc import Sequence
+from pathlib import Path
+
+from scribeviz import __version__
+from scribeviz.data.counts import CountsError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; gives the exit status."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        return chosen.run(chosen)
+    except (CountsError, ValueError, FileExistsError) as problem:
+        print(f"scribeviz: {problem}", file=sys.stderr)  # noqa: T201
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="scribeviz", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"scribeviz {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    fit = commands.add_parser("fit", help="fit a model and write a run folder")
+    fit.add_argument("file", help="counts: h5ad, 10x folder or h5, loom, zarr, csv; or 'example'")
+    fit.add_argument("--model", default="nbdm", help="nbdm or nbdm_mix (default: nbdm)")
+    fit.add_argument("--components", type=int, help="number of components of a mixture")
+    fit.add_argument(
+        "--prior",
+        action="append",
+        default=[],
+        metavar="SITE=FAMILY,NUMBER,…",
+        help="a prior, such as r=lognormal,0,1; may be repeated",
+    )
+    fit.add_argument("--layer", help="where the counts are, unless in X: a layer, or raw")
+    fit.add_argument("--steps", type=int, help="the most steps to do")
+    fit.add_argument("--learning-rate", type=float, help="Adam's first step size")
+    fit.add_argument("--seed", type=int, help="the same seed gives the same fit")
+    fit.add_argument("--out", type=Path, required=True, help="a new folder for the run")
+    fit.set_defaults(run=_fit)
+
+    serve = commands.add_parser("serve", help="open the dashboard in a browser")
+    serve.add_argument("--data", type=Path, help="the data folder (default: this folder)")
+    serve.add_argument("--runs", type=Path, help="where runs are kept")
+    serve.add_argument("--port", type=int, default=5006)
+    serve.add_argument("--address", default="127.0.0.1", help="of this machine, to listen on")
+    serve.add_argument("--example", action="store_true", help="start with the built-in example")
+    serve.add_argument("--no-browser", action="store_true", help="only print the address")
+    serve.set_defaults(run=_serve)
+    return parser
+
+
+def _fit(chosen: argparse.Namespace) -> int:
+    from scribeviz.data.examples import demo
+    from scribeviz.data.readers import read
+
+    counts = demo() if chosen.file == "example" else read(chosen.file, chosen.layer)
+    for note in counts.notes:
+        print(note)  # noqa: T201
+
+    # What a worker of the dashboard gets too: the next fit finds its compiled program again.
+    from scribeviz.runs.store import worker_environment
+
+    os.environ.update(worker_environment())
+    from scribeviz.fitting import progress_bar
+    from scribeviz.inference.svi import SVIConfig
+    from scribeviz.models.spec import model_spec
+    from scribeviz.runs.folder import RunState, create_run
+    from scribeviz.runs.worker import work
+
+    spec = model_spec(
+        chosen.model, n_components=chosen.components, priors=dict(map(_prior, chosen.prior))
+    )
+    given = {"n_steps": chosen.steps, "learning_rate": chosen.learning_rate, "seed": chosen.seed}
+    config = SVIConfig(**{name: value for name, value in given.items() if value is not None})
+    folder = create_run(chosen.out, counts, spec, config)
+    with progress_bar(config.n_steps) as report:
+        work(folder, report)
+    status = folder.status
+    if status.state is not RunState.DONE:
+        raise ValueError(status.error)
+    ending = "The loss has settled" if status.settled else "All steps are done"
+    print(f"{ending} after {status.step:,} steps: {folder.results_path}")  # noqa: T201
+    return 0
+
+
+def _prior(text: str) -> tuple[str, tuple[str | float, ...]]:
+    site, _, family = text.partition("=")
+    name, *numbers = family.split(",")
+    try:
+        return site, (name, *map(float, numbers))
+    except ValueError as problem:
+        raise ValueError(
+            f"--prior {text!r} is not SITE=FAMILY,NUMBER,…; for example r=lognormal,0,1."
+        ) from problem
+
+
+def _serve(chosen: argparse.Namespace) -> int:
+    for name, folder in (("SCRIBEVIZ_DATA", chosen.data), ("SCRIBEVIZ_RUNS", chosen.runs)):
+        if folder is not None:
+            os.environ[name] = str(folder.resolve())
+    import panel as pn
+
+    from scribeviz.views.shell import serve_page, warm_up
+
+    warm_up()
+    path = "app?data=example" if chosen.example else "app"
+    address = f"http://{chosen.address}:{chosen.port}/{path}"
+    print(f"scribeviz is at {address}  (Ctrl-C ends it)", flush=True)  # noqa: T201
+    if not chosen.no_browser:
+        webbrowser.open(address)
+    pn.serve(
+        {"app": serve_page},
+        port=chosen.port,
+        address=chosen.address,
+        title="scribeviz",
+        show=False,
+        websocket_max_message_size=200_000_000,
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

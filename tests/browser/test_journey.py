@@ -1,0 +1,222 @@
+"""The whole journey in a real browser: data, model, fit, explore."""
+
+import os
+import re
+import signal
+
+import psutil
+from playwright.sync_api import expect
+
+PATIENT = 90_000  # milliseconds: the first fit compiles
+expect.set_options(timeout=20_000)
+
+# Every Bokeh figure of the page, inside whatever shadow roots; gives what its renderers show.
+SERIES = """(name) => {
+  const found = [];
+  for (const doc of Bokeh.documents)
+    for (const model of doc._all_models.values())
+      if (model.type === "ColumnDataSource" && model.data[name] !== undefined)
+        found.push(Array.from(model.data[name]));
+  return found;
+}"""
+
+
+def click(page, name):
+    page.get_by_role("button", name=name, exact=True).click()
+
+
+def step(page, name):
+    page.locator(".MuiStep-root", has_text=name).locator(".MuiStepLabel-root").click()
+
+
+def open_example(page, url):
+    page.goto(url)
+    click(page, "Open the example")
+    expect(page.get_by_role("heading", name="PBMC 68k (example)")).to_be_visible(timeout=PATIENT)
+
+
+def choose_components(page, number):
+    click(page, "Choose a model")
+    field = page.get_by_label("Number of components")
+    field.fill(str(number))
+    field.press("Enter")
+    click(page, "Go to the fit")
+
+
+def figure(page, name):
+    """The value above a tile's name."""
+    tile = page.locator("div", has_text=re.compile(f"^{re.escape(name)}")).last
+    return tile.locator("xpath=preceding-sibling::div").inner_text()
+
+
+def loss_lengths(page):
+    return [int(series[-1]) for series in page.evaluate(SERIES, "step") if series]
+
+
+def test_the_journey(page, app_url, shoot, console_errors):
+    page.goto(app_url)
+    expect(page.get_by_text("to begin")).to_be_visible()
+    shoot("1-start")
+    click(page, "Open the example")
+    expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_text("700", exact=True)).to_be_visible()
+    shoot("2-data")
+
+    click(page, "Choose a model")
+    field = page.get_by_label("Number of components")
+    field.fill("2")
+    field.press("Enter")
+    expect(page.get_by_text("A mixture: every cell belongs to one of 2 groups")).to_be_visible()
+    expect(page.get_by_text("Mixing weights. The share of cells")).to_be_visible()
+    shoot("3-model")
+
+    # A fit that takes its time: the curve must grow while it runs, and stop when told to.
+    click(page, "Go to the fit")
+    page.get_by_text("More", exact=True).click()
+    tolerance = page.get_by_label("Tolerance")
+    tolerance.fill("0")
+    tolerance.press("Enter")
+    click(page, "Start the fit")
+    expect(page.get_by_text("steps, of at most 20,000")).to_be_visible()
+    seen = set()
+    for _ in range(400):
+        page.wait_for_timeout(100)
+        seen.update(loss_lengths(page))
+        if len(seen) >= 4 and max(seen) > 300:
+            break
+    assert len(seen) >= 3, f"the loss curve did not grow: {sorted(seen)}"
+    expect(page.get_by_text("fitting", exact=False).first).to_be_visible()
+    shoot("4-fit-running")
+    click(page, "Stop and keep")
+    expect(page.get_by_text("stopped; what was fitted until then is kept")).to_be_visible(
+        timeout=PATIENT
+    )
+    stopped_at = max(loss_lengths(page))
+    assert stopped_at < 20_000
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    shoot("5-fit-stopped")
+
+    # The second fit settles by itself.
+    tolerance.fill("0.000001")
+    tolerance.press("Enter")
+    click(page, "Start the fit")
+    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+    shoot("6-fit-done")
+
+    click(page, "Explore the result")
+    expect(page.get_by_role("heading", name="Genes")).to_be_visible()
+    expect(page.get_by_role("heading", name="How sure")).to_be_visible()
+    shoot("7-explore")
+    before = page.evaluate(SERIES, "y1")
+    search = page.get_by_label("Search a gene")
+    search.fill("cd3d")
+    page.get_by_role("option", name="CD3D").click()
+    expect(page.get_by_role("heading", name="CD3D")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert page.evaluate(SERIES, "y1") != before, "the check did not change with the gene"
+    shoot("8-gene")
+    page.get_by_role("switch", name="Logarithmic").click()
+    page.wait_for_timeout(600)
+    shoot("9-gene-log")
+
+    # A row of the table is a gene.
+    row = page.locator(".tabulator-row").nth(2)
+    name = row.locator("[tabulator-field=gene]").inner_text()
+    row.click()
+    expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+
+    page.get_by_role("heading", name="Against labels").scroll_into_view_if_needed()
+    heights = [sum(series) for series in page.evaluate(SERIES, "top") if len(series) == 30]
+    assert 700 in heights, "the entropies of all 700 cells are drawn"
+    shoot("10-assignments")
+    assert not console_errors
+
+
+def test_a_reload_comes_back_to_the_run(page, app_url):
+    open_example(page, app_url)
+    choose_components(page, 1)
+    click(page, "Start the fit")
+    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+    click(page, "Explore the result")
+    page.locator(".tabulator-row").nth(3).click()
+    page.wait_for_timeout(800)
+    address = page.url
+    assert "run=" in address
+    assert "place=Explore" in address
+    shown = page.locator("h2").nth(1).inner_text()
+    page.goto("about:blank")
+    page.goto(address)
+    expect(page.get_by_role("heading", name=shown, exact=True)).to_be_visible(timeout=PATIENT)
+
+
+def test_normalised_data_are_refused_with_a_cure(page, app_url, shoot):
+    page.goto(app_url)
+    choose_file(page, "normalised.h5ad")
+    expect(page.get_by_text("normalised.h5ad: X holds")).to_be_visible(timeout=PATIENT)
+    shoot("11-refused")
+    click(page, "Use counts")
+    expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
+
+
+def test_a_broken_file_is_a_sentence(page, app_url):
+    page.goto(app_url)
+    choose_file(page, "broken.h5ad")
+    expect(page.get_by_text("broken.h5ad is not an HDF5 file")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_text("Traceback")).to_have_count(0)
+
+
+def test_text_from_a_file_stays_text(page, app_url, console_errors):
+    """Gene names, labels and file names that hold HTML are shown, never run."""
+    alerts = []
+    page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
+    page.goto(app_url)
+    choose_file(page, "hostile <script>.h5ad")
+    expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
+    choose_components(page, 2)
+    click(page, "Start the fit")
+    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+    click(page, "Explore the result")
+    cell = page.locator(".tabulator-cell", has_text="<img src=x")
+    expect(cell.first).to_be_visible(timeout=PATIENT)
+    cell.first.click()
+    expect(page.get_by_role("heading", name="<img src=x onerror=alert(1)>")).to_be_visible()
+    page.wait_for_timeout(800)
+    assert not alerts
+    assert page.locator("img[src=x]").count() == 0
+
+
+def test_a_worker_that_dies_leaves_the_page_alive(page, app_url, shoot):
+
+    open_example(page, app_url)
+    choose_components(page, 2)
+    page.get_by_text("More", exact=True).click()
+    tolerance = page.get_by_label("Tolerance")
+    tolerance.fill("0")
+    tolerance.press("Enter")
+    click(page, "Start the fit")
+    expect(page.get_by_text("steps, of at most 20,000")).to_be_visible()
+    page.wait_for_function("(f) => eval(f)('step').some(s => s.length > 1)", arg=SERIES)
+    busiest = max(
+        (p for p in psutil.process_iter(["cmdline"]) if "scribeviz.runs.worker" in str(p.info)),
+        key=lambda p: sum(p.cpu_times()[:2]),
+    )
+    os.kill(busiest.pid, signal.SIGKILL)
+    expect(page.get_by_text("killed from outside")).to_be_visible(timeout=PATIENT)
+    shoot("12-worker-died")
+    step(page, "Data")
+    expect(page.get_by_role("button", name="Open the example")).to_be_visible()
+
+
+def test_nothing_is_asked_of_another_machine(page, app_url):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(app_url)
+    expect(page.get_by_role("button", name="Open the example")).to_be_visible()
+    ours = ("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:")
+    assert [url for url in asked if not url.startswith(ours)] == []
+
+
+def choose_file(page, name):
+    page.get_by_label("File").first.click()
+    page.get_by_role("menuitem", name=name).click()
+    click(page, "Open the file")

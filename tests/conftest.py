@@ -1,0 +1,32 @@
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from scribeviz.data.counts import plain_counts
+
+@pytest.fixture
+def key():
+    return jax.random.key(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def small_counts(rng):
+    """40 cells and 12 genes: quiet and loud genes, and one with a long gap between its counts."""
+    matrix = rng.negative_binomial(rng.gamma(1.0, size=12), 0.4, (40, 12))
+    matrix[:, 0] = 0
+    matrix[[3, 7, 9], 0] = [1, 1, 900]
+    matrix[5] = 0
+    return plain_counts(matrix)
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """The folder of real data sets beside the repository; it need not exist."""
+    return Path(__file__).parents[2] / "shared" / "data"

@@ -1,0 +1,190 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.stats as st
+
+from scribeviz.criticism.draws import NaturalDraws
+from scribeviz.criticism.predictive import GeneCheck, check_gene, gene_table, predictive_pmf
+from scribeviz.data.counts import plain_counts
+
+N_DRAWS, N_GENES = 30, 7
+
+
+@pytest.fixture
+def mixture(rng):
+    """Draws of two components: (draws, components, genes), p and weights differ between draws."""
+    r = rng.gamma(2.0, 1.5, (N_DRAWS, 2, N_GENES)).astype(np.float32)
+    p = rng.uniform(0.2, 0.7, (N_DRAWS, 2)).astype(np.float32)
+    weights = rng.dirichlet([3, 2], N_DRAWS).astype(np.float32)
+    return NaturalDraws("nbdm", {"p": p, "r": r}, weights)
+
+
+def single(r, p, n_draws=50):
+    natural = {"p": np.full((n_draws, 1), p), "r": np.tile(np.float64(r), (n_draws, 1, 1))}
+    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)))
+
+
+def oracle_of(draws):
+    p = draws.natural["p"][..., None].astype(float)
+    return st.nbinom(draws.natural["r"].astype(float), 1 - p)
+
+
+def test_predictive_probabilities_are_scipys_mixture(mixture):
+    ours = predictive_pmf(mixture, 3, 25)
+    p, r = mixture.natural["p"].astype(float), mixture.natural["r"][..., 3].astype(float)
+    parts = st.nbinom(r[..., None], 1 - p[..., None]).pmf(np.arange(26))
+    expected = (mixture.weights[..., None] * parts).sum(axis=1)
+    assert ours.shape == (N_DRAWS, 26)
+    np.testing.assert_allclose(ours, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_bars_hold_every_cell(mixture, rng, seed):
+    counts = np.concatenate([rng.poisson(3.0, 200), [137]])
+    check = check_gene(counts, mixture, 2, seed)
+    width = np.diff(check.edges)
+    assert check.observed.sum() == 201
+    assert (width == width[0]).all()
+    assert check.edges[0] == 0
+    assert check.edges[-1] > 137
+    assert check.edges.dtype.kind == "i"
+    assert len(check.observed) <= 40
+    for band in (check.low90, check.low50, check.median, check.high50, check.high90):
+        assert band.shape == check.observed.shape
+    ordered = [check.low90, check.low50, check.median, check.high50, check.high90]
+    assert (np.diff(ordered, axis=0) >= 0).all()
+
+
+def test_bars_count_what_lies_in_them():
+    counts = np.array([0, 0, 1, 5, 99, 100])
+    check = check_gene(counts, single([1.0], 0.9), 0)
+    for low, high, seen in zip(check.edges[:-1], check.edges[1:], check.observed, strict=True):
+        assert seen == ((counts >= low) & (counts < high)).sum()
+
+
+def test_a_gene_without_counts_can_be_checked():
+    check = check_gene(np.zeros(30, int), single([0.01], 0.3), 0)
+    assert check.observed[0] == 30
+    assert check.observed_zeros == 1
+    assert check.observed_mean == 0
+
+
+def test_the_middle_band_is_the_expected_count():
+    n_cells = 100_000
+    check = check_gene(np.zeros(n_cells, int), single([2.0], 0.5, 400), 0)
+    lows, highs = check.edges[:-1], check.edges[1:]
+    oracle = st.nbinom(2.0, 0.5)
+    expected = n_cells * (oracle.cdf(highs - 1) - oracle.cdf(lows - 1))
+    np.testing.assert_allclose(check.median, expected, rtol=0.02, atol=10)
+
+
+def test_bands_cover_simulated_counts_at_about_their_rate(rng):
+    r = rng.gamma(2.0, 1.0, 150)
+    matrix = rng.negative_binomial(r, 0.5, (800, 150))
+    draws = single(r, 0.5, 200)
+    inside = {50: [], 90: []}
+    for gene in range(150):
+        check = check_gene(matrix[:, gene], draws, gene, seed=gene)
+        expected = check.median >= 5  # where few cells are expected, whole numbers over-cover
+        for rate, low, high in ((50, check.low50, check.high50), (90, check.low90, check.high90)):
+            inside[rate] += ((check.observed >= low) & (check.observed <= high))[expected].tolist()
+    assert len(inside[90]) > 800
+    assert 0.46 < np.mean(inside[50]) < 0.62
+    assert 0.87 < np.mean(inside[90]) < 0.95
+
+
+def test_predicted_zeros_and_mean_are_scipys(mixture):
+    check = check_gene(np.arange(5_000) % 4, mixture, 1)
+    oracle = oracle_of(mixture)
+    zeros = (mixture.weights * oracle.pmf(0)[..., 1]).sum(axis=1)
+    mean = (mixture.weights * oracle.mean()[..., 1]).sum(axis=1)
+    np.testing.assert_allclose(check.mean, np.percentile(mean, (5, 50, 95)), rtol=1e-5)
+    np.testing.assert_allclose(check.zeros, np.percentile(zeros, (5, 50, 95)), atol=0.03)
+    assert check.observed_zeros == pytest.approx(0.25)
+    assert check.observed_mean == pytest.approx(1.5)
+
+
+def test_checks_follow_their_seed(mixture):
+    counts = np.arange(100) % 6
+    first, again, other = (check_gene(counts, mixture, 0, seed) for seed in (1, 1, 2))
+    assert first.low90.tolist() == again.low90.tolist()
+    assert first.low90.tolist() != other.low90.tolist()
+
+
+def test_counts_from_the_model_get_a_clean_verdict(rng):
+    counts = rng.negative_binomial(2.0, 0.5, 2_000)
+    verdict = check_gene(counts, single([2.0], 0.5), 0).verdict
+    assert verdict == "No misfit that these checks can see: zeros and counts are as expected."
+
+
+def test_too_many_zeros_are_said(rng):
+    counts = rng.negative_binomial(2.0, 0.5, 2_000) * (rng.random(2_000) > 0.5)
+    verdict = check_gene(counts, single([2.0], 0.5), 0).verdict
+    assert verdict.startswith(f"Too many zeros: {(counts == 0).mean():.1%} of the cells lack")
+    assert "; the model expects 2" in verdict
+
+
+def test_too_few_zeros_are_said(rng):
+    verdict = check_gene(rng.poisson(2.0, 2_000) + 1, single([2.0], 0.5), 0).verdict
+    assert verdict.startswith("Too few zeros: 0.0% of the cells lack the gene; the model expects")
+
+
+def test_a_wrong_shape_with_right_zeros_is_said():
+    # A quarter of zeros as predicted, but all other cells show exactly 2.
+    counts = np.repeat([0, 2], [500, 1_500])
+    verdict = check_gene(counts, single([2.0], 0.5), 0).verdict
+    assert verdict.startswith("The zeros are as expected, but ")
+    assert verdict.endswith("% of the bars lie outside the 90 % bands.")
+
+
+def test_a_verdict_reads_the_bands_and_not_the_bars():
+    flat = np.full(10, 5)
+    check = GeneCheck(
+        edges=np.arange(11),
+        observed=flat,
+        low90=flat - 1,
+        low50=flat,
+        median=flat,
+        high50=flat,
+        high90=flat + 1,
+        observed_zeros=0.5,
+        observed_mean=1.0,
+        zeros=np.array([0.4, 0.5, 0.6]),
+        mean=np.array([0.9, 1.0, 1.1]),
+    )
+    assert check.verdict.startswith("No misfit")
+    outside = np.where(np.arange(10) < 3, 9, 5)
+    assert "30% of the bars" in replace(check, observed=outside).verdict
+
+
+@pytest.mark.parametrize("at_once", [512, 3], ids=["all at once", "in blocks"])
+def test_the_table_of_genes_is_scipys(mixture, rng, at_once, monkeypatch):
+    monkeypatch.setattr("scribeviz.criticism.predictive._GENES_AT_ONCE", at_once)
+    matrix = rng.poisson(1.0, (50, N_GENES))
+    matrix[0] = [9, 8, 7, 6, 5, 11, 4]
+    counts = plain_counts(matrix)
+    table = gene_table(counts, mixture)
+    oracle, weights = oracle_of(mixture), mixture.weights[..., None].astype(float)
+    expected_zeros = (weights * oracle.pmf(0)).sum(axis=1).mean(axis=0)
+    assert table["gene"].tolist() == counts.genes.tolist()
+    np.testing.assert_allclose(table["mean"], matrix.mean(axis=0))
+    np.testing.assert_allclose(
+        table["predicted_mean"], (weights * oracle.mean()).sum(axis=1).mean(axis=0), rtol=1e-6
+    )
+    np.testing.assert_allclose(table["zeros"], (matrix == 0).mean(axis=0))
+    np.testing.assert_allclose(table["predicted_zeros"], expected_zeros, rtol=1e-6)
+    np.testing.assert_allclose(
+        table["excess_zeros"], (matrix == 0).mean(axis=0) - expected_zeros, atol=1e-7
+    )
+    assert table["largest"].tolist() == matrix.max(axis=0).tolist()
+
+
+def test_a_gene_with_doubled_zeros_has_the_largest_excess(rng):
+    r = np.linspace(1.0, 4.0, 20)
+    matrix = rng.negative_binomial(r, 0.5, (2_000, 20))
+    shown = np.flatnonzero(matrix[:, 13])
+    matrix[rng.choice(shown, (matrix[:, 13] == 0).sum(), replace=False), 13] = 0
+    table = gene_table(plain_counts(matrix), single(r, 0.5))
+    assert table["excess_zeros"].argmax() == 13
+    assert table["excess_zeros"].drop(13).abs().max() < 0.05

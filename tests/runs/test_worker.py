@@ -1,0 +1,208 @@
+import io
+import os
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+import scribeviz.fitting
+import scribeviz.runs.worker
+from scribeviz import ModelSpec, SVIConfig
+from scribeviz.data.counts import plain_counts
+from scribeviz.inference.svi import LossNotFiniteError
+from scribeviz.runs.folder import RunFolder, RunState, create_run
+from scribeviz.runs.worker import main, work
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, counts):
+    """A run whose loss has settled, and every checkpoint that was reported."""
+    run = create_run(
+        tmp_path_factory.mktemp("finished") / "run", counts, ModelSpec(), SVIConfig(n_steps=5_000)
+    )
+    reports = []
+    work(run, reports.append)
+    return RunFolder(run.path), reports
+
+
+def test_a_run_is_done_when_its_loss_has_settled(finished):
+    run, _ = finished
+    status = run.status
+    assert (status.state, status.error, status.doing) == (RunState.DONE, "", "")
+    assert status.settled
+    assert 400 < status.step < status.n_steps == 5_000
+    assert status.percent == 100
+    assert status.pid == os.getpid()
+    assert status.started < status.ended
+    assert re.fullmatch(r"CPU \(\d+ cores\)|GPU \(.+\)", status.device)
+
+
+def test_the_losses_are_kept_and_fall(finished):
+    run, _ = finished
+    assert run.losses.size == run.status.step
+    assert np.isfinite(run.losses).all()
+    assert run.losses[-100:].mean() < run.losses[:100].mean()
+
+
+def test_every_checkpoint_is_reported(finished):
+    run, reports = finished
+    steps = [report.step for report in reports]
+    assert len(steps) >= 3
+    assert steps == sorted(set(steps))
+    assert [report.losses.size for report in reports] == steps
+    assert steps[-1] == run.status.step
+
+
+def test_the_results_can_be_read(finished):
+    run, reports = finished
+    results, critique = run.results, run.critique
+    assert results.settled
+    np.testing.assert_array_equal(results.loss_history, run.losses)
+    for name, value in reports[-1].params.items():
+        np.testing.assert_array_equal(results.params[name], value)
+    assert list(results.left_out_genes) == ["gene 4"]
+    assert list(critique.genes["gene"]) == list(results.genes)
+    assert len(results.genes) == 7
+    assert critique.probabilities.shape == (60, 1)
+
+
+def test_a_stop_before_the_first_checkpoint_keeps_that_one(new_run):
+    run = new_run()
+    run.ask_to_stop()
+    work(run)
+    status = run.status
+    assert (status.state, status.error) == (RunState.STOPPED, "")
+    assert 0 < status.step < 100
+    assert run.losses.size == status.step
+    assert run.has_checkpoint
+    assert run.has_results
+    assert run.results.loss_history.size == status.step
+    assert not run.results.settled
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_never_stopped(new_run, finished):
+    run = new_run()
+    run.ask_to_stop()
+    work(run)
+    before = run.losses
+    run.withdraw_stop()
+    reports = []
+    work(run, reports.append)
+    assert run.status.state is RunState.DONE
+    assert reports[0].step > before.size
+    np.testing.assert_array_equal(run.losses[: before.size], before)
+    straight, _ = finished
+    np.testing.assert_array_equal(run.losses, straight.losses)
+    assert run.results.settled
+    for name, value in straight.results.params.items():
+        np.testing.assert_array_equal(run.results.params[name], value)
+
+
+def test_a_finished_run_that_goes_on_is_still_done(finished, tmp_path):
+    run = RunFolder(shutil.copytree(finished[0].path, tmp_path / "run"))
+    reports = []
+    work(run, reports.append)
+    assert (run.status.state, reports) == (RunState.DONE, [])
+    assert run.status.settled
+    np.testing.assert_array_equal(run.losses, finished[0].losses)
+
+
+def test_a_mixture_has_assignments(new_run):
+    run = new_run(model=ModelSpec(n_components=2), n_steps=50)
+    work(run)
+    assert (run.status.state, run.status.step) == (RunState.DONE, 50)
+    assert not run.status.settled
+    probabilities = run.critique.probabilities
+    assert probabilities.shape == (60, 2)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def broken_after(n_checkpoints):
+    """The real fit, whose loss is said to be NaN after some checkpoints."""
+    real = scribeviz.fitting.svi_checkpoints
+
+    def checkpoints(*args, **settings):
+        for _, checkpoint in zip(range(n_checkpoints), real(*args, **settings), strict=False):
+            yield checkpoint
+        raise LossNotFiniteError("The loss was no longer finite at step 11 of 5,000.")
+
+    return checkpoints
+
+
+def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
+    new_run, monkeypatch, capsys
+):
+    monkeypatch.setattr(scribeviz.fitting, "svi_checkpoints", broken_after(1))
+    run = new_run()
+    work(run)
+    status = run.status
+    assert status.state is RunState.FAILED
+    assert status.error == (
+        "The loss was no longer finite at step 11 of 5,000. "
+        f"The fit up to step {status.step} is kept."
+    )
+    assert 0 < status.step == run.losses.size
+    assert run.has_checkpoint
+    assert run.has_results
+    assert "LossNotFiniteError" in capsys.readouterr().err
+
+
+def test_a_loss_that_is_not_finite_at_once_keeps_nothing(new_run, monkeypatch):
+    monkeypatch.setattr(scribeviz.fitting, "svi_checkpoints", broken_after(0))
+    run = new_run()
+    work(run)
+    assert run.status.state is RunState.FAILED
+    assert run.status.error == "The loss was no longer finite at step 11 of 5,000."
+    assert not run.has_checkpoint
+    assert not run.has_results
+
+
+@pytest.mark.parametrize(
+    ("matrix", "model", "says"),
+    [
+        (np.zeros((4, 3)), ModelSpec(), "counts holds no counts at all: there is nothing to fit."),
+        (
+            np.ones((4, 3)),
+            ModelSpec(n_components=5),
+            "5 components need at least as many cells; counts has 4.",
+        ),
+    ],
+)
+def test_data_that_cannot_be_fitted_fail_with_the_sentence(new_run, matrix, model, says):
+    run = new_run(plain_counts(matrix), model)
+    work(run)
+    assert (run.status.state, run.status.error) == (RunState.FAILED, says)
+    assert run.status.ended >= run.status.started > 0
+    assert not run.has_results
+
+
+@pytest.mark.parametrize(
+    ("problem", "says"),
+    [
+        (KeyError("boom"), "Something unexpected happened (KeyError: 'boom')."),
+        (MemoryError(), "There was not enough memory for this fit."),
+    ],
+)
+def test_the_unexpected_is_told_in_words_and_logged_in_full(
+    new_run, monkeypatch, capsys, problem, says
+):
+    def broken(*_):
+        raise problem
+
+    monkeypatch.setattr(scribeviz.runs.worker, "criticise", broken)
+    run = new_run(n_steps=10)
+    work(run)
+    status = run.status
+    assert (status.state, status.error, status.doing) == (RunState.FAILED, says, "")
+    assert "Traceback" not in str(status)
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+    assert run.has_checkpoint  # the fit itself is not lost
+    assert not run.has_results
+
+
+def test_a_worker_that_is_told_nothing_ends(monkeypatch, tmp_path):
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    monkeypatch.chdir(tmp_path)
+    assert main() is None
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,498 @@
+from dataclasses import replace
+
+import anndata as ad
+import numpy as np
+import pandas as pd
+import pytest
+
+from scribeviz import CountsError, ModelSpec, Prior, SVIConfig
+from scribeviz.criticism.critique import Critique
+from scribeviz.data.counts import plain_counts
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.runs.folder import RunState, RunStatus, create_run
+from scribeviz.views.state import (
+    PLACES,
+    DataState,
+    ExploreState,
+    FitState,
+    ModelState,
+    PriorState,
+    Session,
+    default_folder,
+    load_explored,
+    open_data,
+    open_example,
+    take_layer,
+)
+
+
+@pytest.fixture
+def data_folder(tmp_path):
+    """A file that is log-normalised in X and keeps its counts in a layer, and one without any."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    counts = np.random.default_rng(0).poisson(2.0, (30, 6)).astype(np.float32)
+    normalised = ad.AnnData(np.log1p(counts * 10 / (1 + counts.sum(axis=1, keepdims=True))))
+    normalised.write_h5ad(folder / "lost.h5ad")
+    normalised.layers["counts"] = counts
+    normalised.write_h5ad(folder / "normalised.h5ad")
+    ad.AnnData(counts).write_h5ad(folder / "raw.h5ad")
+    return folder
+
+
+def news_of(state, *names):
+    """Collect what a page that watches ``state`` is told."""
+    told = []
+    state.param.watch(lambda *events: told.extend(event.name for event in events), list(names))
+    return told
+
+
+# Data
+
+
+def test_the_example_opens_without_a_file(tmp_path):
+    state = DataState(folder=tmp_path)
+    state.show(open_data(tmp_path, "example"))
+    assert (state.counts.n_cells, state.counts.n_genes) == (700, 765)
+    assert state.opened.source == "example"
+    assert open_example() is open_example()
+
+
+def test_a_file_of_counts_opens(data_folder):
+    state = DataState(folder=data_folder)
+    assert [file.name for file in state.files()] == ["lost.h5ad", "normalised.h5ad", "raw.h5ad"]
+    state.show(open_data(data_folder, "raw.h5ad"))
+    assert state.counts.n_cells == 30
+    assert (state.opened.layer, state.opened.problem) == ("X", "")
+
+
+def test_a_file_with_its_counts_in_a_layer_says_so_and_the_layer_is_taken(data_folder):
+    opened = open_data(data_folder, "normalised.h5ad")
+    assert opened.counts is None
+    assert opened.use_layer == "counts"
+    assert "normalised.h5ad" in opened.problem
+    assert opened.sources["counts"] == ""
+    assert opened.sources["X"] != ""
+    state = DataState(folder=data_folder)
+    state.show(opened)
+    assert state.counts is None
+
+    state.show(take_layer(opened.source, opened.file, opened.use_layer))
+    raw = open_data(data_folder, "raw.h5ad").counts
+    np.testing.assert_array_equal(state.counts.matrix.toarray(), raw.matrix.toarray())
+    assert (state.opened.layer, state.opened.problem) == ("counts", "")
+
+
+def test_a_file_without_counts_offers_nothing(data_folder):
+    opened = open_data(data_folder, "lost.h5ad")
+    assert (opened.counts, opened.use_layer) == (None, None)
+    assert "lost.h5ad" in opened.problem
+
+
+def test_data_that_are_not_counts_close_what_was_open(data_folder):
+    state = DataState(folder=data_folder)
+    state.show(open_data(data_folder, "raw.h5ad"))
+    state.show(open_data(data_folder, "lost.h5ad"))
+    assert state.counts is None
+
+
+@pytest.mark.parametrize("name", ["../x", "/etc/passwd", "nowhere.h5ad", ""])
+def test_a_name_outside_the_data_folder_is_refused(data_folder, name):
+    (data_folder.parent / "x").write_text("private")
+    with pytest.raises(CountsError):
+        open_data(data_folder, name)
+
+
+def test_a_refusal_leaves_open_what_was_open(data_folder):
+    state = DataState(folder=data_folder)
+    state.show(open_data(data_folder, "raw.h5ad"))
+    before = state.counts
+    state.refuse("This is no file of counts.")
+    assert state.problem == "This is no file of counts."
+    assert state.counts is before
+    state.show(state.opened)
+    assert state.problem == ""
+
+
+@pytest.mark.parametrize("inside", [".", "data"])
+def test_an_upload_is_kept_and_can_be_opened(data_folder, monkeypatch, inside):
+    monkeypatch.chdir(data_folder.parent)
+    folder = data_folder if inside == "." else type(data_folder)(inside)  # absolute, and relative
+    state = DataState(folder=folder)
+    name = state.receive("../../mine.csv", b"cell,A,B\nc1,1,2\nc2,0,3\n")
+    assert name == "uploads/mine.csv"
+    assert open_data(folder, name).counts.n_cells == 2
+
+
+def test_an_upload_over_the_limit_is_refused_by_the_server(data_folder):
+    state = DataState(folder=data_folder)
+    state.upload_limit_bytes = 10
+    with pytest.raises(CountsError, match=r"mine\.csv has 11 bytes, more than the 10 bytes"):
+        state.receive("mine.csv", b"x" * 11)
+    assert not list(data_folder.rglob("mine*"))
+
+
+def test_the_data_folder_is_the_one_of_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("SCRIBEVIZ_DATA", str(tmp_path / "a" / ".."))
+    assert default_folder() == tmp_path
+    monkeypatch.delenv("SCRIBEVIZ_DATA")
+    monkeypatch.chdir(tmp_path)
+    assert default_folder() == tmp_path
+
+
+# Model
+
+
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
+@pytest.mark.parametrize("n_components", [1, 2, 20])
+def test_priors_are_offered_for_every_parameter(likelihood, n_components):
+    state = ModelState(likelihood=likelihood, n_components=n_components)
+    spec = ModelSpec(likelihood=likelihood, n_components=n_components)
+    assert state.spec() == spec
+    assert {key: prior.prior for key, prior in state.priors.items()} == {
+        site.key: site.prior for site in spec.sites
+    }
+
+
+def test_everything_that_can_be_fitted_can_be_picked():
+    state = ModelState()
+    assert state.param.likelihood.objects == list(LIKELIHOODS)
+    assert state.param.parameterization.objects == list(PARAMETERIZATIONS)
+    assert state.spec() == ModelSpec()
+
+
+@pytest.mark.parametrize("n_components", [0, 21])
+def test_the_number_of_components_has_bounds(n_components):
+    state = ModelState()
+    with pytest.raises(ValueError, match="must be"):
+        state.n_components = n_components
+    assert state.n_components == 1
+
+
+def test_a_chosen_prior_is_kept_while_components_change():
+    state = ModelState(n_components=2)
+    state.priors["mixing_weights"].prior = Prior("dirichlet", (5.0,))
+    state.priors["r"].prior = Prior("gamma", (3.0, 1.0))
+    state.n_components = 1
+    assert list(state.priors) == ["p", "r"]
+    assert state.spec() == ModelSpec(priors={"r": ("gamma", 3, 1)})
+    state.n_components = 3
+    assert state.spec() == ModelSpec(
+        n_components=3, priors={"r": ("gamma", 3, 1), "mixing_weights": ("dirichlet", 5)}
+    )
+
+
+def test_the_page_hears_of_priors_only_when_the_parameters_change():
+    state = ModelState()
+    told = news_of(state, "priors")
+    state.n_components = 2
+    state.n_components = 3
+    assert told == ["priors"]
+
+
+def test_the_spec_holds_only_priors_that_differ():
+    state = ModelState()
+    state.priors["r"].choose_family("gamma")
+    assert [key for key, _ in state.spec().priors] == ["r"]
+    state.priors["r"].choose_family("lognormal")
+    assert state.spec() == ModelSpec()
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        ModelSpec(),
+        ModelSpec(n_components=20),
+        ModelSpec(n_components=2, priors={"mixing_weights": ("dirichlet", 3)}),
+        ModelSpec(priors={"p": ("beta", 2, 5), "r": ("exponential", 0.5)}),
+    ],
+)
+def test_a_spec_that_is_shown_is_the_spec(spec):
+    state = ModelState(n_components=4)
+    state.priors["r"].prior = Prior("gamma", (9.0, 9.0))
+    state.show(spec)
+    assert state.spec() == spec
+
+
+def test_choosing_a_family_takes_its_own_numbers():
+    state = PriorState(ModelSpec().sites[1])
+    assert state.prior == Prior("lognormal", (0.0, 1.0))
+    state.set_number(1, 3.0)
+    assert state.prior == Prior("lognormal", (0.0, 3.0))
+    state.choose_family("lognormal")  # no change: the numbers stay
+    assert state.prior == Prior("lognormal", (0.0, 3.0))
+    state.choose_family("gamma")
+    assert state.prior == Prior("gamma", (2.0, 1.0))
+    state.choose_family("lognormal")
+    assert state.prior == Prior("lognormal", (0.0, 1.0))
+
+
+def test_a_number_out_of_bounds_changes_nothing():
+    state = PriorState(ModelSpec().sites[1])
+    with pytest.raises(ValueError, match="scale=-1 of a lognormal prior is outside"):
+        state.set_number(1, -1.0)
+    assert state.prior == Prior("lognormal", (0.0, 1.0))
+
+
+# Fit
+
+
+@pytest.fixture
+def fit(store):
+    return FitState(store=store)
+
+
+def test_a_fit_that_is_started_is_looked_at(fit, counts):
+    fit.config.n_steps = 77
+    fit.start(counts, ModelSpec(n_components=2))
+    [(run, status)] = fit.history
+    assert (run, status) == (fit.run, fit.status)
+    assert status == RunStatus(state=RunState.QUEUED, n_steps=77)
+    assert run.spec.model == ModelSpec(n_components=2)
+    assert run.spec.config == SVIConfig(n_steps=77)
+    assert run.counts.fingerprint == counts.fingerprint
+    assert fit.losses.size == 0
+
+
+def test_a_queued_fit_is_stopped(fit, counts):
+    fit.stop()  # nothing to stop yet
+    fit.resume()
+    fit.start(counts, ModelSpec())
+    assert fit.can_stop
+    fit.stop()
+    assert fit.status.state is RunState.STOPPED
+    assert not fit.can_stop
+
+
+def test_a_running_fit_is_asked_to_stop_and_goes_on_later(fit, counts):
+    fit.start(counts, ModelSpec())
+    fit.run.update_status(state=RunState.RUNNING)
+    fit.stop()
+    assert fit.run.stop_asked
+    fit.run.update_status(state=RunState.STOPPED)
+    fit.resume()
+    assert fit.status.state is RunState.QUEUED
+    assert not fit.run.stop_asked
+
+
+def test_news_are_told_once(fit, counts):
+    fit.refresh()
+    fit.start(counts, ModelSpec())
+    told = news_of(fit, "run", "status", "losses", "history")
+    fit.refresh()
+    fit.refresh()
+    assert told == []
+    fit.run.write_losses(np.float32([3, 2]))
+    fit.run.update_status(state=RunState.RUNNING, step=2)
+    fit.refresh()
+    assert sorted(told) == ["history", "losses", "status"]
+    np.testing.assert_array_equal(fit.losses, [3, 2])
+    fit.refresh()
+    assert len(told) == 3
+    fit.run.update_status(doing="checking every gene")
+    fit.refresh()
+    assert sorted(told[3:]) == ["history", "status"]
+
+
+def test_another_run_can_be_looked_at(fit, counts):
+    fit.start(counts, ModelSpec())
+    first = fit.run
+    fit.start(counts, ModelSpec(n_components=2))
+    assert [run for run, _ in fit.history] == [fit.run, first]
+    first.write_losses(np.float32([1]))
+    first.update_status(step=1)
+    fit.look_at(first)
+    assert (fit.run, fit.status.step, fit.losses.size) == (first, 1, 1)
+
+
+def test_a_finished_run_is_found_with_all_its_losses(finished_store, mixture):
+    fit = FitState(store=finished_store)
+    fit.refresh()
+    assert [(run.id, status.state) for run, status in fit.history] == [("mixture", "done")]
+    assert fit.run is None
+    fit.look_at(fit.history[0][0])
+    assert fit.status.state is RunState.DONE
+    assert fit.losses.size == fit.status.step == 200
+    assert not fit.can_stop
+    assert not fit.can_resume
+    assert fit.run == mixture
+
+
+@pytest.mark.parametrize("state", RunState)
+def test_what_can_be_stopped_and_what_can_go_on(tmp_path, store, mixture, state):
+    run = create_run(tmp_path / "run", mixture.counts, mixture.spec.model, mixture.spec.config)
+    run.update_status(state=state)
+    fit = FitState(store=store)
+    assert not fit.can_stop
+    assert not fit.can_resume
+    fit.look_at(run)
+    assert fit.can_stop == (state in {"queued", "running"})
+    assert not fit.can_resume  # without a checkpoint it would begin anew
+    run.write_checkpoint(mixture.read_checkpoint())
+    assert fit.can_resume == (state in {"stopped", "failed", "interrupted"})
+
+
+# Explore
+
+
+@pytest.fixture
+def explore(mixture):
+    state = ExploreState()
+    state.show(load_explored(mixture.path))
+    return state
+
+
+def test_the_worst_gene_is_shown_first(explore):
+    table = explore.explored.critique.genes.set_index("gene")["excess_zeros"].abs()
+    assert explore.gene == table.idxmax()
+    assert list(explore.explored.left_out_genes) == ["Unseen"]
+    assert explore.explored.counts.n_genes == 8
+
+
+def test_the_chosen_gene_is_kept_when_the_next_run_has_it(explore, hostile):
+    explore.gene = hostile
+    explored = explore.explored
+    explore.show(replace(explored, run_id="another"))
+    assert explore.gene == hostile
+    others = explored.counts.select_genes(np.arange(1, 8))
+    table = explored.critique.genes.iloc[1:].reset_index(drop=True)
+    fewer = Critique(draws=explored.critique.draws, genes=table, probabilities=np.ones((60, 1)))
+    explore.show(replace(explored, counts=others, critique=fewer))
+    assert explore.gene != hostile
+
+
+@pytest.mark.parametrize(
+    ("text", "gene"), [("CD3E", "CD3E"), ("  cd3e ", "CD3E"), ("ensg002", "G0"), ("g5", "G5")]
+)
+def test_a_gene_is_found_by_any_of_its_names(explore, text, gene):
+    assert explore.find_gene(text)
+    assert explore.gene == gene
+
+
+@pytest.mark.parametrize("text", ["", "CD3", "Unseen", "ENSG008", "<script>"])
+def test_an_unknown_gene_changes_nothing(explore, text):
+    before = explore.gene
+    assert not explore.find_gene(text)
+    assert explore.gene == before
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_a_gene_is_checked_against_its_own_counts(explore, counts, index):
+    explore.gene = str(counts.genes[index])
+    check = explore.gene_check()
+    own = counts.gene_at(index)
+    assert check.observed.sum() == counts.n_cells
+    assert check.observed_mean == pytest.approx(own.mean())
+    assert check.observed_zeros == pytest.approx((own == 0).mean())
+
+
+def test_every_cell_has_a_component(explore, counts):
+    assert explore.sizes().sum() == counts.n_cells
+    assert explore.sizes().size == 2
+    assert explore.entropies().shape == (counts.n_cells,)
+    assert (explore.entropies() <= np.log(2) + 1e-5).all()
+
+
+def test_components_are_compared_with_the_chosen_label(explore, counts):
+    assert explore.label == "component"  # the first with a few categories
+    table = explore.confusion()
+    assert table.to_numpy().sum() == counts.n_cells
+    assert table.sum(axis=0).tolist() == explore.sizes().tolist()
+    truth = counts.obs["component"].value_counts()
+    assert table.sum(axis=1).to_dict() == truth.to_dict()
+    explore.label = "total"
+    assert len(explore.confusion()) == 4
+    explore.label = None
+    assert explore.confusion() is None
+    assert explore.param.label.objects == [None, "component", "total", "<b>batch"]
+
+
+def test_labels_of_one_session_are_not_those_of_another(explore):
+    assert ExploreState().param.label.objects == [None]
+
+
+def test_components_that_follow_depth_are_warned_of(explore, counts):
+    explored = explore.explored
+    deep = counts.cell_totals > np.median(counts.cell_totals)
+    by_depth = replace(
+        explored.critique, probabilities=np.stack([~deep, deep], axis=1).astype(np.float32)
+    )
+    totals = np.where(deep, 100, 1)[:, None] * np.ones((1, 8), int)
+    explore.show(
+        replace(explored, critique=by_depth, counts=plain_counts(totals, genes=list("abcdefgh")))
+    )
+    assert "follow sequencing depth" in explore.depth_warning()
+    shuffled = replace(explore.explored, counts=explored.counts)
+    mixed = np.random.default_rng(0).permutation(by_depth.probabilities)
+    explore.show(replace(shuffled, critique=replace(by_depth, probabilities=mixed)))
+    assert explore.depth_warning() is None
+
+
+def test_two_labels_of_the_same_name_are_one(explore):
+    obs = pd.DataFrame({"a": pd.Categorical(["x", "y"] * 30), "b": range(60)})
+    obs.columns = ["type", "type"]
+    explored = explore.explored
+    explore.show(replace(explored, counts=replace(explored.counts, obs=obs)))
+    assert explore.param.label.objects == [None, "type"]
+    assert explore.label == "type"
+    assert list(explore.confusion().index) == ["x", "y"]
+
+
+def test_data_without_labels_can_be_explored(explore):
+    explored = explore.explored
+    bare = replace(explored.counts, obs=pd.DataFrame(index=explored.counts.cells))
+    explore.show(replace(explored, counts=bare))
+    assert explore.label is None
+    assert explore.confusion() is None
+
+
+def test_a_run_is_read_once_until_its_results_are_new(tmp_path, mixture):
+    run = create_run(tmp_path / "run", mixture.counts, mixture.spec.model, mixture.spec.config)
+    run.write_results(mixture.results, mixture.critique)
+    first = load_explored(run.path)
+    assert load_explored(run.path) is first
+    better = replace(mixture.critique, probabilities=np.ones((60, 2)) / 2)
+    run.write_results(mixture.results, better)
+    np.testing.assert_array_equal(load_explored(run.path).critique.probabilities, 0.5)
+
+
+def test_a_run_says_its_model_and_its_data(explore, mixture):
+    assert explore.explored.run_id == mixture.id
+    assert explore.explored.name.startswith("negative binomial, 2 components on blood ")
+
+
+# Session
+
+
+def open_places(session):
+    return [place for place in PLACES if session.is_open(place)]
+
+
+def test_places_open_as_their_inputs_come(tmp_path, store, counts):
+    session = Session(store, tmp_path)
+    assert session.place == "Data"
+    assert open_places(session) == ["Data"]
+    session.data.counts = counts
+    assert open_places(session) == ["Data", "Model", "Fit"]
+    session.fit.start(counts, ModelSpec())
+    assert open_places(session) == ["Data", "Model", "Fit"]
+
+
+def test_earlier_runs_open_fit_and_explore_without_data(tmp_path, finished_store):
+    session = Session(finished_store, tmp_path)
+    session.fit.refresh()
+    assert open_places(session) == ["Data", "Fit"]
+    session.fit.look_at(session.fit.history[0][0])
+    assert open_places(session) == ["Data", "Fit", "Explore"]
+
+
+def test_sessions_do_not_share_choices(tmp_path, store):
+    one, other = Session(store, tmp_path), Session(store, tmp_path)
+    one.model.n_components = 3
+    one.model.priors["r"].choose_family("gamma")
+    one.fit.config.n_steps = 9
+    one.explore.log_axis = True
+    assert other.model.spec() == ModelSpec()
+    assert other.fit.config.value() == SVIConfig()
+    assert not other.explore.log_axis
