@@ -188,7 +188,7 @@ def _gene_columns(genes: np.ndarray, index: GeneIndex) -> np.ndarray:
         return np.arange(len(genes))[index]
     given = np.atleast_1d(np.asarray(index))
     if given.dtype.kind in "OUT":
-        return _named_columns(genes, list(given))
+        return _named_columns(genes, given.tolist())
     if given.dtype == bool:
         if given.shape != genes.shape:
             raise IndexError(

@@ -6,6 +6,7 @@ import pytest
 
 from scribeviz.data.counts import plain_counts
 
+
 @pytest.fixture
 def key():
     return jax.random.key(0)
@@ -29,4 +30,4 @@ def small_counts(rng):
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real data sets beside the repository; it need not exist."""
-    return Path(__file__).parents[2] / "shared" / "data"
+    return Path(__file__).resolve().parents[2] / "shared" / "data"

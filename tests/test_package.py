@@ -29,7 +29,9 @@ def test_every_public_name_is_there(name):
 
 def test_public_things_say_what_they_are():
     undocumented = [
-        name for name in scribeviz.__all__ if name != "__version__" and not getattr(scribeviz, name).__doc__
+        name
+        for name in scribeviz.__all__
+        if name != "__version__" and not getattr(scribeviz, name).__doc__
     ]
     assert undocumented == []
 

@@ -123,7 +123,9 @@ def test_the_map_is_the_mode_by_scipy(k):
         assert (oracle.logpdf(modes["r"] * factor) < at_mode).all()
     if k > 1:
         shares = np.linspace(20, 60, k)
-        np.testing.assert_allclose(modes["mixing_weights"], (shares - 1) / (shares.sum() - k), rtol=1e-5)
+        np.testing.assert_allclose(
+            modes["mixing_weights"], (shares - 1) / (shares.sum() - k), rtol=1e-5
+        )
 
 
 def test_a_mode_that_does_not_exist_is_nan_unless_the_mean_will_do():

@@ -1,5 +1,6 @@
 """All runs of one place: one worker at a time, and every run found again after a restart."""
 
+import logging
 import os
 import shutil
 import signal
@@ -22,6 +23,7 @@ from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
 
+_LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -102,8 +104,11 @@ class RunStore:
 
         def loop() -> None:
             while True:
-                self.tend()
-                self.keep_worker_waiting()
+                try:
+                    self.tend()
+                    self.keep_worker_waiting()
+                except Exception:  # noqa: BLE001  one damaged run must not hold up all others
+                    _LOG.exception("could not look after the runs")
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
 
         thread = threading.Thread(target=loop, name="runs", daemon=True)

@@ -16,6 +16,7 @@ from scribeviz.views.parts import (
     card,
     empty,
     heading,
+    heading_html,
     notice,
     page,
     row,
@@ -179,10 +180,11 @@ class GeneView(pn.viewable.Viewer):
 
     def _show_gene(self, *_: param.parameterized.Event) -> None:
         self._check = self.state.gene_check()
-        self._pipe.send(self._check)
-        self._title.object = heading(self.state.gene).object
-        self._about.object = self._sentence()
-        self._figures.object = tiles_html(self._numbers())
+        with pn.io.hold():  # one message to the browser, one drawing
+            self._pipe.send(self._check)
+            self._title.object = heading_html(self.state.gene)
+            self._about.object = self._sentence()
+            self._figures.object = tiles_html(self._numbers())
 
     def _numbers(self) -> dict[str, str]:
         check = self._check

@@ -44,11 +44,12 @@ def card(title: str, *content: Viewable, **options: object) -> ui.Paper:
 
 def heading(text: str) -> ui.HTML:
     """A heading within a page."""
-    return ui.HTML(
-        f'<h2 style="font-size:1.02rem;font-weight:600;margin:0">{html.escape(text)}</h2>',
-        margin=(0, 0, 10, 0),
-        sizing_mode="stretch_width",
-    )
+    return ui.HTML(heading_html(text), margin=(0, 0, 10, 0), sizing_mode="stretch_width")
+
+
+def heading_html(text: str) -> str:
+    """A heading within a page, as HTML."""
+    return f'<h2 style="font-size:1.02rem;font-weight:600;margin:0">{html.escape(text)}</h2>'
 
 
 def words(text: str, *, faint: bool = False) -> ui.HTML:

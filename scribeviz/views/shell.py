@@ -13,7 +13,7 @@ from panel import ui
 from panel.util import edit_readonly
 from panel.viewable import Viewable
 
-from scribeviz.data.counts import Counts
+from scribeviz.data.counts import Counts, CountsError
 from scribeviz.runs.folder import RunStatus
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.data_view import DataView
@@ -110,10 +110,10 @@ class Shell(pn.viewable.Viewer):
     def go(self, place: str) -> None:
         """Show a place."""
         if place == "Explore":
-            fit = self.session.fit
-            explored = self.session.explore.explored
-            if fit.run is not None and (explored is None or explored.run_id != fit.run.id):
-                self.session.explore.show(load_explored(fit.run.path))
+            run, explore = self.session.fit.run, self.session.explore
+            found = None if run is None else load_explored(run.path)
+            if found is not None and found is not explore.explored:  # resumed runs change
+                explore.show(found)
         self.session.place = place
 
     def _view(self, place: str) -> Viewable:
@@ -198,7 +198,10 @@ async def _restore(shell: Shell) -> None:
     session, location = shell.session, pn.state.location
     asked = location.query_params if location is not None else {}
     if source := asked.get("data"):
-        session.data.show(await asyncio.to_thread(open_data, session.data.folder, str(source)))
+        try:
+            session.data.show(await asyncio.to_thread(open_data, session.data.folder, str(source)))
+        except CountsError as problem:
+            session.data.refuse(str(problem))
     run = session.fit.store.run(str(asked["run"])) if "run" in asked else None
     if run is not None:
         session.fit.look_at(run)

@@ -247,8 +247,8 @@ class FitState(param.Parameterized):
             return
         status = self.run.status
         if status != self.status:
-            losses = self.run.losses if status.step != self.losses.size else self.losses
-            self.param.update(status=status, losses=losses)
+            grown = {"losses": self.run.losses} if status.step != self.losses.size else {}
+            self.param.update(status=status, **grown)
 
     @property
     def can_stop(self) -> bool:

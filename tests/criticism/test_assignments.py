@@ -48,7 +48,9 @@ def test_probabilities_are_bayes_rule_averaged_over_draws(values, small_counts):
 
 def test_entropy_is_scipys(rng):
     probabilities = np.vstack([rng.dirichlet(np.ones(4), 50), np.eye(4), np.full((1, 4), 0.25)])
-    np.testing.assert_allclose(entropy(probabilities), st.entropy(probabilities, axis=1), atol=1e-12)
+    np.testing.assert_allclose(
+        entropy(probabilities), st.entropy(probabilities, axis=1), atol=1e-12
+    )
     assert entropy(probabilities)[-1] == pytest.approx(np.log(4))
     assert entropy(np.eye(4)).tolist() == [0, 0, 0, 0]
 

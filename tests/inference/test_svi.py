@@ -1,3 +1,4 @@
+import re
 from itertools import islice
 
 import jax
@@ -166,7 +167,7 @@ def test_a_loss_that_is_not_finite_names_the_step_and_a_cure():
         kept.extend(svi_checkpoints(breaks, guide, COUNTS, config))
     says = str(problem.value)
     # From 0.5 to 1.5 are 55 steps of 2 %.
-    step = int(says.split("at step ")[1].split(" of 4,000")[0])
+    step = int(re.search(r"at step (\d+) of 4,000\.", says)[1])
     assert 50 <= step <= 62
     assert "Lower the learning rate (it was 0.02; try 0.01)" in says
     assert "narrower prior" in says

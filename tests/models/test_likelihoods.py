@@ -66,7 +66,9 @@ def test_keys_and_words(likelihood):
 def test_table_has_scipys_probability(likelihood, small_counts, matrix):
     natural = natural_of(likelihood)
     ours = likelihood.log_prob_table(survival_table(small_counts), as_float32(natural))
-    np.testing.assert_allclose(ours, ORACLES[likelihood.key](natural).logpmf(matrix).sum(), rtol=2e-6)
+    np.testing.assert_allclose(
+        ours, ORACLES[likelihood.key](natural).logpmf(matrix).sum(), rtol=2e-6
+    )
 
 
 @every_likelihood

@@ -24,9 +24,9 @@ ORACLES = {
     "gamma": lambda concentration, rate: st.gamma(concentration, scale=1 / rate).logpdf,
     "exponential": lambda rate: st.expon(scale=1 / rate).logpdf,
     "beta": lambda alpha, beta: st.beta(alpha, beta).logpdf,
-    "dirichlet": lambda concentration: lambda x: [
-        st.dirichlet(np.full(3, concentration)).logpdf(row) for row in x
-    ],
+    "dirichlet": lambda concentration: (
+        lambda x: [st.dirichlet(np.full(3, concentration)).logpdf(row) for row in x]
+    ),
 }
 NUMBERS = {
     "lognormal": [(0, 1), (-3, 0.2)],
@@ -113,8 +113,16 @@ def test_the_drawn_curve_is_scipys_density(family, numbers):
 @pytest.mark.parametrize(
     ("family", "numbers", "says"),
     [
-        ("cauchy", (0.0,), "prior family 'cauchy' is not known; choose one of 'lognormal', 'gamma',"),
-        ("gamma", (1.0,), r"a gamma prior takes 2 numbers \(concentration, rate\); got 1: \(1.0,\)"),
+        (
+            "cauchy",
+            (0.0,),
+            "prior family 'cauchy' is not known; choose one of 'lognormal', 'gamma',",
+        ),
+        (
+            "gamma",
+            (1.0,),
+            r"a gamma prior takes 2 numbers \(concentration, rate\); got 1: \(1.0,\)",
+        ),
         ("exponential", (1.0, 2.0), r"takes 1 numbers \(rate\); got 2"),
         ("gamma", (-1.0, 1.0), r"concentration=-1 of a gamma prior is outside \[0.001, 10000\]"),
         ("lognormal", (0.0, 0.0), r"scale=0 of a lognormal prior is outside \[0.001, 20\]"),
@@ -153,6 +161,5 @@ def test_what_is_not_written_as_a_prior_is_refused(value):
 def test_numpyro_gets_a_gradient_from_every_family():
     for family in PRIOR_FAMILIES.values():
         prior = Prior(family.key, tuple(p.default for p in family.parameters))
-        middle = jnp.full(2, 0.5)
-        slope = jax.grad(lambda x, made=prior.distribution((2,)): made.log_prob(x).sum())(middle)
-        assert jnp.isfinite(slope).all()
+        made = prior.distribution((2,))
+        assert jnp.isfinite(jax.jacobian(made.log_prob)(jnp.full(2, 0.5))).all()

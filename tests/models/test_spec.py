@@ -87,13 +87,11 @@ def test_a_prior_that_is_given_replaces_the_sites_own():
         ),
         (
             lambda: ModelSpec(priors={"r": ("beta", 1, 1)}),
-            "a beta prior gives values in the unit interval domain, "
-            "but 'r' lives in the positive domain.",
+            "a beta prior gives values in the unit interval domain, but 'r' lives in the positive",
         ),
         (
             lambda: ModelSpec(priors={"p": ("lognormal", 0, 1)}),
-            "a lognormal prior gives values in the positive domain, "
-            "but 'p' lives in the unit interval domain.",
+            "a lognormal prior gives values in the positive domain, but 'p' lives in the unit",
         ),
         (lambda: ModelSpec(priors={"r": ("cauchy", 1)}), "prior family 'cauchy' is not known"),
         (lambda: ModelSpec(priors={"r": 3}), "a prior is a family with its numbers"),

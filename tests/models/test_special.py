@@ -16,7 +16,9 @@ GRID = [array.ravel() for array in np.meshgrid(R, N)]
 def exact_sums(term):
     """Sum of ``term(r + j)`` over j < n, from the smallest term on, in float64."""
     r, n = GRID
-    return np.array([term(a + np.arange(b)[::-1]).sum() for a, b in zip(r.astype(float), n, strict=True)])
+    return np.array(
+        [term(a + np.arange(b)[::-1]).sum() for a, b in zip(r.astype(float), n, strict=True)]
+    )
 
 
 def test_log_rising_is_the_sum_of_logarithms():
