@@ -3,6 +3,7 @@
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -43,19 +44,20 @@ def demo() -> Counts:
         import anndata
 
         adata = anndata.read_h5ad(_example_file())
-        logarithms, obs, var = adata.raw.X, adata.obs, adata.raw.var
+        logarithms, obs = adata.raw.X, cast("pd.DataFrame", adata.obs)
+        genes = pd.DataFrame(index=pd.Index(adata.raw.var_names))
     totals = obs["n_counts"].to_numpy(dtype=np.float64)
     matrix = whole_counts(sp.csr_array(logarithms, dtype=np.float64), totals)
     note = "Counts were recovered from the normalised example of scanpy, which drops rare genes."
-    return check_matrix(
-        matrix, var=pd.DataFrame(index=var.index), obs=obs, name=_NAME, notes=(note,)
-    )
+    return check_matrix(matrix, var=genes, obs=obs, name=_NAME, notes=(note,))
 
 
 def _example_file() -> Path:
     """The file behind ``scanpy.datasets.pbmc68k_reduced``: importing scanpy would take seconds."""
-    (package,) = find_spec("scanpy").submodule_search_locations
-    return Path(package) / "datasets" / "10x_pbmc68k_reduced.h5ad"
+    scanpy = find_spec("scanpy")
+    if scanpy is None or scanpy.origin is None:
+        raise CountsError("the example comes with scanpy, which is not installed.")
+    return Path(scanpy.origin).parent / "datasets" / "10x_pbmc68k_reduced.h5ad"
 
 
 def whole_counts(logarithms: sp.csr_array, totals: np.ndarray) -> sp.csr_array:

@@ -139,6 +139,13 @@ class RunFolder:
         content = read_json(self.path / "status.json")
         return RunStatus(**(content | {"state": RunState(content["state"])}))
 
+    @property
+    def status_version(self) -> tuple[int, int]:
+        """Something that differs once the status has been replaced; cheaper than to read it."""
+        stat = (self.path / "status.json").stat()
+        # Clocks of file systems are coarse; a replacement is also another file.
+        return stat.st_mtime_ns, stat.st_ino
+
     def write_status(self, status: RunStatus) -> None:
         """Replace the status."""
         write_json(self.path / "status.json", asdict(status))

@@ -37,6 +37,9 @@ class RunStore:
     root: Path
     _workers: dict[str, subprocess.Popen] = field(default_factory=dict, repr=False)
     _known: dict[str, RunFolder] = field(default_factory=dict, repr=False)
+    _statuses: dict[str, tuple[tuple[int, int], RunStatus]] = field(
+        default_factory=dict, repr=False
+    )
     _waiting: subprocess.Popen | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -56,6 +59,17 @@ class RunStore:
             for path in self.root.glob("*/status.json")
         ]
         return sorted(found, key=lambda run: run.spec.created, reverse=True)
+
+    def statuses(self) -> list[tuple[RunFolder, RunStatus]]:
+        """All runs with how far they are, newest first; only what changed is read anew."""
+        return [(run, self._status(run)) for run in self.runs()]
+
+    def _status(self, run: RunFolder) -> RunStatus:
+        version = run.status_version
+        known = self._statuses.get(run.id)
+        if known is None or known[0] != version:
+            known = self._statuses[run.id] = version, run.status
+        return known[1]
 
     def run(self, run_id: str) -> RunFolder | None:
         """The run of that name, or None."""
@@ -86,7 +100,7 @@ class RunStore:
     def tend(self) -> None:
         """Look after the runs: notice workers that died, start the next in the queue."""
         with self._lock():
-            statuses = [(run, run.status) for run in reversed(self.runs())]
+            statuses = self.statuses()[::-1]
             running = [pair for pair in statuses if pair[1].state is RunState.RUNNING]
             alive = [self._notice(run, status) for run, status in running]
             queued = [run for run, status in statuses if status.state is RunState.QUEUED]

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import panel as pn
 import param
-from bokeh.models import PrintfTickFormatter
 from holoviews.streams import Pipe
 from panel import ui
 from panel.viewable import Viewable
@@ -22,6 +21,7 @@ from scribeviz.views.parts import (
     empty,
     in_words,
     notice,
+    number_field,
     page,
     tiles_html,
     words,
@@ -30,11 +30,6 @@ from scribeviz.views.parts import (
 from scribeviz.views.state import DataState, FitState, ModelState
 
 _EVERYTHING, _TAIL = "All steps", "Last half"
-# A tolerance of a millionth is 1e-06 on screen: the widget's own format would show 0.
-_INPUTS = {
-    param.Integer: (ui.IntInput, dict),
-    param.Number: (ui.FloatInput, lambda: {"format": PrintfTickFormatter(format="%g")}),
-}
 
 
 class FitView(pn.viewable.Viewer):
@@ -88,17 +83,9 @@ class FitView(pn.viewable.Viewer):
         )
 
     def _inputs(self, *names: str) -> list[Viewable]:
-        form = self.state.config
-        made = []
-        for name in names:
-            parameter = form.param[name]
-            kind, options = _INPUTS[type(parameter)]
-            made.append(
-                kind.from_param(
-                    parameter, sizing_mode="stretch_width", margin=(4, 0, 8, 0), **options()
-                )
-            )
-        return made
+        return [
+            number_field(self.state.config, name, sizing_mode="stretch_width") for name in names
+        ]
 
     def _start(self) -> None:
         try:

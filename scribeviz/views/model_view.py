@@ -11,8 +11,8 @@ from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
 from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, Prior, families_on
 from scribeviz.plots.priors import prior_density
-from scribeviz.views.parts import button, card, page, row, words, words_html
-from scribeviz.views.state import DataState, ModelState, PriorState
+from scribeviz.views.parts import button, card, number_field, page, row, words, words_html
+from scribeviz.views.state import DataState, ModelState, PriorState, prior_numbers
 
 
 class PriorView(pn.viewable.Viewer):
@@ -51,26 +51,12 @@ class PriorView(pn.viewable.Viewer):
         )
 
     def _number_inputs(self) -> list[Viewable]:
-        inputs = []
-        prior = self.state.prior
-        for i, parameter in enumerate(PRIOR_FAMILIES[prior.family].parameters):
-            low, high = parameter.bounds
-            entry = ui.FloatInput(
-                label=parameter.label,
-                value=prior.numbers[i],
-                start=low,
-                end=high,
-                step=0.1,
-                width=170,
-                margin=(4, 0, 6, 0),
-            )
-            entry.param.watch(lambda event, i=i: self._set_number(i, event.new), "value")
-            inputs.append(entry)
-        return inputs
-
-    def _set_number(self, index: int, number: float | None) -> None:
-        if number is not None:  # an empty field is not a number yet
-            self.state.set_number(index, number)
+        family = PRIOR_FAMILIES[self.state.prior.family]
+        numbers = prior_numbers(self.state)
+        return [
+            number_field(numbers, parameter.name, step=0.1, width=170)
+            for parameter in family.parameters
+        ]
 
     def _follow(self, event: param.parameterized.Event) -> None:
         # New inputs only for another family: replacing them would take the focus from the field.
@@ -142,12 +128,7 @@ class ModelView(pn.viewable.Viewer):
         )
 
     def _components(self) -> Viewable:
-        return ui.IntInput.from_param(
-            self.state.param.n_components,
-            label="Number of components",
-            width=200,
-            margin=(4, 0, 8, 0),
-        )
+        return number_field(self.state, "n_components", width=200)
 
     def _about_likelihood(self, key: str) -> str:
         entry = LIKELIHOODS[key]

@@ -4,6 +4,8 @@ import html
 from collections.abc import Callable
 from typing import Any
 
+import param
+from bokeh.models import PrintfTickFormatter
 from panel import ui
 from panel.viewable import Viewable
 
@@ -115,6 +117,45 @@ def button(
     made = ui.Button(label=label, icon=icon, color=color, margin=(4, 10, 4, 0), **options)
     made.on_click(act)
     return made
+
+
+def number_field(
+    state: param.Parameterized, name: str, *, step: float | None = None, **options: Any
+) -> ui.IntInput | ui.FloatInput:
+    """A field for the number ``name`` of ``state``.
+
+    An empty field changes nothing, and a number outside the bounds becomes the nearest within: the
+    browser enforces neither.
+    """
+    parameter = state.param[name]
+    low, high = parameter.bounds
+    whole = isinstance(parameter, param.Integer)
+    kind = ui.IntInput if whole else ui.FloatInput
+    # A tolerance of a millionth is 1e-06 on screen: the widget's own format would show 0.
+    format_ = {} if whole else {"format": PrintfTickFormatter(format="%g")}
+    field = kind(
+        label=parameter.label,
+        description=parameter.doc or "",
+        value=getattr(state, name),
+        start=low,
+        end=high,
+        step=step or (1 if whole else 0.01),
+        margin=(4, 0, 8, 0),
+        **format_,
+        **options,
+    )
+
+    def take(event: param.parameterized.Event) -> None:
+        if event.new is None:
+            return
+        within = min(max(event.new, low), high)
+        setattr(state, name, within)
+        if within != event.new:
+            field.value = within
+
+    field.param.watch(take, "value")
+    state.param.watch(lambda event: setattr(field, "value", event.new), name)
+    return field
 
 
 def in_words(seconds: float) -> str:

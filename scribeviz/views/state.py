@@ -140,11 +140,21 @@ class PriorState(param.Parameterized):
         is_own = key == self.site.prior.family
         self.prior = self.site.prior if is_own else Prior(key, defaults)
 
-    def set_number(self, index: int, number: float) -> None:
-        """Change one number of the family."""
-        numbers = list(self.prior.numbers)
-        numbers[index] = number
-        self.prior = Prior(self.prior.family, tuple(numbers))
+
+def prior_numbers(state: PriorState) -> param.Parameterized:
+    """The numbers of the chosen family as a form, which writes them back."""
+    family = PRIOR_FAMILIES[state.prior.family]
+    entries = {
+        parameter.name: param.Number(number, bounds=parameter.bounds, label=parameter.label)
+        for parameter, number in zip(family.parameters, state.prior.numbers, strict=True)
+    }
+    form = param.parameterized_class(f"{family.key}_numbers", entries)()
+
+    def write(*_: param.parameterized.Event) -> None:
+        state.prior = Prior(family.key, tuple(float(getattr(form, name)) for name in entries))
+
+    form.param.watch(write, list(entries))
+    return form
 
 
 class ModelState(param.Parameterized):
@@ -152,7 +162,12 @@ class ModelState(param.Parameterized):
 
     likelihood = param.Selector(objects=list(LIKELIHOODS), doc="Key of the likelihood.")
     parameterization = param.Selector(objects=list(PARAMETERIZATIONS), doc="Key of it.")
-    n_components = param.Integer(1, bounds=(1, _MOST_COMPONENTS), doc="Groups of cells.")
+    n_components = param.Integer(
+        1,
+        bounds=(1, _MOST_COMPONENTS),
+        label="Number of components",
+        doc="Groups of cells, each with its own profile; 1 means no mixture.",
+    )
     priors = param.Dict({}, doc="PriorState of every parameter of the chosen model, by its key.")
 
     def __init__(self, **params: Any) -> None:
@@ -237,7 +252,7 @@ class FitState(param.Parameterized):
 
     def refresh(self) -> None:
         """Copy the news from disk into this session; the page calls it on a timer."""
-        history = [(run, run.status) for run in self.store.runs()]
+        history = self.store.statuses()
         # Progress alone does not count: the list would be drawn anew all the time.
         if [(run.id, now.state) for run, now in history] != [
             (run.id, before.state) for run, before in self.history

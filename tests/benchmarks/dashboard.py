@@ -18,10 +18,15 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 # Clicks the row, then waits for the frame in which the check's bars have been drawn anew.
 CLICK_AND_WAIT = """row => new Promise((resolve, reject) => {
@@ -57,9 +62,9 @@ def served_app(data_folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     with tempfile.TemporaryDirectory() as runs:
+        command = [sys.executable, "-m", "panel", "serve", "app", "--address", "127.0.0.1"]
         server = subprocess.Popen(
-            [sys.executable, "-m", "panel", "serve", "app", "--port", str(port)]
-            + ["--address", "127.0.0.1"],
+            [*command, "--port", str(port)],
             cwd=ROOT,
             env=os.environ | {"SCRIBEVIZ_RUNS": runs, "SCRIBEVIZ_DATA": str(data_folder)},
             stdout=subprocess.DEVNULL,

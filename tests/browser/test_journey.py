@@ -53,7 +53,7 @@ def loss_lengths(page):
     return [int(series[-1]) for series in page.evaluate(SERIES, "step") if series]
 
 
-def test_the_journey(page, app_url, shoot, console_errors):
+def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  one journey
     page.goto(app_url)
     expect(page.get_by_text("to begin")).to_be_visible()
     shoot("1-start")
@@ -165,7 +165,7 @@ def test_a_broken_file_is_a_sentence(page, app_url):
     expect(page.get_by_text("Traceback")).to_have_count(0)
 
 
-def test_text_from_a_file_stays_text(page, app_url, console_errors):
+def test_text_from_a_file_stays_text(page, app_url):
     """Gene names, labels and file names that hold HTML are shown, never run."""
     alerts = []
     page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))

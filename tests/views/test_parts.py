@@ -1,7 +1,9 @@
 import pytest
 from panel import ui
 
+from scribeviz.inference.svi import SVIConfig
 from scribeviz.views import parts
+from scribeviz.views.forms import form_for
 
 
 @pytest.mark.parametrize(
@@ -66,3 +68,16 @@ def test_a_button_acts():
 )
 def test_durations_are_said_in_words(seconds, said):
     assert parts.in_words(seconds) == said
+
+
+def test_a_number_field_keeps_to_the_bounds():
+    state = form_for(SVIConfig)
+    field = parts.number_field(state, "n_steps")
+    field.value = 500
+    assert state.n_steps == 500
+    field.value = None  # an empty field
+    assert state.n_steps == 500
+    field.value = 5_000_000
+    assert (state.n_steps, field.value) == (1_000_000, 1_000_000)
+    state.n_steps = 7
+    assert field.value == 7
