@@ -22,6 +22,7 @@ from scribeviz.runs.folder import RunFolder, RunState
 
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
 _SECONDS_BETWEEN_SAVES = 3.0
+_NO_MEMORY = "There was not enough memory for this fit; fewer components or genes need less."
 
 
 def work(folder: RunFolder, report: Callable[[Checkpoint], None] = lambda _: None) -> None:
@@ -52,11 +53,13 @@ def work(folder: RunFolder, report: Callable[[Checkpoint], None] = lambda _: Non
         state, error = RunState.FAILED, str(problem)
     except MemoryError:
         traceback.print_exc()
-        state, error = RunState.FAILED, "There was not enough memory for this fit."
+        state, error = RunState.FAILED, _NO_MEMORY
     except Exception as problem:  # noqa: BLE001  the border of the process: it must say how it ended
         traceback.print_exc()
         state = RunState.FAILED
         error = f"Something unexpected happened ({type(problem).__name__}: {problem})."
+        if isinstance(problem, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in error:
+            error = _NO_MEMORY
     folder.update_status(state=state, error=error, doing="", ended=time.time())
 
 

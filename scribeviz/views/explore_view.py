@@ -11,12 +11,13 @@ from panel.viewable import Viewable
 
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.plots.mixtures import component_sizes, cross_heatmap, entropy_histogram
-from scribeviz.plots.ppc import ppc_histogram
+from scribeviz.plots.ppc import LEGEND, ppc_histogram
 from scribeviz.views.parts import (
     card,
     empty,
     heading,
     heading_html,
+    legend,
     notice,
     page,
     row,
@@ -43,6 +44,10 @@ class ExploreView(pn.viewable.Viewer):
 
     state = param.ClassSelector(class_=ExploreState, constant=True)
 
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._gene_view: GeneView | None = None
+
     def __panel__(self) -> Viewable:
         return page(
             "Explore",
@@ -51,15 +56,16 @@ class ExploreView(pn.viewable.Viewer):
         )
 
     def _explored(self, explored: Explored | None) -> Viewable:
+        if self._gene_view is not None:
+            self._gene_view.leave()
         if explored is None:
             return empty("Start a fit, or choose a run that has ended on the Fit page.")
+        self._gene_view = GeneView(state=self.state)
         parts = [
             words(explored.name, faint=True),
             ui.Row(
                 ui.Column(GeneTable(state=self.state), width=600),
-                ui.Column(
-                    GeneView(state=self.state), sizing_mode="stretch_width", margin=(0, 0, 0, 16)
-                ),
+                ui.Column(self._gene_view, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
                 sizing_mode="stretch_width",
             ),
         ]
@@ -115,7 +121,7 @@ class GeneTable(pn.viewable.Viewer):
         )
         listing.on_click(lambda event: self.state.param.update(gene=str(table["gene"][event.row])))
         left_out = len(explored.left_out_genes)
-        note = f" {left_out:,} genes without counts took no part." if left_out else ""
+        note = f" Without counts, and left out: {left_out:,}." if left_out else ""
         return card(
             "Genes",
             search,
@@ -144,7 +150,11 @@ class GeneView(pn.viewable.Viewer):
         self._about = ui.HTML(self._sentence(), sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._title = heading(self.state.gene)
         self._figures = tiles(self._numbers())
-        self.state.param.watch(self._show_gene, "gene")
+        self._watcher = self.state.param.watch(self._show_gene, "gene")
+
+    def leave(self) -> None:
+        """Follow the chosen gene no longer: another run is shown."""
+        self.state.param.unwatch(self._watcher)
 
     def __panel__(self) -> Viewable:
         log = ui.Switch.from_param(self.state.param.log_axis, label="Logarithmic")
@@ -157,6 +167,7 @@ class GeneView(pn.viewable.Viewer):
             self._title,
             self._about,
             self._figures,
+            legend(LEGEND),
             picture,
             log,
             words(
@@ -172,7 +183,7 @@ class GeneView(pn.viewable.Viewer):
         )
 
     def _picture(self, log: bool) -> hv.DynamicMap:  # noqa: FBT001  a switch's value
-        def draw(check: GeneCheck) -> hv.Overlay:
+        def draw(check: GeneCheck) -> hv.Rectangles:
             bands = np.stack([check.low90, check.low50, check.median, check.high50, check.high90])
             return ppc_histogram(check.edges, check.observed, bands, log=log)
 

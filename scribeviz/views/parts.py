@@ -1,7 +1,7 @@
 """Small pieces that several pages share.  All text is escaped: files cannot speak HTML."""
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import param
@@ -89,6 +89,20 @@ def tiles_html(entries: dict[str, str]) -> str:
         for name, value in entries.items()
     )
     return f'<div style="display:flex;flex-wrap:wrap;gap:10px 28px">{cells}</div>'
+
+
+def legend(entries: Iterable[tuple[str, str, float]]) -> ui.HTML:
+    """Coloured squares with what they stand for: label, colour, opacity."""
+    squares = "".join(
+        f'<span style="display:inline-flex;align-items:center;gap:6px"><span style="width:12px;'
+        f'height:12px;background:{color};opacity:{opacity}"></span>{html.escape(label)}</span>'
+        for label, color, opacity in entries
+    )
+    return ui.HTML(
+        f'<div style="display:flex;flex-wrap:wrap;gap:4px 18px;font-size:.85rem">{squares}</div>',
+        sizing_mode="stretch_width",
+        margin=(0, 0, 4, 0),
+    )
 
 
 def notice(text: str, severity: str) -> ui.HTML:

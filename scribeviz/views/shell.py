@@ -62,6 +62,7 @@ class Shell(pn.viewable.Viewer):
     """A session's page."""
 
     session = param.ClassSelector(class_=Session, constant=True)
+    restored = param.Boolean(False, doc="Whether the address was followed; then it follows.")
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
@@ -104,8 +105,10 @@ class Shell(pn.viewable.Viewer):
         return page
 
     async def refresh(self) -> None:
-        """Bring this session up to date with the runs; called on a timer."""
+        """Bring this session up to date with the runs, and the address with it; on a timer."""
         self.session.fit.refresh()
+        if self.restored:
+            self._say_where()
 
     def go(self, place: str) -> None:
         """Show a place."""
@@ -115,6 +118,19 @@ class Shell(pn.viewable.Viewer):
             if found is not None and found is not explore.explored:  # resumed runs change
                 explore.show(found)
         self.session.place = place
+
+    def _say_where(self) -> None:
+        session, location = self.session, pn.state.location
+        opened, run = session.data.opened, session.fit.run
+        here = {
+            "place": session.place,
+            "data": opened.source if opened is not None else None,
+            "run": run.id if run is not None else None,
+            "gene": session.explore.gene if session.place == "Explore" else None,
+        }
+        search = f"?{urlencode({name: value for name, value in here.items() if value})}"
+        if location is not None and location.search != search:
+            location.search = search
 
     def _view(self, place: str) -> Viewable:
         session = self.session
@@ -194,7 +210,7 @@ def serve_page() -> Viewable:
 
 
 async def _restore(shell: Shell) -> None:
-    """Go back to what the address says, then keep the address up to date."""
+    """Go back to what the address says; from then on it follows the session."""
     session, location = shell.session, pn.state.location
     asked = location.query_params if location is not None else {}
     if source := asked.get("data"):
@@ -211,23 +227,7 @@ async def _restore(shell: Shell) -> None:
         shell.go(asked["place"])
     if session.place == "Explore" and "gene" in asked:
         session.explore.find_gene(str(asked["gene"]))
-
-    def say(*_: param.parameterized.Event) -> None:
-        opened, run = session.data.opened, session.fit.run
-        here = {
-            "place": session.place,
-            "data": opened.source if opened is not None else None,
-            "run": run.id if run is not None else None,
-            "gene": session.explore.gene if session.place == "Explore" else None,
-        }
-        if location is not None:
-            known = {name: value for name, value in here.items() if value is not None}
-            location.search = f"?{urlencode(known)}"
-
-    session.param.watch(say, "place")
-    session.data.param.watch(say, "opened")
-    session.fit.param.watch(say, "run")
-    session.explore.param.watch(say, "gene")
+    shell.restored = True
 
 
 def _unexpected(error: Exception) -> None:

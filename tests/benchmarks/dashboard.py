@@ -33,12 +33,12 @@ CLICK_AND_WAIT = """row => new Promise((resolve, reject) => {
   const sources = [];
   for (const doc of Bokeh.documents)
     for (const model of doc._all_models.values())
-      if (model.type === "ColumnDataSource" && model.data.y1 !== undefined) sources.push(model);
-  const before = sources.map(source => source.data.y1);
+      if (model.type === "ColumnDataSource" && model.data.fill_alpha) sources.push(model);
+  const before = sources.map(source => source.data.top);
   const start = performance.now();
   row.click();
   const look = () => {
-    if (sources.some((source, i) => source.data.y1 !== before[i]))
+    if (sources.some((source, i) => source.data.top !== before[i]))
       requestAnimationFrame(() => resolve(performance.now() - start));
     else if (performance.now() - start > 10000) reject("nothing was drawn");
     else requestAnimationFrame(look);
@@ -95,8 +95,8 @@ def measure(file, n_clicks=100):
 
     Returns
     -------
-    list of (str, str)
-        What was measured, and the figure.
+    list of (str, str, str)
+        What was measured, the figure, and what is wanted.
     """
     folder = file.parent if file is not None else Path(tempfile.gettempdir()) / "nothing"
     executable = shutil.which("chromium")
@@ -117,11 +117,16 @@ def measure(file, n_clicks=100):
         browser.close()
     slowest = statistics.quantiles(clicks, n=20)[-1]
     return [
-        ("first contentful paint (first visit, later visits)", _seconds(paints)),
-        ("click to the first point of the loss (first run, later runs)", _seconds(points)),
+        ("first contentful paint (first visit, later visits)", _seconds(paints), "< 3 s"),
+        (
+            "click to the first point of the loss (first run, later runs)",
+            _seconds(points),
+            "<= 5 s, warm cache",
+        ),
         (
             f"gene click to new check on screen, {n_clicks} clicks",
             f"median {statistics.median(clicks):.0f} ms, p95 {slowest:.0f} ms",
+            "p95 < 150 ms",
         ),
     ]
 
@@ -146,7 +151,7 @@ def _open(page, file):
     if file is None:
         page.get_by_role("button", name="Open the example").click()
     else:
-        page.get_by_label("File").first.click()
+        page.get_by_role("combobox", name="File").click()
         page.get_by_role("menuitem", name=file.name).click()
         page.get_by_role("button", name="Open the file").click()
     page.get_by_role("button", name="Choose a model").wait_for(timeout=60_000)
@@ -168,5 +173,5 @@ def _first_point(page):
 
 if __name__ == "__main__":
     found = ROOT.parent / "shared" / "data" / "pbmc3k_raw.h5ad"
-    for name, figure in measure(found if found.exists() else None):
-        print(f"{name}: {figure}")
+    for name, figure, wanted in measure(found if found.exists() else None):
+        print(f"{name}: {figure} ({wanted})")

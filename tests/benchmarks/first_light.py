@@ -26,6 +26,7 @@ from scribeviz.data.counts import Counts, plain_counts
 from scribeviz.data.tables import CellRows, SurvivalTable, survival_table
 from scribeviz.models.builder import build
 from scribeviz.models.spec import ModelSpec
+from tests.benchmarks import dashboard
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 PBMC, LINES = DATA / "pbmc3k_raw.h5ad", DATA / "tian2019_celseq2_5celllines.h5ad"
@@ -367,6 +368,7 @@ def main() -> None:
     print(f"{os.cpu_count()} cores, JAX on {jax.default_backend()}")
     if not real:
         print("pbmc3k is not used here; the built-in example stands in for it.")
+    show([Row(*row) for row in dashboard.measure(PBMC if real else None)])
     show(whole_fit_rows(source))
     show(table_rows(source))
     show(coverage_rows(size))

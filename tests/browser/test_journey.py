@@ -107,13 +107,13 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     expect(page.get_by_role("heading", name="Genes")).to_be_visible()
     expect(page.get_by_role("heading", name="How sure")).to_be_visible()
     shoot("7-explore")
-    before = page.evaluate(SERIES, "y1")
+    before = page.evaluate(SERIES, "top")
     search = page.get_by_label("Search a gene")
     search.fill("cd3d")
     page.get_by_role("option", name="CD3D").click()
     expect(page.get_by_role("heading", name="CD3D")).to_be_visible()
     page.wait_for_timeout(500)
-    assert page.evaluate(SERIES, "y1") != before, "the check did not change with the gene"
+    assert page.evaluate(SERIES, "top") != before, "the check did not change with the gene"
     shoot("8-gene")
     page.get_by_role("switch", name="Logarithmic").click()
     page.wait_for_timeout(600)
@@ -217,6 +217,6 @@ def test_nothing_is_asked_of_another_machine(page, app_url):
 
 
 def choose_file(page, name):
-    page.get_by_label("File").first.click()
+    page.get_by_role("combobox", name="File").click()
     page.get_by_role("menuitem", name=name).click()
     click(page, "Open the file")
