@@ -1,6 +1,7 @@
 """The served page: header, the places on the left, the chosen one in the middle."""
 
 import asyncio
+import gc
 import html
 import logging
 import threading
@@ -55,7 +56,15 @@ def run_store() -> RunStore:
 def warm_up() -> None:
     """Do in the background, once, what the first visitor would otherwise wait for."""
     run_store()
-    threading.Thread(target=open_example, name="example", daemon=True).start()
+
+    def example_first() -> None:
+        open_example()
+        # What is imported stays: without this, each full collection walks through a million
+        # objects, and every twentieth click or so waits for it.
+        gc.collect()
+        gc.freeze()
+
+    threading.Thread(target=example_first, name="example", daemon=True).start()
 
 
 class Shell(pn.viewable.Viewer):

@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 
+import jax
 import numpy as np
 import pytest
 
@@ -177,11 +178,15 @@ def test_data_that_cannot_be_fitted_fail_with_the_sentence(new_run, matrix, mode
     assert not run.has_results
 
 
+NO_MEMORY = "There was not enough memory for this fit; fewer components or genes need less."
+
+
 @pytest.mark.parametrize(
     ("problem", "says"),
     [
         (KeyError("boom"), "Something unexpected happened (KeyError: 'boom')."),
-        (MemoryError(), "There was not enough memory for this fit."),
+        (MemoryError(), NO_MEMORY),
+        (jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: out of memory on GPU 0"), NO_MEMORY),
     ],
 )
 def test_the_unexpected_is_told_in_words_and_logged_in_full(
