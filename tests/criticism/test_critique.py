@@ -1,0 +1,45 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from scribeviz import SVIConfig, simulate
+from scribeviz.criticism.critique import Critique, criticise
+from scribeviz.fitting import prepare_fit
+from scribeviz.models.spec import model_spec
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def critique(request):
+    model = "nbdm_mix" if request.param == 2 else "nbdm"
+    counts, _ = simulate(model, n_cells=80, n_genes=12, seed=3)
+    fit = prepare_fit(counts, model_spec(model), SVIConfig(n_steps=300))
+    *_, last = fit.checkpoints()
+    return criticise(fit.model, fit.counts, fit.tables, last.params), fit
+
+
+def test_it_holds_every_gene_and_every_cell(critique):
+    found, fit = critique
+    k = fit.model.spec.n_components
+    assert found.draws.natural["r"].shape == (found.draws.n_draws, k, fit.counts.n_genes)
+    assert list(found.genes["gene"]) == list(fit.counts.genes)
+    assert found.probabilities.shape == (80, k)
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_its_draws_are_the_posterior(critique):
+    found, fit = critique
+    *_, last = fit.checkpoints()
+    alpha, beta = last.params["p_alpha"], last.params["p_beta"]
+    np.testing.assert_allclose(found.draws.natural["p"].mean(), alpha / (alpha + beta), rtol=0.01)
+
+
+def test_it_comes_back_from_a_file(critique, tmp_path):
+    found, _ = critique
+    found.save(tmp_path / "critique.h5")
+    back = Critique.load(tmp_path / "critique.h5")
+    assert back.draws.likelihood_key == "nbdm"
+    for name, value in found.draws.natural.items():
+        np.testing.assert_array_equal(back.draws.natural[name], value)
+    np.testing.assert_array_equal(back.draws.weights, found.draws.weights)
+    np.testing.assert_array_equal(back.probabilities, found.probabilities)
+    pd.testing.assert_frame_equal(back.genes, found.genes, check_dtype=False)
