@@ -28,6 +28,8 @@ QUIET = [
     "--disable-sync",
 ]
 
+_READING_MS = 300  # between clicks: nobody reads a check faster
+
 # Clicks the row, then waits for the frame in which the check's bars have been drawn anew.
 CLICK_AND_WAIT = """row => new Promise((resolve, reject) => {
   const sources = [];
@@ -113,7 +115,10 @@ def measure(file, n_clicks=100):
         page.locator(".tabulator-row").first.wait_for(timeout=60_000)
         page.wait_for_timeout(1_000)
         names = page.locator(".tabulator-row [tabulator-field=gene]")
-        clicks = [names.nth((i + 1) % 12).evaluate(CLICK_AND_WAIT) for i in range(n_clicks)]
+        clicks = []
+        for i in range(n_clicks):
+            page.wait_for_timeout(_READING_MS)
+            clicks.append(names.nth((i + 1) % 12).evaluate(CLICK_AND_WAIT))
         browser.close()
     slowest = statistics.quantiles(clicks, n=20)[-1]
     return [
@@ -124,7 +129,7 @@ def measure(file, n_clicks=100):
             "<= 5 s, warm cache",
         ),
         (
-            f"gene click to new check on screen, {n_clicks} clicks",
+            f"gene click to new check on screen, {n_clicks} clicks, {_READING_MS} ms apart",
             f"median {statistics.median(clicks):.0f} ms, p95 {slowest:.0f} ms",
             "p95 < 150 ms",
         ),
