@@ -157,6 +157,7 @@ class GeneView(pn.viewable.Viewer):
         self.state.param.unwatch(self._watcher)
 
     def __panel__(self) -> Viewable:
+        n_draws = self.state.explored.critique.draws.n_draws
         log = ui.Switch.from_param(self.state.param.log_axis, label="Logarithmic")
         picture = ui.HoloViews(
             pn.bind(self._picture, self.state.param.log_axis),
@@ -171,8 +172,8 @@ class GeneView(pn.viewable.Viewer):
             picture,
             log,
             words(
-                "Bars are the data. Blue is what 200 data sets drawn from the fitted model look "
-                "like: half of them within the dark band, 90 % within the light one.",
+                f"Bars are the data. Blue is what {n_draws} data sets drawn from the fitted model "
+                "look like: half of them within the dark band, 90 % within the light one.",
                 faint=True,
             ),
             variant="outlined",

@@ -1,7 +1,6 @@
 """The whole journey in a real browser: data, model, fit, explore."""
 
 import os
-import re
 import signal
 
 import psutil
@@ -43,10 +42,13 @@ def choose_components(page, number):
     click(page, "Go to the fit")
 
 
-def figure(page, name):
-    """The value above a tile's name."""
-    tile = page.locator("div", has_text=re.compile(f"^{re.escape(name)}")).last
-    return tile.locator("xpath=preceding-sibling::div").inner_text()
+def set_tolerance(page, value):
+    """0 makes a fit go on until it is stopped."""
+    field = page.get_by_label("Tolerance")
+    if not field.is_visible():
+        page.get_by_text("More", exact=True).click()
+    field.fill(value)
+    field.press("Enter")
 
 
 def loss_lengths(page):
@@ -72,10 +74,7 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
 
     # A fit that takes its time: the curve must grow while it runs, and stop when told to.
     click(page, "Go to the fit")
-    page.get_by_text("More", exact=True).click()
-    tolerance = page.get_by_label("Tolerance")
-    tolerance.fill("0")
-    tolerance.press("Enter")
+    set_tolerance(page, "0")
     click(page, "Start the fit")
     expect(page.get_by_text("steps, of at most 20,000")).to_be_visible()
     seen = set()
@@ -97,8 +96,7 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     shoot("5-fit-stopped")
 
     # The second fit settles by itself.
-    tolerance.fill("0.000001")
-    tolerance.press("Enter")
+    set_tolerance(page, "0.000001")
     click(page, "Start the fit")
     expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
     shoot("6-fit-done")
@@ -189,10 +187,7 @@ def test_a_worker_that_dies_leaves_the_page_alive(page, app_url, shoot):
 
     open_example(page, app_url)
     choose_components(page, 2)
-    page.get_by_text("More", exact=True).click()
-    tolerance = page.get_by_label("Tolerance")
-    tolerance.fill("0")
-    tolerance.press("Enter")
+    set_tolerance(page, "0")
     click(page, "Start the fit")
     expect(page.get_by_text("steps, of at most 20,000")).to_be_visible()
     page.wait_for_function("(f) => eval(f)('step').some(s => s.length > 1)", arg=SERIES)
