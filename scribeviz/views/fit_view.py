@@ -146,7 +146,8 @@ class RunList(pn.viewable.Viewer):
                 "model": [run.spec.model.described for run, _ in history],
                 "state": [status.state.value for _, status in history],
                 "took": [in_words(status.seconds) if status.ended else "" for _, status in history],
-            }
+            },
+            dtype=str,  # an empty table would pass for one of numbers, and show NaN ever after
         )
 
 

@@ -99,6 +99,8 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     set_tolerance(page, "0.000001")
     click(page, "Start the fit")
     expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_role("gridcell", name="stopped", exact=True)).to_be_visible()
+    expect(page.get_by_role("gridcell", name="NaN")).to_have_count(0)
     shoot("6-fit-done")
 
     click(page, "Explore the result")
