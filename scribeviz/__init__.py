@@ -15,8 +15,16 @@ _HOME = {
     "Prior": "scribeviz.models.priors",
     "simulate": "scribeviz.models.simulation",
     "SVIConfig": "scribeviz.inference.svi",
+    "NUTSConfig": "scribeviz.inference.nuts",
     "ScribeSVIResults": "scribeviz.svi",
+    "ScribeMCMCResults": "scribeviz.mcmc",
+    "CustomModel": "scribeviz.models.custom",
+    "CustomResults": "scribeviz.custom",
+    "register_model": "scribeviz.models.custom_registry",
+    "ModelConfig": "scribeviz.scribe",
     "fit": "scribeviz.fitting",
+    "run_scribe": "scribeviz.scribe",
+    "rerun_scribe": "scribeviz.scribe",
 }
 
 __all__ = [*_HOME, "__version__"]  # noqa: PLE0604  every name is text

@@ -5,6 +5,7 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from scribeviz import __version__
@@ -28,7 +29,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="fit a model and write a run folder")
     fit.add_argument("file", help="counts: h5ad, 10x folder or h5, loom, zarr, csv; or 'example'")
-    fit.add_argument("--model", default="nbdm", help="nbdm or nbdm_mix (default: nbdm)")
+    fit.add_argument("--model", default="nbdm", help="nbdm, zinb, nbvcp or zinbvcp, each also with _mix (default: nbdm)")
     fit.add_argument("--components", type=int, help="number of components of a mixture")
     fit.add_argument(
         "--prior",
@@ -37,6 +38,10 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SITE=FAMILY,NUMBER,…",
         help="a prior, such as r=lognormal,0,1; may be repeated",
     )
+    fit.add_argument("--parameterization", default="standard", help="or linked, odds_ratio")
+    fit.add_argument("--unconstrained", action="store_true", help="priors on log scales")
+    fit.add_argument("--rank", type=int, default=0, help="rank of the guide (0: mean field)")
+    fit.add_argument("--method", choices=("svi", "mcmc"), default="svi")
     fit.add_argument("--layer", help="where the counts are, unless in X: a layer, or raw")
     fit.add_argument("--steps", type=int, help="the most steps to do")
     fit.add_argument("--learning-rate", type=float, help="Adam's first step size")
@@ -47,6 +52,13 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="open the dashboard in a browser")
     serve.add_argument("--data", type=Path, help="the data folder (default: this folder)")
     serve.add_argument("--runs", type=Path, help="where runs are kept")
+    serve.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        help="a Python file that registers models of your own; may be repeated",
+    )
     serve.add_argument("--port", type=int, default=5006)
     serve.add_argument("--address", default="127.0.0.1", help="of this machine, to listen on")
     serve.add_argument("--example", action="store_true", help="start with the built-in example")
@@ -68,23 +80,34 @@ def _fit(chosen: argparse.Namespace) -> int:
 
     os.environ.update(worker_environment())
     from scribeviz.fitting import progress_bar
-    from scribeviz.inference.svi import SVIConfig
+    from scribeviz.inference.methods import METHODS
     from scribeviz.models.spec import model_spec
     from scribeviz.runs.folder import RunState, create_run
     from scribeviz.runs.worker import work
 
     spec = model_spec(
-        chosen.model, n_components=chosen.components, priors=dict(map(_prior, chosen.prior))
+        chosen.model,
+        n_components=chosen.components,
+        parameterization=chosen.parameterization,
+        unconstrained=chosen.unconstrained,
+        guide_rank=chosen.rank,
+        priors=dict(map(_prior, chosen.prior)),
     )
     given = {"n_steps": chosen.steps, "learning_rate": chosen.learning_rate, "seed": chosen.seed}
-    config = SVIConfig(**{name: value for name, value in given.items() if value is not None})
+    given = {name: value for name, value in given.items() if value is not None}
+    method = METHODS[chosen.method]
+    unknown = given.keys() - {f.name for f in fields(method.config)}
+    if unknown:
+        raise ValueError(f"{method.label} has no {', '.join(sorted(unknown))}; leave it out.")
+    config = method.config(**given)
     folder = create_run(chosen.out, counts, spec, config)
     with progress_bar(config.n_steps) as report:
         work(folder, report)
     status = folder.status
     if status.state is not RunState.DONE:
         raise ValueError(status.error)
-    ending = "The loss has settled" if status.settled else "All steps are done"
+    settled = status.settled and chosen.method == "svi"
+    ending = "The loss has settled" if settled else "All steps are done"
     print(f"{ending} after {status.step:,} steps: {folder.results_path}")  # noqa: T201
     return 0
 
@@ -104,6 +127,9 @@ def _serve(chosen: argparse.Namespace) -> int:
     for name, folder in (("SCRIBEVIZ_DATA", chosen.data), ("SCRIBEVIZ_RUNS", chosen.runs)):
         if folder is not None:
             os.environ[name] = str(folder.resolve())
+    if chosen.models:
+        paths = (str(path.resolve()) for path in chosen.models)
+        os.environ["SCRIBEVIZ_MODELS"] = os.pathsep.join(paths)
     import panel as pn
 
     from scribeviz.views.shell import serve_page, warm_up

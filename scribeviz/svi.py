@@ -1,30 +1,46 @@
-"""What a variational fit returns: parameters, losses, names; its methods delegate."""
+"""What a variational fit returns, and the reference's names for how it is made."""
 
-import operator
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
+import numpyro
+import pandas as pd
 from jaxtyping import PRNGKeyArray
+from numpyro.infer import TraceMeanField_ELBO
+from numpyro.infer.svi import SVIRunResult
 
+from scribeviz._indexing import GeneIndex
 from scribeviz._storage import read_arrays, write_arrays
-from scribeviz.models.builder import CountModel, build
-from scribeviz.models.guides import GUIDE_FAMILIES
-from scribeviz.models.parameterizations import Site
+from scribeviz.data.readers import as_counts
+from scribeviz.inference.svi import SVIConfig, SVIMethod, svi_checkpoints
+from scribeviz.marginals import distributions, mode
+from scribeviz.models.builder import build
+from scribeviz.models.initial import initial_params
 from scribeviz.models.spec import ModelSpec, spec_from_dict
+from scribeviz.results import (
+    CountResults,
+    check_component,
+    columns_of,
+    select_component,
+    select_genes,
+)
 
-_FORMAT = 1
+if TYPE_CHECKING:
+    from anndata import AnnData
 
-type GeneIndex = int | slice | str | Sequence[str] | Sequence[int] | np.ndarray
+_LOG = logging.getLogger(__name__)
+_FORMAT = 2
+_SEED = 42
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class ScribeSVIResults:
+@dataclass(frozen=True, eq=False)
+class ScribeSVIResults(CountResults):
     """The posterior of a count model, as found by variational inference.
 
     Attributes
@@ -33,12 +49,20 @@ class ScribeSVIResults:
         The guide's parameters by name (``p_alpha``, ``r_loc``, …).
     loss_history
         Negative ELBO of every step, in nats.
-    model_config
-        Which model was fitted.
-    n_cells
-        Cells that were fitted.
+    n_cells, n_genes
+        Size of the data that were fitted.
+    model_type, model_config
+        Name of the model, and all of it.
+    prior_params
+        Numbers of the priors.
+    obs, var, uns, n_obs, n_vars
+        Metadata of the data.
+    posterior_samples, predictive_samples
+        What was drawn last with ``store_samples=True``.
+    n_components
+        Number of components; None unless a mixture.
     genes
-        Names of the genes in ``params``, in their order.
+        Names of the genes in ``params``; those of ``var`` when left out.
     left_out_genes
         Genes without a single count: no likelihood can learn from them.
     settled
@@ -47,31 +71,80 @@ class ScribeSVIResults:
 
     params: Mapping[str, np.ndarray]
     loss_history: np.ndarray
-    model_config: ModelSpec
     n_cells: int
-    genes: np.ndarray
-    left_out_genes: np.ndarray = field(default_factory=lambda: np.zeros(0, object))
-    settled: bool = True
+    n_genes: int
+    model_type: str
+    model_config: ModelSpec
+    prior_params: Mapping[str, Any]
+    obs: pd.DataFrame | None = None
+    var: pd.DataFrame | None = None
+    uns: Mapping[str, Any] | None = None
+    n_obs: int | None = None
+    n_vars: int | None = None
+    posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    predictive_samples: np.ndarray | None = field(default=None, repr=False)
+    n_components: int | None = None
+    genes: np.ndarray = field(default=None, kw_only=True)  # type: ignore[assignment]  # filled in
+    left_out_genes: np.ndarray = field(
+        default_factory=lambda: np.zeros(0, object), kw_only=True, repr=False
+    )
+    settled: bool = field(default=True, kw_only=True)
 
-    @property
-    def n_genes(self) -> int:
-        """Number of genes that were fitted."""
-        return len(self.genes)
+    def __post_init__(self) -> None:
+        spec = self.model_config
+        if self.model_type != spec.name:
+            raise ValueError(
+                f"model_type={self.model_type!r} contradicts model_config, which is {spec.name!r}."
+            )
+        k = spec.n_components if spec.is_mixture else None
+        if self.n_components not in {None, k}:
+            raise ValueError(f"n_components={self.n_components} contradicts model_config ({k}).")
+        object.__setattr__(self, "n_components", k)
+        if self.genes is None:
+            named = self.var is not None and len(self.var) == self.n_genes
+            names = self.var.index if named else [f"gene_{i}" for i in range(self.n_genes)]
+            object.__setattr__(self, "genes", np.asarray(names, object))
+        self._check_params()
 
-    @property
-    def n_components(self) -> int | None:
-        """Number of components; None unless a mixture."""
-        return self.model_config.n_components if self.model_config.is_mixture else None
+    def _check_params(self) -> None:
+        for site in self.model_config.sites:
+            for name in self.model.param_names(site):
+                if name not in self.params:
+                    raise ValueError(
+                        f"params has no {name!r}, which {self.model_type} needs for {site.key!r}; "
+                        f"it has {', '.join(map(repr, self.params))}."
+                    )
+                shape, wanted = np.shape(self.params[name]), self.model.shape(site)
+                if shape[: len(wanted)] != wanted:
+                    raise ValueError(
+                        f"{name} has shape {shape}; with {self.n_cells:,} cells and "
+                        f"{self.n_genes:,} genes it should begin with {wanted}."
+                    )
 
-    @property
-    def model_type(self) -> str:
-        """Name of the model, such as ``nbdm_mix``."""
-        return self.model_config.name
-
-    @property
-    def model(self) -> CountModel:
-        """The NumPyro model and guide of these parameters."""
-        return build(self.model_config, self.n_cells, self.n_genes)
+    @classmethod
+    def from_anndata(
+        cls,
+        adata: "AnnData",
+        params: Mapping[str, Any],
+        loss_history: Any,
+        model_config: ModelSpec,
+        **kwargs: Any,
+    ) -> "ScribeSVIResults":
+        """Make results with the metadata of ``adata``; ``kwargs`` are other attributes."""
+        known: dict[str, Any] = {
+            "n_cells": adata.n_obs,
+            "n_genes": adata.n_vars,
+            "model_type": model_config.name,
+            "prior_params": {},
+            "obs": adata.obs,
+            "var": adata.var,
+            "uns": dict(adata.uns),
+            "n_obs": adata.n_obs,
+            "n_vars": adata.n_vars,
+        }
+        return cls(
+            params=params, loss_history=loss_history, model_config=model_config, **(known | kwargs)
+        )
 
     def __getitem__(self, index: GeneIndex) -> "ScribeSVIResults":
         """Keep some genes: a name, names, a mask, a slice, an integer or integers.
@@ -81,58 +154,136 @@ class ScribeSVIResults:
         KeyError
             If a gene of that name was not fitted.
         """
-        columns = _gene_columns(self.genes, index)
+        columns = columns_of(self, index)
         params = dict(self.params)
         for site in self.model_config.sites:
             if "genes" in site.axes:
-                for name in GUIDE_FAMILIES[site.support].names(site.key):
-                    params[name] = params[name][..., columns]
-        return replace(self, params=params, genes=self.genes[columns])
+                for name in self.model.param_names(site):
+                    # A low-rank factor has its directions last.
+                    axis = len(self.model.shape(site)) - 1
+                    params[name] = np.take(params[name], columns, axis=axis)
+        predictive = self.predictive_samples
+        return replace(
+            self,
+            params=params,
+            n_genes=len(columns),
+            genes=self.genes[columns],
+            var=self.var.iloc[columns] if self._has_var else None,
+            n_vars=len(columns) if self.n_vars is not None else None,
+            posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
+            predictive_samples=None if predictive is None else predictive[..., columns],
+        )
 
-    def get_distributions(self) -> dict[str, dist.Distribution]:
-        """Variational posterior of every parameter, as NumPyro distributions."""
-        return self.model.posterior(self.params)
+    @property
+    def _has_var(self) -> bool:
+        return self.var is not None and len(self.var) == self.n_genes
 
-    def get_map(self, *, use_mean: bool = False) -> dict[str, np.ndarray]:
+    def get_component(self, component_index: int) -> "ScribeSVIResults":
+        """The parameters of one component, as results without components.
+
+        Raises
+        ------
+        ValueError
+            If this is no mixture.
+        IndexError
+            If there is no such component.
+        """
+        spec = self.model_config
+        check_component(spec, component_index)
+        mixing = spec.sites[-1]
+        params = dict(self.params)
+        for site in spec.sites:
+            for name in self.model.param_names(site):
+                if site.key == mixing.key:
+                    del params[name]
+                elif spec.has_axis(site, "components"):
+                    params[name] = np.asarray(params[name])[component_index]
+        priors = tuple((key, prior) for key, prior in spec.priors if key != mixing.key)
+        single = replace(spec, n_components=1, component_specific_params=False, priors=priors)
+        samples = select_component(self.posterior_samples, spec, component_index)
+        return replace(
+            self,
+            params=params,
+            model_config=single,
+            model_type=single.name,
+            n_components=None,
+            posterior_samples=samples,
+            predictive_samples=None,
+        )
+
+    def get_distributions(self, backend: str = "numpyro", *, split: bool = False) -> dict[str, Any]:
+        """Variational posterior of every parameter, one marginal per value.
+
+        Parameters
+        ----------
+        backend
+            ``"numpyro"`` or ``"scipy"`` (a Dirichlet of SciPy for the weights).
+        split
+            Lists of single distributions in place of one of many values.
+        """
+        return distributions(self.model, self.params, backend, split=split)
+
+    def get_map(
+        self, *, use_mean: bool = False, canonical: bool = True, verbose: bool = True
+    ) -> dict[str, np.ndarray]:
         """Mode of each marginal of the posterior.
 
         Parameters
         ----------
         use_mean
             Take the mean where a mode does not exist (NaN otherwise).
+        canonical
+            Add what follows from the parameters: ``p``, ``r``, ``mu`` …
+        verbose
+            Log how many modes were replaced.
         """
-        found = {}
+        point = {}
         for site in self.model_config.sites:
-            family, params = GUIDE_FAMILIES[site.support], self._guide_params(site)
-            mode = np.asarray(family.mode(*params))
-            mean = np.asarray(family.mean(*params))
-            found[site.key] = np.where(np.isnan(mode), mean, mode) if use_mean else mode
-        return found
+            found, mean = mode(self.model, self.params, site)
+            undefined = np.isnan(found)
+            if use_mean and undefined.any():
+                found = np.where(undefined, mean, found)
+                if verbose:
+                    _LOG.info("%s: %d modes do not exist; means", site.key, undefined.sum())
+            point[site.key] = found
+        if not canonical:
+            return point
+        derived = self.model.derived({name: jnp.asarray(value) for name, value in point.items()})
+        return point | {name: np.asarray(value) for name, value in derived.items()}
 
     def get_posterior_samples(
-        self, rng_key: PRNGKeyArray | None = None, n_samples: int = 100
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        n_samples: int = 100,
+        *,
+        store_samples: bool = True,
     ) -> dict[str, np.ndarray]:
-        """Draw parameters from the posterior.
+        """Draw parameters from the posterior, and what follows from them.
 
         Parameters
         ----------
         rng_key
-            A JAX key; ``jax.random.key(42)`` when left out.
+            A JAX key; ``PRNGKey(42)`` when left out.
         n_samples
             Number of draws.
+        store_samples
+            Keep them in ``posterior_samples`` for the methods that need draws.
 
         Returns
         -------
         dict
             Per parameter an array with a leading axis of draws: ``p`` (n_samples,), ``r``
-            (n_samples, n_genes) or (n_samples, n_components, n_genes), …
+            (n_samples, n_genes) or (n_samples, n_components, n_genes), ``p_hat`` (n_samples,
+            n_cells) with capture …
         """
-        key = jax.random.key(42) if rng_key is None else rng_key
-        drawn = self.model.sample_posterior(key, n_samples, self.params)
-        return {name: np.asarray(value) for name, value in drawn.items()}
+        key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+        drawn = self._with_derived(self.model.sample_posterior(key, n_samples, self.params))
+        if store_samples:
+            self._keep("posterior_samples", drawn)
+        return drawn
 
     def save(self, path: str | Path) -> None:
-        """Write to one HDF5 file; :meth:`load` reads it back.  No pickle."""
+        """Write to one HDF5 file; :meth:`load` reads it back.  No pickle, and no draws."""
         arrays = {f"params/{name}": value for name, value in self.params.items()}
         arrays |= {
             "loss_history": self.loss_history,
@@ -144,6 +295,7 @@ class ScribeSVIResults:
             "model": self.model_config.as_dict(),
             "n_cells": self.n_cells,
             "settled": self.settled,
+            "prior_params": {name: list(v) for name, v in self.prior_params.items()},
         }
         write_arrays(Path(path), arrays, meta)
 
@@ -161,7 +313,7 @@ class ScribeSVIResults:
             raise ValueError(
                 f"{path} has format {meta['format']}; this version reads up to {_FORMAT}."
             )
-        prefix = "params/"
+        prefix, spec = "params/", spec_from_dict(meta["model"])
         return cls(
             params={
                 name.removeprefix(prefix): value
@@ -169,38 +321,112 @@ class ScribeSVIResults:
                 if name.startswith(prefix)
             },
             loss_history=arrays["loss_history"],
-            model_config=spec_from_dict(meta["model"]),
             n_cells=meta["n_cells"],
+            n_genes=len(arrays["genes"]),
+            model_type=spec.name,
+            model_config=spec,
+            prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
             settled=meta["settled"],
         )
 
-    def _guide_params(self, site: Site) -> list[jax.Array]:
-        return [jnp.asarray(self.params[n]) for n in GUIDE_FAMILIES[site.support].names(site.key)]
 
+class SVIInferenceEngine:
+    """The reference's name for a fit by variational inference."""
 
-def _gene_columns(genes: np.ndarray, index: GeneIndex) -> np.ndarray:
-    """Columns that ``index`` means."""
-    if isinstance(index, str):
-        return _named_columns(genes, [index])
-    if isinstance(index, slice):
-        return np.arange(len(genes))[index]
-    given = np.atleast_1d(np.asarray(index))
-    if given.dtype.kind in "OUT":
-        return _named_columns(genes, given.tolist())
-    if given.dtype == bool:
-        if given.shape != genes.shape:
-            raise IndexError(
-                f"a mask of {given.size} entries cannot select from {len(genes)} genes."
+    @staticmethod
+    def run_inference(  # noqa: PLR0913  the reference's own signature
+        model_config: ModelSpec,
+        count_data: Any,
+        n_cells: int,
+        n_genes: int,
+        optimizer: Any = None,
+        loss: Any = None,
+        n_steps: int = 100_000,
+        batch_size: int | None = None,
+        seed: int = 42,
+        *,
+        stable_update: bool = True,
+    ) -> SVIRunResult:
+        """Do exactly ``n_steps`` steps on the exact engine.
+
+        Parameters
+        ----------
+        model_config
+            The model.
+        count_data
+            Counts, shape ``(n_cells, n_genes)``, dense or sparse.
+        n_cells, n_genes
+            Its shape.
+        optimizer, loss
+            ``Adam(1e-3)`` and ``TraceMeanField_ELBO()`` when left out.
+        n_steps, batch_size, seed, stable_update
+            As for :func:`scribeviz.run_scribe`.
+
+        Raises
+        ------
+        ValueError
+            If the shape is not the one given.
+        """
+        counts = as_counts(count_data)
+        if (counts.n_cells, counts.n_genes) != (n_cells, n_genes):
+            raise ValueError(
+                f"count_data has shape ({counts.n_cells}, {counts.n_genes}); n_cells and n_genes "
+                f"say ({n_cells}, {n_genes})."
             )
-        return np.flatnonzero(given)
-    return np.arange(len(genes))[[operator.index(i) for i in given]]
+        model = build(model_config, n_cells, n_genes, batch_size)
+        config = SVIConfig(n_steps=n_steps, tolerance=0.0, seed=seed)
+        method = SVIMethod(
+            optimizer=optimizer or numpyro.optim.Adam(1e-3),
+            loss=loss or TraceMeanField_ELBO(),
+            stable_update=stable_update,
+        )
+        # Genes without counts have no moments to start from: the guide's own first values do.
+        seen = (counts.gene_totals > 0).all()
+        first = initial_params(model, counts, seed) if seen else None
+        stream = svi_checkpoints(
+            model.model,
+            model.guide,
+            model.tables(counts),
+            config,
+            initial=first,
+            refine=model.refine,
+            method=method,
+        )
+        *_, last = stream
+        params = {name: jnp.asarray(value) for name, value in last.params.items()}
+        return SVIRunResult(params, last.state, jnp.asarray(last.losses))
 
 
-def _named_columns(genes: np.ndarray, names: list[str]) -> np.ndarray:
-    position = {name: i for i, name in enumerate(genes)}
-    unknown = [name for name in names if name not in position]
-    if unknown:
-        raise KeyError(f"{unknown[0]!r} is not among the {len(genes):,} genes that were fitted.")
-    return np.asarray([position[name] for name in names])
+class SVIResultsFactory:
+    """The reference's name for putting a fit's results together."""
+
+    @staticmethod
+    def create_results(  # noqa: PLR0913  the reference's own signature
+        svi_results: Any,
+        model_config: ModelSpec,
+        adata: "AnnData | None",
+        count_data: Any,
+        n_cells: int,
+        n_genes: int,
+        model_type: str,
+        n_components: int | None,
+        prior_params: Mapping[str, Any],
+    ) -> ScribeSVIResults:
+        """Make :class:`ScribeSVIResults` from what NumPyro or the engine returned."""
+        del count_data
+        params = {name: np.asarray(value) for name, value in svi_results.params.items()}
+        common: dict[str, Any] = {
+            "n_cells": n_cells,
+            "n_genes": n_genes,
+            "model_type": model_type,
+            "n_components": n_components,
+            "prior_params": prior_params,
+        }
+        losses = np.asarray(svi_results.losses)
+        if adata is not None:
+            return ScribeSVIResults.from_anndata(adata, params, losses, model_config, **common)
+        return ScribeSVIResults(
+            params=params, loss_history=losses, model_config=model_config, **common
+        )

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, Float, Int
-from scipy.special import entr
+from scipy.special import entr, softmax
 
 from scribeviz.data.tables import CellRows
 from scribeviz.models.builder import CountModel
@@ -45,9 +45,40 @@ def assignment_probabilities(
     return np.asarray(average(arrays, jax.tree.map(jnp.asarray, rows))).T
 
 
-def entropy(probabilities: Float[np.ndarray, "cells components"]) -> Float[np.ndarray, " cells"]:
-    """Shannon entropy of each cell's assignment, in nats: 0 is certain, ln K is a coin toss."""
-    return entr(probabilities).sum(axis=1)
+def component_probabilities(
+    log_likelihoods: Float[np.ndarray, "*any components"], temperature: float | None = None
+) -> Float[np.ndarray, "*any components"]:
+    """Probability of each component, from log-likelihoods that include the log weights.
+
+    Parameters
+    ----------
+    log_likelihoods
+        In nats, components last.
+    temperature
+        Divides them first; 1 when left out.  With hundreds of genes they differ so much that
+        probabilities are 0 or 1; a temperature above 1 shows what else was considered.
+
+    Returns
+    -------
+    numpy.ndarray
+        Of the same shape, float64: probabilities down to 1e-308 stay above 0.
+
+    Raises
+    ------
+    ValueError
+        If ``temperature`` is not above 0.
+    """
+    divisor = 1.0 if temperature is None else temperature
+    if not divisor > 0:
+        raise ValueError(f"temperature={temperature} should be above 0.")
+    return softmax(np.asarray(log_likelihoods, np.float64) / divisor, axis=-1)
+
+
+def entropy(
+    probabilities: Float[np.ndarray, "*any components"],
+) -> Float[np.ndarray, "*any"]:
+    """Shannon entropy of each assignment, in nats: 0 is certain, ln K is a coin toss."""
+    return entr(probabilities).sum(axis=-1)
 
 
 def assigned(probabilities: Float[np.ndarray, "cells components"]) -> Int[np.ndarray, " cells"]:

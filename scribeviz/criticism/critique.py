@@ -1,24 +1,31 @@
 """What a finished fit is judged by, computed once and kept beside it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.assignments import assignment_probabilities
-from scribeviz.criticism.draws import NaturalDraws, affordable_draws, natural_draws
-from scribeviz.criticism.predictive import gene_table
+from scribeviz.criticism.draws import NaturalDraws, natural_draws
+from scribeviz.criticism.predictive import GeneCheck, check_gene, gene_table
+from scribeviz.criticism.replicates import (
+    ReplicateBands,
+    replicate_bands,
+    replicate_table,
+)
 from scribeviz.data.counts import Counts
-from scribeviz.data.tables import CellRows, SurvivalTable
 from scribeviz.models.builder import CountModel
+from scribeviz.models.parameterizations import Values
 
 # An assignment costs a pass over the non-zeros per draw, and its average settles quickly.
 _ASSIGNMENT_DRAWS = 50
+_NATURAL = "natural/"
+_BANDS = ("width", "bands", "zeros", "mean")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,66 +35,100 @@ class Critique:
     Attributes
     ----------
     draws
-        Posterior draws of the likelihood's parameters.
+        Posterior draws of the likelihood's parameters; of a user's own model bands over replicates.
     genes
         From :func:`scribeviz.criticism.predictive.gene_table`.
     probabilities
         Of each cell's assignment, shape ``(cells, components)``; one column unless a mixture.
+    notes
+        What can and what cannot be read from the fit, in sentences.
     """
 
-    draws: NaturalDraws
+    draws: NaturalDraws | ReplicateBands
     genes: pd.DataFrame
     probabilities: Float[np.ndarray, "cells components"]
+    notes: Sequence[str] = ()
+
+    def check(self, counts: Int[np.ndarray, " cells"], gene: int) -> GeneCheck:
+        """Compare the counts of one gene with replicated data sets."""
+        if isinstance(self.draws, ReplicateBands):
+            return self.draws.check(counts, gene)
+        return check_gene(counts, self.draws, gene)
 
     def save(self, path: Path) -> None:
         """Write to one HDF5 file."""
-        arrays = {f"natural/{name}": value for name, value in self.draws.natural.items()}
-        arrays |= {f"genes/{name}": self.genes[name].to_numpy() for name in self.genes}
-        arrays |= {"weights": self.draws.weights, "probabilities": self.probabilities}
-        meta = {"likelihood": self.draws.likelihood_key, "columns": list(self.genes)}
+        arrays = {f"genes/{name}": self.genes[name].to_numpy() for name in self.genes}
+        arrays["probabilities"] = self.probabilities
+        meta: dict[str, Any] = {"columns": list(self.genes), "notes": list(self.notes)}
+        if isinstance(self.draws, ReplicateBands):
+            arrays |= {name: getattr(self.draws, name) for name in _BANDS}
+            meta["n_draws"] = self.draws.n_draws
+        else:
+            arrays |= {f"{_NATURAL}{name}": value for name, value in self.draws.natural.items()}
+            arrays |= {"weights": self.draws.weights, "groups": self.draws.groups}
+            meta["likelihood"] = self.draws.likelihood_key
         write_arrays(path, arrays, meta)
 
     @classmethod
     def load(cls, path: Path) -> "Critique":
         """Read what :meth:`save` wrote."""
         arrays, meta = read_arrays(path)
-        prefix = "natural/"
-        draws = NaturalDraws(
-            likelihood_key=meta["likelihood"],
-            natural={
-                name.removeprefix(prefix): value
-                for name, value in arrays.items()
-                if name.startswith(prefix)
-            },
-            weights=arrays["weights"],
-        )
+        draws: NaturalDraws | ReplicateBands
+        if "likelihood" not in meta:
+            draws = ReplicateBands(
+                **{name: arrays[name] for name in _BANDS}, n_draws=meta["n_draws"]
+            )
+        else:
+            draws = NaturalDraws(
+                likelihood_key=meta["likelihood"],
+                natural={
+                    name.removeprefix(_NATURAL): value
+                    for name, value in arrays.items()
+                    if name.startswith(_NATURAL)
+                },
+                weights=arrays["weights"],
+                groups=arrays["groups"],
+            )
         genes = pd.DataFrame({name: arrays[f"genes/{name}"] for name in meta["columns"]})
-        return cls(draws=draws, genes=genes, probabilities=arrays["probabilities"])
+        return cls(
+            draws=draws,
+            genes=genes,
+            probabilities=arrays["probabilities"],
+            notes=meta["notes"],
+        )
 
 
-def criticise(
-    model: CountModel,
-    counts: Counts,
-    tables: SurvivalTable | CellRows,
-    params: Mapping[str, np.ndarray],
-    seed: int = 0,
-) -> Critique:
-    """Draw from the posterior and check every gene and every cell.
+def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
+    """Check every gene and every cell.
 
     Parameters
     ----------
-    model, params
-        What was fitted, and the guide's parameters.
-    counts, tables
+    model
+        What was fitted.
+    counts
         The data that were fitted: genes with counts only.
-    seed
-        Of the draws.
+    values
+        Posterior draws by site, with a leading axis of draws
+        (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
     """
-    values = model.sample_posterior(jax.random.key(seed), affordable_draws(model), params)
     draws = natural_draws(model, values)
-    if isinstance(tables, CellRows):
+    probabilities = np.ones((counts.n_cells, 1), np.float32)
+    if model.spec.is_mixture:
         few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
-        probabilities = assignment_probabilities(model, tables, few)
-    else:
-        probabilities = np.ones((counts.n_cells, 1), np.float32)
+        probabilities = assignment_probabilities(model, model.rows(counts), few)
     return Critique(draws=draws, genes=gene_table(counts, draws), probabilities=probabilities)
+
+
+def criticise_replicates(counts: Counts, replicates: Iterable[np.ndarray]) -> Critique:
+    """Check every gene of a model that can only be simulated.
+
+    Parameters
+    ----------
+    counts
+        The data that were fitted.
+    replicates
+        Data sets drawn from the fitted model, ``(n_cells, n_genes)`` each.
+    """
+    bands = replicate_bands(counts, replicates)
+    one = np.ones((counts.n_cells, 1), np.float32)
+    return Critique(draws=bands, genes=replicate_table(counts, bands), probabilities=one)

@@ -4,15 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from scribeviz.models.builder import CountModel
 from scribeviz.models.likelihoods import LIKELIHOODS, Likelihood
+from scribeviz.models.negative_binomial import log_odds_of_cells
 from scribeviz.models.parameterizations import Values
 
 _BUDGET_BYTES = 64_000_000
 _MOST, _FEWEST = 200, 50
+# Cells of different capture are averaged over this many groups of equal size, by their depth.
+_CELL_GROUPS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +28,19 @@ class NaturalDraws:
     likelihood_key
         Which likelihood the parameters belong to.
     natural
-        Its parameters by name: per gene of shape ``(draws, components, genes)``, others
-        ``(draws, components)``.
+        ``r`` and, where zeros are inflated, ``gate``, of shape ``(draws, components, genes)``;
+        ``log_odds`` of success, ``(draws, components, groups)``: one group where all cells are
+        alike, else groups of cells of about the same capture.
     weights
         Shares of the components, shape ``(draws, components)``.
+    groups
+        Shares of the groups, shape ``(groups,)``.
     """
 
     likelihood_key: str
     natural: Mapping[str, Float[np.ndarray, "draws components *genes"]]
     weights: Float[np.ndarray, "draws components"]
+    groups: Float[np.ndarray, " groups"]
 
     @property
     def likelihood(self) -> Likelihood:
@@ -44,13 +52,25 @@ class NaturalDraws:
         """Number of draws."""
         return self.weights.shape[0]
 
-    def genes(self, index: int | slice) -> dict[str, Float[np.ndarray, "draws components genes"]]:
-        """Parameters of some genes, float64, all with a gene axis (of length one if shared)."""
+    @property
+    def mixed_weights(self) -> Float[np.ndarray, "draws components*groups"]:
+        """Share of each component and group, float64."""
+        joint = self.weights[:, :, None].astype(float) * self.groups
+        return joint.reshape(self.n_draws, -1)
+
+    def genes(
+        self, index: int | slice
+    ) -> dict[str, Float[np.ndarray, "draws components*groups genes"]]:
+        """Parameters of some genes, float64, components and groups as one axis."""
         columns = slice(index, index + 1) if isinstance(index, int) else index
-        return {
-            name: np.asarray(value[..., columns] if value.ndim > 2 else value[..., None], float)
+        n_groups = self.groups.size
+        found = {
+            name: np.repeat(np.asarray(value[..., columns], float), n_groups, axis=1)
             for name, value in self.natural.items()
+            if name != "log_odds"
         }
+        log_odds = np.asarray(self.natural["log_odds"], float)
+        return found | {"log_odds": log_odds.reshape(self.n_draws, -1, 1)}
 
 
 def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
@@ -64,16 +84,37 @@ def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
         Draws by site, with a leading axis of draws.
     """
 
-    def one(draw: Values) -> tuple[Mapping[str, jax.Array], jax.Array]:
-        counts = model.counts_given(draw)
-        return counts.natural, counts.weights
+    def one(draw: Values) -> tuple[dict[str, Array], Array]:
+        natural = model.natural(draw)
+        found = {"r": jnp.exp(natural["log_r"]), "log_odds": log_odds_of_cells(natural)}
+        if "gate_logit" in natural:
+            found["gate"] = jax.nn.sigmoid(natural["gate_logit"])
+        return found, jnp.exp(natural["log_weights"])
 
-    natural, weights = jax.vmap(one)(dict(values))
+    natural, weights = jax.lax.map(one, {name: jnp.asarray(v) for name, v in values.items()})
+    arrays = {name: np.asarray(value, np.float32) for name, value in natural.items()}
+    arrays["log_odds"], groups = _grouped(arrays["log_odds"])
     return NaturalDraws(
         likelihood_key=model.spec.likelihood,
-        natural={name: np.asarray(value, np.float32) for name, value in natural.items()},
+        natural=arrays,
         weights=np.asarray(weights),
+        groups=groups,
     )
+
+
+def _grouped(log_odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Replace cells by groups of about equal odds, each group by its mean odds.
+
+    The mean of the counts stays exact; within a group of one in 32 cells the odds differ little.
+    """
+    n_cells = log_odds.shape[-1]
+    if n_cells == 1:
+        return log_odds, np.ones(1)
+    order = np.argsort(log_odds.mean(axis=(0, 1)))
+    bounds = np.linspace(0, n_cells, min(_CELL_GROUPS, n_cells) + 1).astype(int)
+    sizes = np.diff(bounds)
+    odds = np.add.reduceat(np.exp(log_odds[..., order]), bounds[:-1], axis=-1) / sizes
+    return np.log(odds), sizes / n_cells
 
 
 def affordable_draws(model: CountModel) -> int:

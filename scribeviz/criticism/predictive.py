@@ -73,7 +73,7 @@ def predictive_pmf(
     """Probability of the counts 0 … ``largest`` of one gene, for each posterior draw."""
     counts = np.arange(largest + 1.0)
     log_pmf = draws.likelihood.log_pmf(counts, draws.genes(gene))
-    return np.einsum("dk,dkx->dx", draws.weights.astype(float), np.exp(log_pmf))
+    return np.einsum("dk,dkx->dx", draws.mixed_weights, np.exp(log_pmf))
 
 
 def check_gene(
@@ -154,7 +154,7 @@ def gene_table(counts: Counts, draws: NaturalDraws) -> pd.DataFrame:
 
 def _expected(draws: NaturalDraws, genes: slice) -> Float[np.ndarray, "2 genes"]:
     natural = draws.genes(genes)
-    weights = draws.weights.astype(float)
+    weights = draws.mixed_weights
     zero = np.exp(draws.likelihood.log_pmf(np.zeros(1), natural))
     mean = draws.likelihood.mean(natural)
     parts = [np.einsum("dk,dkg->g", weights, part) for part in (mean, zero)]
@@ -163,7 +163,7 @@ def _expected(draws: NaturalDraws, genes: slice) -> Float[np.ndarray, "2 genes"]
 
 def _means(draws: NaturalDraws, gene: int) -> Float[np.ndarray, " draws"]:
     mean = draws.likelihood.mean(draws.genes(gene))[..., 0]
-    return (draws.weights * mean).sum(axis=1)
+    return (draws.mixed_weights * mean).sum(axis=1)
 
 
 def _edges(largest_seen: int, draws: NaturalDraws, gene: int) -> Int[np.ndarray, " bars+1"]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
@@ -56,6 +56,13 @@ class Format:
     read: Callable[[Path], "AnnData"]
 
 
+@runtime_checkable
+class _ArrayLike(Protocol):
+    """What NumPy can read, such as the arrays of JAX."""
+
+    def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray: ...
+
+
 def as_counts(data: Any, layer: str | None = None, name: str | None = None) -> Counts:
     """Make checked counts of whatever holds them.
 
@@ -63,7 +70,7 @@ def as_counts(data: Any, layer: str | None = None, name: str | None = None) -> C
     ----------
     data
         Counts, an AnnData, the path of a file or folder, or a matrix with cells in rows: a SciPy
-        sparse matrix, a NumPy array, or a DataFrame (index: cells, columns: genes).
+        sparse matrix, a NumPy or JAX array, or a DataFrame (index: cells, columns: genes).
     layer
         Which matrix of an AnnData or a file; ``None`` for ``X``.
     name
@@ -90,6 +97,8 @@ def as_counts(data: Any, layer: str | None = None, name: str | None = None) -> C
 
     if isinstance(data, AnnData):
         return check_counts(data, layer, name=name or "counts")
+    if isinstance(data, _ArrayLike):
+        return as_counts(np.asarray(data), layer, name)
     raise CountsError(
         f"counts cannot be read from a {type(data).__name__}; pass an AnnData, a path, "
         "a SciPy sparse matrix, a NumPy array or a pandas DataFrame."

@@ -1,4 +1,4 @@
-r"""What a likelihood needs of a sparse count matrix: two reductions, both exact.
+r"""What a likelihood needs of a sparse count matrix: three reductions, all exact.
 
 For whole numbers :math:`x`,
 
@@ -32,7 +32,15 @@ class PaddedLists(NamedTuple):
     """
 
     rectangles: tuple[Int32[np.ndarray, "rows width"], ...]
+    members: tuple[Int32[np.ndarray, " rows"], ...]  # which list each row of a rectangle is
     position: Int32[np.ndarray, " lists"]  # where list i lies in the stacked rectangles
+
+
+class Entries(NamedTuple):
+    """Where the non-zeros are, from both sides."""
+
+    genes_of_cell: PaddedLists
+    cells_of_gene: PaddedLists
 
 
 class SurvivalSteps(NamedTuple):
@@ -52,12 +60,16 @@ class SurvivalTable(NamedTuple):
         The entries of S_g(j), grouped by length.
     stretch_gene, stretch_start, stretch_length, stretch_weight
         Where S_g stays the same over many j (a few cells with very many counts): one closed form.
-    gene_total
-        Counts per gene.
+    gene_total, cells_with_gene
+        Counts per gene, and in how many cells it is seen at all.
+    cell_total
+        Counts per cell.
     n_cells
         Number of cells.
     log_factorials
         Sum of ln(count!) over all entries, in nats.
+    entries
+        Where the non-zeros are; only for likelihoods whose zeros differ from cell to cell.
     """
 
     steps: tuple[SurvivalSteps, ...]
@@ -66,8 +78,11 @@ class SurvivalTable(NamedTuple):
     stretch_length: Float32[np.ndarray, " stretches"]
     stretch_weight: Float32[np.ndarray, " stretches"]
     gene_total: Float32[np.ndarray, " genes"]
+    cells_with_gene: Float32[np.ndarray, " genes"]
+    cell_total: Float32[np.ndarray, " cells"]
     n_cells: Float32[np.ndarray, ""]
     log_factorials: Float32[np.ndarray, ""]
+    entries: Entries | None
 
 
 class CellRows(NamedTuple):
@@ -85,12 +100,39 @@ class CellRows(NamedTuple):
         Counts per cell.
     log_factorials
         Sum of ln(count!) per cell, in nats.
+    entries
+        Where the non-zeros are; only for likelihoods whose zeros differ from cell to cell.
     """
 
     pair_gene: Int32[np.ndarray, " pairs"]
     pair_count: Float32[np.ndarray, " pairs"]
     pairs_of_cell: PaddedLists
     cells_of_pair: PaddedLists
+    cell_total: Float32[np.ndarray, " cells"]
+    log_factorials: Float32[np.ndarray, " cells"]
+    entries: Entries | None
+
+
+class SparseRows(NamedTuple):
+    """The non-zeros row by row, so that a step can cut out some cells.
+
+    Attributes
+    ----------
+    start, length
+        Where a cell's non-zeros begin, and how many there are.
+    gene, count
+        The non-zeros, cell after cell.
+    column
+        0 … the largest ``length``: its shape says how wide a cut-out must be.
+    cell_total, log_factorials
+        As in :class:`CellRows`.
+    """
+
+    start: Int32[np.ndarray, " cells"]
+    length: Int32[np.ndarray, " cells"]
+    gene: Int32[np.ndarray, " nonzeros"]
+    count: Float32[np.ndarray, " nonzeros"]
+    column: Int32[np.ndarray, " width"]
     cell_total: Float32[np.ndarray, " cells"]
     log_factorials: Float32[np.ndarray, " cells"]
 
@@ -103,7 +145,7 @@ class DistinctPairs(NamedTuple):
     repeats: np.ndarray
 
 
-def survival_table(counts: Counts) -> SurvivalTable:
+def survival_table(counts: Counts, *, with_entries: bool = False) -> SurvivalTable:
     """Reduce ``counts`` to its survival table; cost is one sort of the non-zeros."""
     pairs = distinct_pairs(counts)
     start, length, weight = _stretches(pairs)
@@ -117,12 +159,47 @@ def survival_table(counts: Counts) -> SurvivalTable:
         stretch_length=length[long].astype(np.float32),
         stretch_weight=weight[long].astype(np.float32),
         gene_total=counts.gene_totals.astype(np.float32),
+        cells_with_gene=np.bincount(counts.matrix.indices, minlength=counts.n_genes).astype(
+            np.float32
+        ),
+        cell_total=counts.cell_totals.astype(np.float32),
         n_cells=np.asarray(counts.n_cells, np.float32),
         log_factorials=np.asarray(factorials, np.float32),
+        entries=entries(counts) if with_entries else None,
     )
 
 
-def cell_rows(counts: Counts) -> CellRows:
+def entries(counts: Counts) -> Entries:
+    """Lay out where the non-zeros are, by cell and by gene."""
+    rows, columns = counts.matrix, counts.columns
+    return Entries(
+        genes_of_cell=padded_lists(rows.indices, np.diff(rows.indptr), size=counts.n_genes),
+        cells_of_gene=padded_lists(columns.indices, np.diff(columns.indptr), size=counts.n_cells),
+    )
+
+
+def sparse_rows(counts: Counts) -> SparseRows:
+    """Lay out the non-zeros cell after cell."""
+    matrix = counts.matrix
+    length = np.diff(matrix.indptr)
+    return SparseRows(
+        start=matrix.indptr[:-1].astype(np.int32),
+        length=length.astype(np.int32),
+        gene=matrix.indices.astype(np.int32),
+        count=matrix.data.astype(np.float32),
+        column=np.arange(max(int(length.max(initial=0)), 1), dtype=np.int32),
+        cell_total=counts.cell_totals.astype(np.float32),
+        log_factorials=_log_factorials(counts),
+    )
+
+
+def _log_factorials(counts: Counts) -> Float32[np.ndarray, " cells"]:
+    cell = np.repeat(np.arange(counts.n_cells), np.diff(counts.matrix.indptr))
+    each = gammaln(counts.matrix.data + 1.0)
+    return np.bincount(cell, weights=each, minlength=counts.n_cells).astype(np.float32)
+
+
+def cell_rows(counts: Counts, *, with_entries: bool = False) -> CellRows:
     """Reduce ``counts`` to (gene, count) pairs per cell; memory grows with the non-zeros."""
     keys = _pair_keys(counts)
     unique, pair_of_entry = np.unique(keys, return_inverse=True)
@@ -131,16 +208,14 @@ def cell_rows(counts: Counts) -> CellRows:
     cell_of_entry = np.repeat(np.arange(counts.n_cells, dtype=np.int32), per_cell)
     by_pair = np.argsort(pair_of_entry, kind="stable")
     per_pair = np.bincount(pair_of_entry, minlength=unique.size)
-    factorial = gammaln(counts.matrix.data + 1.0)
     return CellRows(
         pair_gene=pair_gene.astype(np.int32),
         pair_count=pair_count.astype(np.float32),
         pairs_of_cell=padded_lists(pair_of_entry, per_cell, size=unique.size),
         cells_of_pair=padded_lists(cell_of_entry[by_pair], per_pair, size=counts.n_cells),
         cell_total=counts.cell_totals.astype(np.float32),
-        log_factorials=np.bincount(
-            cell_of_entry, weights=factorial, minlength=counts.n_cells
-        ).astype(np.float32),
+        log_factorials=_log_factorials(counts),
+        entries=entries(counts) if with_entries else None,
     )
 
 
@@ -171,9 +246,9 @@ def padded_lists(flat: np.ndarray, lengths: np.ndarray, *, size: int) -> PaddedL
         source = np.where(inside, starts[rows, None] + column, 0)
         padded = np.where(inside, flat[source], size) if flat.size else np.full_like(source, size)
         rectangles.append(padded.astype(np.int32))
-        members.append(rows)
+        members.append(rows.astype(np.int32))
     position = np.argsort(np.concatenate(members)).astype(np.int32)
-    return PaddedLists(rectangles=tuple(rectangles), position=position)
+    return PaddedLists(rectangles=tuple(rectangles), members=tuple(members), position=position)
 
 
 def _by_width(lengths: np.ndarray) -> list[tuple[np.ndarray, int]]:

@@ -3,7 +3,7 @@
 A fit has three stages with falling learning rates.  A stage ends when the loss has *settled*: its
 mean over the last ``_WINDOW`` steps is lower than over the ``_WINDOW`` steps before by no more than
 ``tolerance`` (relative) or twice the standard error of that difference.  The fit ends with its last
-stage, or after ``n_steps``.
+stage, or after ``n_steps``; the last stages have their share of these whether it settled or not.
 
 What happens depends on the number of steps done and never on the clock, which only says how often
 a checkpoint is yielded: the same seed gives the same fit, stopped and resumed in between or not.
@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,7 @@ from scribeviz._settings import check_settings, setting
 type Params = Mapping[str, Array]
 
 _STAGES = (1.0, 0.2, 0.04)  # factors of the learning rate
+_LATEST_ENDS = (0.6, 0.85, 1.0)  # of the stages, as shares of the most steps
 _WINDOW = 200  # steps
 _LOOK_EVERY = 50  # steps: whether the loss has settled
 _REFINE_EVERY = 10  # steps
@@ -56,7 +58,8 @@ class SVIConfig:
     tolerance: float = setting(
         1e-6,
         label="Tolerance",
-        doc="Relative fall of the loss over 200 steps below which it counts as settled; 0 never.",
+        doc="Relative fall of the loss over 200 steps below which it counts as settled; with 0 all "
+        "steps are done.",
         bounds=(0.0, 1.0),
     )
     n_particles: int = setting(
@@ -64,6 +67,21 @@ class SVIConfig:
         label="Particles",
         doc="Draws per step for the ELBO: more are smoother and slower.",
         bounds=(1, 100),
+    )
+    n_starts: int = setting(
+        1,
+        label="Starts",
+        doc="Mixtures begin with a clustering of the cells: tries this many, and goes on with the "
+        "best after a few steps.",
+        bounds=(1, 20),
+    )
+    batch_size: int = setting(
+        0,
+        label="Cells per step",
+        doc="0: all cells in every step, which is exact and usually quicker here. Otherwise so "
+        "many cells, drawn anew each step.",
+        unit="cells",
+        bounds=(0, 10_000_000),
     )
     seed: int = setting(
         0, label="Seed", doc="The same seed gives the same fit.", bounds=(0, 2**31 - 1)
@@ -109,6 +127,26 @@ class Checkpoint:
         return self.step / self.n_steps
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SVIMethod:
+    """How a step is made, for callers who want their own.
+
+    Attributes
+    ----------
+    optimizer
+        Of NumPyro or optax; its learning rate is then left alone, and the fit settles once.
+        Closed-form updates (``refine``) need one of optax.
+    loss
+        A NumPyro ELBO.
+    stable_update
+        Leave out steps whose gradient is not finite instead of ending the fit.
+    """
+
+    optimizer: Any = None
+    loss: Any = None
+    stable_update: bool = False
+
+
 class LossNotFiniteError(FloatingPointError):
     """The loss became infinite or NaN; the message names the step and a cure."""
 
@@ -122,6 +160,7 @@ def svi_checkpoints(
     initial: Params | None = None,
     refine: Callable[[Params, PyTree], Params] | None = None,
     start: Checkpoint | None = None,
+    method: SVIMethod | None = None,
 ) -> Iterator[Checkpoint]:
     """Fit ``guide`` to ``model(data)``, yielding a checkpoint about five times a second.
 
@@ -141,14 +180,21 @@ def svi_checkpoints(
         ``(params, data) -> changed params``: a closed-form update done every ten steps.
     start
         Go on from this checkpoint instead of from the beginning.
+    method
+        An optimizer and a loss of the caller's own, in place of Adam in stages.
 
     Raises
     ------
     LossNotFiniteError
         If the loss is no longer finite; the checkpoint yielded last is still good.
     """
-    optimizer = optax.inject_hyperparams(optax.adam)(learning_rate=config.learning_rate)
-    svi = SVI(model, guide, optimizer, TraceMeanField_ELBO(num_particles=config.n_particles))
+    method = method or SVIMethod()
+    in_stages = method.optimizer is None
+    stages, latest_ends = (_STAGES, _LATEST_ENDS) if in_stages else ((1.0,), (1.0,))
+    if not in_stages and not isinstance(method.optimizer, optax.GradientTransformation):
+        refine = None  # NumPyro's own optimizers hide the parameters in their state
+    svi = SVI(model, guide, _optimizer(method, config), _loss(method, config))
+    update = svi.stable_update if method.stable_update else svi.update
     data = jax.tree.map(jnp.asarray, data)
 
     def begin(data: PyTree, initial: Params | None) -> SVIState:
@@ -166,13 +212,14 @@ def svi_checkpoints(
 
         def body(i: Array, carry: tuple[SVIState, Array]) -> tuple[SVIState, Array]:
             state, losses = carry
-            state, loss = svi.update(state, data)
+            state, loss = update(state, data)
             due = (done + i + 1) % _REFINE_EVERY == 0
             state = jax.lax.cond(due, refined, lambda state: state, state)
             return state, losses.at[i].set(loss)
 
-        first = _with_learning_rate(state, rate), jnp.zeros(_LOOK_EVERY)
-        state, losses = jax.lax.fori_loop(0, length, body, first)
+        if in_stages:
+            state = _with_learning_rate(state, rate)
+        state, losses = jax.lax.fori_loop(0, length, body, (state, jnp.zeros(_LOOK_EVERY)))
         return state, losses, svi.get_params(state)
 
     # Tracing also tells NumPyro the constraints, which a resumed fit needs as well.
@@ -183,7 +230,7 @@ def svi_checkpoints(
     else:
         state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
         losses, stage, stage_start = start.losses, start.stage, start.stage_start
-    settled = stage == len(_STAGES)
+    settled = stage == len(stages)
     pace, compiled = _FIRST_PACE, False  # steps from one checkpoint to the next
     while losses.size < config.n_steps and not settled:
         began, before = time.perf_counter(), losses.size
@@ -191,15 +238,17 @@ def svi_checkpoints(
         while losses.size < end and not settled:
             done = losses.size
             length = min(end - done, _LOOK_EVERY - done % _LOOK_EVERY)
-            rate = jnp.float32(config.learning_rate * _STAGES[stage])
+            rate = jnp.float32(config.learning_rate * stages[stage])
             state, buffer, params = advance(state, data, rate, jnp.int32(done), jnp.int32(length))
             new = np.asarray(buffer)[:length]
-            _check_finite(new, done, config)
+            _check_finite(new, done, config, method)
             losses = np.concatenate([losses, new])
             looks = losses.size % _LOOK_EVERY == 0
             if looks and _has_settled(losses[stage_start:], config.tolerance):
                 stage, stage_start = stage + 1, losses.size
-                settled = stage == len(_STAGES)
+                settled = stage == len(stages)
+            elif looks and losses.size >= latest_ends[stage] * config.n_steps:
+                stage, stage_start = min(stage + 1, len(stages) - 1), losses.size
         rate_of_steps = (losses.size - before) / (time.perf_counter() - began)
         yield Checkpoint(
             step=losses.size,
@@ -217,19 +266,34 @@ def svi_checkpoints(
         compiled = True
 
 
+def _optimizer(method: SVIMethod, config: SVIConfig) -> Any:
+    if method.optimizer is not None:
+        return method.optimizer
+    return optax.inject_hyperparams(optax.adam)(learning_rate=config.learning_rate)
+
+
+def _loss(method: SVIMethod, config: SVIConfig) -> Any:
+    return method.loss or TraceMeanField_ELBO(num_particles=config.n_particles)
+
+
 def _has_settled(losses: Float32[np.ndarray, " steps"], tolerance: float) -> bool:
     if tolerance == 0 or losses.size < 2 * _WINDOW:
         return False
-    before = losses[-2 * _WINDOW : -_WINDOW].astype(np.float64)
-    after = losses[-_WINDOW:].astype(np.float64)
+    before = _finite(losses[-2 * _WINDOW : -_WINDOW])
+    after = _finite(losses[-_WINDOW:])
     fall = before.mean() - after.mean()
     error = math.sqrt((before.var() + after.var()) / _WINDOW)
     return bool(fall <= max(tolerance * abs(after.mean()), 2 * error))
 
 
-def _check_finite(new: np.ndarray, done: int, config: SVIConfig) -> None:
+def _finite(losses: Float32[np.ndarray, " steps"]) -> np.ndarray:
+    return losses[np.isfinite(losses)].astype(np.float64)
+
+
+def _check_finite(new: np.ndarray, done: int, config: SVIConfig, method: SVIMethod) -> None:
     bad = np.flatnonzero(~np.isfinite(new))
-    if bad.size:
+    left_out = method.stable_update and bad.size < new.size
+    if bad.size and not left_out:
         raise LossNotFiniteError(
             f"The loss was no longer finite at step {done + bad[0] + 1:,} of {config.n_steps:,}. "
             f"Lower the learning rate (it was {config.learning_rate:g}; try "

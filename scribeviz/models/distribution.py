@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from scribeviz.data.tables import CellRows, SurvivalTable
 from scribeviz.models.likelihoods import Likelihood
+from scribeviz.models.negative_binomial import CellBatch, log_odds_of_cells
 from scribeviz.models.parameterizations import Values
 
 
@@ -20,9 +21,10 @@ class CountDistribution(dist.Distribution):
     likelihood
         The registry entry.
     natural
-        Its parameters, each with a leading component axis.
-    weights
-        Shares of the components, shape ``(components,)``.
+        Its parameters (:mod:`scribeviz.models.negative_binomial`), each but ``log_capture`` with a
+        leading component axis.
+    log_weights
+        Logarithms of the components' shares, shape ``(components,)``.
     n_cells
         Cells in a sample.
 
@@ -36,54 +38,67 @@ class CountDistribution(dist.Distribution):
     support = dist.constraints.independent(dist.constraints.nonnegative_integer, 2)
 
     def __init__(
-        self, likelihood: Likelihood, natural: Values, weights: Float[Array, " k"], n_cells: int
+        self, likelihood: Likelihood, natural: Values, log_weights: Float[Array, " k"], n_cells: int
     ) -> None:
         self.likelihood = likelihood
         self.natural = natural
-        self.weights = weights
-        n_genes = natural["r"].shape[-1]
+        self.log_weights = log_weights
+        n_genes = natural["log_r"].shape[-1]
         super().__init__(batch_shape=(), event_shape=(n_cells, n_genes), validate_args=False)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw counts, shape ``(*sample_shape, n_cells, n_genes)``: a dense array."""
         choose, draw = jax.random.split(key)
-        cells = (*sample_shape, self.event_shape[0])
-        component = jax.random.categorical(choose, jnp.log(self.weights), shape=cells)
-        chosen = {
-            name: value[component] if value.ndim > 1 else value[component][..., None]
-            for name, value in self.natural.items()
+        n_cells = self.event_shape[0]
+        shape = (*sample_shape, n_cells)
+        component = jax.random.categorical(choose, self.log_weights, shape=shape)
+        eta = jnp.broadcast_to(
+            log_odds_of_cells(self.natural), (self.log_weights.shape[0], n_cells)
+        )
+        of_cell = jnp.broadcast_to(jnp.arange(n_cells), shape)
+        genes = {
+            name: self.natural[name][component]
+            for name in ("log_r", "gate_logit")
+            if name in self.natural
         }
-        return self.likelihood.dense(chosen).sample(draw)
+        return self.likelihood.dense(
+            log_odds=eta[component, of_cell][..., None], **genes
+        ).sample(draw)
 
     @singledispatchmethod
     def log_prob(self, value: Array) -> Float[Array, ""]:
         """Log-probability of all counts, in nats."""
-        per_component = {
-            name: array[:, None, :] if array.ndim > 1 else array[:, None, None]
-            for name, array in self.natural.items()
+        genes = {
+            name: self.natural[name][:, None, :]
+            for name in ("log_r", "gate_logit")
+            if name in self.natural
         }
-        by_cell = self.likelihood.dense(per_component).log_prob(value).sum(axis=-1)
+        eta = log_odds_of_cells(self.natural)[..., None]
+        by_cell = self.likelihood.dense(log_odds=eta, **genes).log_prob(value[None]).sum(axis=-1)
         return self._mixed(by_cell).sum()
 
     @log_prob.register
     def _(self, value: SurvivalTable) -> Float[Array, ""]:
-        if self.weights.shape[0] != 1:
+        if self.log_weights.shape[0] != 1:
             raise ValueError("a survival table cannot score a mixture; use cell_rows(counts).")
-        single = {name: array[0] for name, array in self.natural.items()}
-        return self.likelihood.log_prob_table(value, single)
+        return self.likelihood.log_prob_table(value, self.natural)
 
     @log_prob.register
     def _(self, value: CellRows) -> Float[Array, ""]:
-        return self._mixed(self.log_prob_components(value)).sum()
+        return self.log_prob_cells(value).sum()
 
-    def log_prob_components(self, rows: CellRows) -> Float[Array, "components cells"]:
+    def log_prob_cells(self, rows: CellRows | CellBatch) -> Float[Array, " cells"]:
+        """Log-probability of each cell."""
+        return self._mixed(self.log_prob_components(rows))
+
+    def log_prob_components(self, rows: CellRows | CellBatch) -> Float[Array, "components cells"]:
         """Log-probability of each cell under each component, without the weights."""
         return self.likelihood.log_prob_cells(rows, self.natural)
 
     def responsibilities(self, rows: CellRows) -> Float[Array, "components cells"]:
         """Probability that each cell belongs to each component."""
-        joint = self.log_prob_components(rows) + jnp.log(self.weights)[:, None]
+        joint = self.log_prob_components(rows) + self.log_weights[:, None]
         return jax.nn.softmax(joint, axis=0)
 
     def _mixed(self, by_cell: Float[Array, "components cells"]) -> Float[Array, " cells"]:
-        return jax.nn.logsumexp(by_cell + jnp.log(self.weights)[:, None], axis=0)
+        return jax.nn.logsumexp(by_cell + self.log_weights[:, None], axis=0)

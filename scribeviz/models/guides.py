@@ -1,4 +1,4 @@
-"""The mean-field families, one per support, so that a guide cannot leave its prior's support."""
+"""The mean-field families.  To add one: one entry in ``GUIDE_FAMILIES``."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,13 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 import numpyro
 import numpyro.distributions as dist
+from jax.scipy.special import digamma, polygamma
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from scribeviz.models.priors import POSITIVE, SIMPLEX, UNIT_INTERVAL
+from scribeviz.models.families import Beta, BetaPrime, LogNormal
+from scribeviz.models.parameterizations import Site
+from scribeviz.models.priors import POSITIVE, REAL, SIMPLEX, UNIT_INTERVAL
 
 type Shape = tuple[int, ...]
 
@@ -20,50 +23,85 @@ class GuideFamily:
 
     Attributes
     ----------
+    support
+        That of its values; a site's prior and its guide share it.
     parameters
         Suffixes of its NumPyro parameters, with their constraint and first value, as in
         ``r_loc``, ``r_scale``.
     make
-        From these parameters, in order, to the distribution of the site (all axes are events).
-    from_moments
-        ``(center, spread) -> parameters``: start values from a typical value and its relative
-        standard deviation.
+        From these parameters, in order, to the distribution of the site; no axis is an event.
+    from_free
+        ``(center, spread) -> parameters``: start values from a typical value and a standard
+        deviation on the free scale.
+    free_moments
+        ``parameters -> (mean, standard deviation)`` on the free scale.
     mode, mean
         ``parameters -> value`` of the site; the mode is NaN where there is none.
     """
 
+    support: str
     parameters: Mapping[str, tuple[constraints.Constraint, float]]
     make: Callable[..., dist.Distribution]
-    from_moments: Callable[[Array, Array], tuple[Array, ...]]
+    from_free: Callable[[Array, Array], tuple[Array, ...]]
+    free_moments: Callable[..., tuple[Array, Array]]
     mode: Callable[..., Array]
     mean: Callable[..., Array]
 
-    def names(self, site: str) -> list[str]:
-        """Names of the parameters of ``site``, in the order of ``make``."""
-        return [f"{_PREFIX.get(site, site)}_{suffix}" for suffix in self.parameters]
-
-    def declare(self, site: str, shape: Shape) -> list[Array]:
-        """Declare the parameters of ``site`` to NumPyro, at their first values."""
-        entries = zip(self.names(site), self.parameters.values(), strict=True)
+    def declare(self, names: list[str], shape: Shape) -> list[Array]:
+        """Declare the parameters to NumPyro, at their first values."""
+        entries = zip(names, self.parameters.values(), strict=True)
         return [
             numpyro.param(name, jnp.full(shape, first), constraint=constraint)
             for name, (constraint, first) in entries
         ]
 
 
-# The reference calls the parameter of the weights "mixing_concentrations".
-_PREFIX = {"mixing_weights": "mixing"}
+def guide_of(site: Site) -> GuideFamily:
+    """The family of a site."""
+    return GUIDE_FAMILIES[site.guide]
 
 
-def _beta_from_moments(center: Array, spread: Array) -> tuple[Array, Array]:
-    # Relative spread of a beta: sqrt((1 - m) / (m (size + 1))).
-    size = (1 - center) / (center * spread**2)
-    return center * size, (1 - center) * size
+def guide_names(site: Site) -> list[str]:
+    """Names of a site's guide parameters, as in the reference: ``r_loc``, ``mixing_concentrations``.
+
+    An unconstrained site carries the name of its quantity: ``p_loc`` for ``p_unconstrained``.
+    """
+    prefix = site.quantity.removesuffix("_weights")
+    return [f"{prefix}_{suffix}" for suffix in guide_of(site).parameters]
+
+
+def _size(center: Array, spread: Array) -> tuple[Array, Array]:
+    # The log odds of a beta with mean m and size s have variance 1 / (s m (1 - m)), nearly.
+    m = 1 / (1 + jnp.exp(-center))
+    return m, 1 / (m * (1 - m) * spread**2)
+
+
+def _beta_from_free(center: Array, spread: Array) -> tuple[Array, Array]:
+    m, size = _size(center, spread)
+    return m * size, (1 - m) * size
+
+
+def _beta_moments(alpha: Array, beta: Array) -> tuple[Array, Array]:
+    mean = digamma(alpha) - digamma(beta)
+    return mean, jnp.sqrt(polygamma(1, alpha) + polygamma(1, beta))
 
 
 def _beta_mode(alpha: Array, beta: Array) -> Array:
     inside = (alpha > 1) & (beta > 1)
     return jnp.where(inside, (alpha - 1) / jnp.where(inside, alpha + beta - 2, 1), jnp.nan)
+
+
+def _beta_prime_from_free(center: Array, spread: Array) -> tuple[Array, Array]:
+    return _beta_from_free(-center, spread)
+
+
+def _beta_prime_moments(alpha: Array, beta: Array) -> tuple[Array, Array]:
+    mean, spread = _beta_moments(alpha, beta)
+    return -mean, spread
+
+
+def _beta_prime_mode(alpha: Array, beta: Array) -> Array:
+    return jnp.where(beta >= 1, (beta - 1) / (alpha + 1), jnp.nan)
 
 
 def _dirichlet_mode(concentrations: Float[Array, " k"]) -> Float[Array, " k"]:
@@ -73,26 +111,61 @@ def _dirichlet_mode(concentrations: Float[Array, " k"]) -> Float[Array, " k"]:
     return jnp.where(inside, (concentrations - 1) / total, jnp.nan)
 
 
+def _dirichlet_from_free(center: Array, spread: Array) -> tuple[Array]:
+    # A log share has a variance of about 1 / concentration: one size for all, from the largest.
+    share = jnp.exp(center)
+    return (share / (share * spread**2).max(),)
+
+
+_LOC_SCALE = {"loc": (constraints.real, 0.0), "scale": (constraints.positive, 1.0)}
+_ALPHA_BETA = {"alpha": (constraints.positive, 1.0), "beta": (constraints.positive, 1.0)}
+
 GUIDE_FAMILIES: Mapping[str, GuideFamily] = {
-    POSITIVE: GuideFamily(
-        parameters={"loc": (constraints.real, 0.0), "scale": (constraints.positive, 1.0)},
-        make=lambda loc, scale: dist.LogNormal(loc, scale).to_event(jnp.ndim(loc)),
-        from_moments=lambda center, spread: (jnp.log(center), spread),
+    "lognormal": GuideFamily(
+        support=POSITIVE,
+        parameters=_LOC_SCALE,
+        make=LogNormal,
+        from_free=lambda center, spread: (center, spread),
+        free_moments=lambda loc, scale: (loc, scale),
         mode=lambda loc, scale: jnp.exp(loc - scale**2),
         mean=lambda loc, scale: jnp.exp(loc + scale**2 / 2),
     ),
-    UNIT_INTERVAL: GuideFamily(
-        parameters={"alpha": (constraints.positive, 1.0), "beta": (constraints.positive, 1.0)},
-        make=lambda alpha, beta: dist.Beta(alpha, beta).to_event(jnp.ndim(alpha)),
-        from_moments=_beta_from_moments,
+    "beta": GuideFamily(
+        support=UNIT_INTERVAL,
+        parameters=_ALPHA_BETA,
+        make=Beta,
+        from_free=_beta_from_free,
+        free_moments=_beta_moments,
         mode=_beta_mode,
         mean=lambda alpha, beta: alpha / (alpha + beta),
     ),
-    SIMPLEX: GuideFamily(
+    "betaprime": GuideFamily(
+        support=POSITIVE,
+        parameters=_ALPHA_BETA,
+        make=BetaPrime,
+        from_free=_beta_prime_from_free,
+        free_moments=_beta_prime_moments,
+        mode=_beta_prime_mode,
+        mean=lambda alpha, beta: BetaPrime(alpha, beta).mean,
+    ),
+    "normal": GuideFamily(
+        support=REAL,
+        parameters=_LOC_SCALE,
+        make=dist.Normal,
+        from_free=lambda center, spread: (center, spread),
+        free_moments=lambda loc, scale: (loc, scale),
+        mode=lambda loc, scale: loc,
+        mean=lambda loc, scale: loc,
+    ),
+    "dirichlet": GuideFamily(
+        support=SIMPLEX,
         parameters={"concentrations": (constraints.positive, 1.0)},
         make=dist.Dirichlet,
-        # ``spread`` of a share m is about 1 / sqrt(m size): one size for all, from the largest.
-        from_moments=lambda center, spread: (center / (center * spread**2).max(),),
+        from_free=_dirichlet_from_free,
+        free_moments=lambda concentrations: (
+            digamma(concentrations) - digamma(concentrations.sum()),
+            jnp.sqrt(polygamma(1, concentrations)),
+        ),
         mode=_dirichlet_mode,
         mean=lambda concentrations: concentrations / concentrations.sum(),
     ),

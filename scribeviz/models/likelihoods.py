@@ -1,4 +1,4 @@
-r"""The count distributions.  To add one: write its functions, add one entry to ``LIKELIHOODS``.
+r"""The count distributions.  To add one: one entry in ``LIKELIHOODS``.
 
 All follow NumPyro's ``NegativeBinomialProbs``: the mean is :math:`r p / (1 - p)`.
 """
@@ -6,23 +6,18 @@ All follow NumPyro's ``NegativeBinomialProbs``: the mean is :math:`r p / (1 - p)
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Array, Float
-from scipy.special import gammaln
+from jaxtyping import Array
 
 from scribeviz.data.tables import CellRows, SurvivalTable
+from scribeviz.models import negative_binomial as nb
 from scribeviz.models.parameterizations import Values
-from scribeviz.models.special import log_rising, sum_over_lists
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Likelihood:
     """One count distribution, with its exact forms over tables.
-
-    ``natural`` below is a mapping from the names in ``needs`` to arrays: per gene with shape
-    ``(..., genes)``, shared ones without that axis.
 
     Attributes
     ----------
@@ -30,74 +25,40 @@ class Likelihood:
         Name in specs, files and URLs.
     label, use_when, formula
         What the user reads: its name, when to choose it, and its formula.
-    needs
-        Names of the natural parameters.
+    has_gate
+        Whether each gene has a probability of dropping out.
+    has_capture
+        Whether each cell has a capture probability.
     log_prob_table
         ``(SurvivalTable, natural) -> ()``: all cells at once, in nats.
     log_prob_cells
-        ``(CellRows, natural with a leading component axis) -> (components, cells)``, in nats.
+        ``(CellRows or CellBatch, natural) -> (components, cells)``, in nats.
     dense
-        ``natural -> Distribution`` over the counts of one cell: what the fast forms must equal.
-    log_pmf
-        ``(counts, natural) -> `` NumPy array, broadcast, float64: for predictive checks.
-    mean
-        ``natural -> `` NumPy array: the expected count.
-    draw
-        ``(generator, natural) -> `` NumPy array of counts, broadcast: for simulation.
+        ``(log_r, log_odds, gate_logit) -> Distribution`` of single counts: what the fast forms
+        must equal.
+    log_pmf, mean, draw
+        The same in NumPy, for predictive checks and simulation.
     source
         Where the formula comes from.
+
+    Notes
+    -----
+    ``natural`` is explained in :mod:`scribeviz.models.negative_binomial`.
     """
 
     key: str
     label: str
     use_when: str
     formula: str
-    needs: tuple[str, ...]
-    log_prob_table: Callable[[SurvivalTable, Values], Array]
-    log_prob_cells: Callable[[CellRows, Values], Array]
-    dense: Callable[[Values], dist.Distribution]
-    log_pmf: Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray]
-    mean: Callable[[Mapping[str, np.ndarray]], np.ndarray]
-    draw: Callable[[np.random.Generator, Mapping[str, np.ndarray]], np.ndarray]
+    has_gate: bool
+    has_capture: bool
+    log_prob_table: Callable[[SurvivalTable, Values], Array] = nb.log_prob_table
+    log_prob_cells: Callable[[CellRows | nb.CellBatch, Values], Array] = nb.log_prob_cells
+    dense: Callable[..., dist.Distribution] = nb.dense
+    log_pmf: Callable[[np.ndarray, Mapping[str, np.ndarray]], np.ndarray] = nb.log_pmf
+    mean: Callable[[Mapping[str, np.ndarray]], np.ndarray] = nb.mean
+    draw: Callable[[np.random.Generator, Mapping[str, np.ndarray]], np.ndarray] = nb.draw
     source: str
-
-
-def nbdm_log_prob_table(table: SurvivalTable, natural: Values) -> Float[Array, ""]:
-    r"""Negative binomial counts of all cells, from the survival table alone.
-
-    .. math:: \ell = \sum_{g,j} S_g(j) \ln(r_g + j) + C \sum_g r_g \ln(1-p) + T \ln p
-              - \sum_{c,g} \ln x_{gc}!
-    """
-    p, r = natural["p"], natural["r"]
-    rising = sum(
-        (
-            (jnp.log(r[group.gene][:, None] + group.step) * group.weight).sum()
-            for group in table.steps
-        ),
-        start=jnp.zeros((), r.dtype),
-    )
-    start = r[table.stretch_gene] + table.stretch_start
-    rising += (table.stretch_weight * log_rising(start, table.stretch_length)).sum()
-    # Gene by gene before the sum: hits and misses nearly cancel, and float32 keeps more that way.
-    rest = table.gene_total * jnp.log(p) + table.n_cells * r * jnp.log1p(-p)
-    return rising + rest.sum() - table.log_factorials
-
-
-def nbdm_log_prob_cells(rows: CellRows, natural: Values) -> Float[Array, "components cells"]:
-    """Negative binomial counts cell by cell: an all-zero cell, plus what its non-zeros change."""
-    p, r = natural["p"], natural["r"]
-    rising = log_rising(r[:, rows.pair_gene], rows.pair_count[None, :])
-    nonzero = sum_over_lists(rising, rows.pairs_of_cell, rows.cells_of_pair)
-    all_zero = r.sum(axis=-1) * jnp.log1p(-p)
-    hits = rows.cell_total[None, :] * jnp.log(p)[:, None]
-    return nonzero + all_zero[:, None] + hits - rows.log_factorials[None, :]
-
-
-def nbdm_log_pmf(counts: np.ndarray, natural: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Negative binomial log-probability in float64."""
-    p, r = natural["p"], natural["r"]
-    rising = gammaln(counts + r) - gammaln(r) - gammaln(counts + 1.0)
-    return rising + r * np.log1p(-p) + counts * np.log(p)
 
 
 LIKELIHOODS: Mapping[str, Likelihood] = {
@@ -108,14 +69,42 @@ LIKELIHOODS: Mapping[str, Likelihood] = {
             label="Negative binomial",
             use_when="Start here: counts that scatter more than Poisson, all cells alike.",
             formula="count ~ NB(r of the gene, p), with mean r p / (1 - p)",
-            needs=("p", "r"),
-            log_prob_table=nbdm_log_prob_table,
-            log_prob_cells=nbdm_log_prob_cells,
-            dense=lambda natural: dist.NegativeBinomialProbs(natural["r"], natural["p"]),
-            log_pmf=nbdm_log_pmf,
-            mean=lambda natural: natural["r"] * natural["p"] / (1 - natural["p"]),
-            draw=lambda rng, natural: rng.negative_binomial(natural["r"], 1 - natural["p"]),
+            has_gate=False,
+            has_capture=False,
             source="Gruen, Kester & van Oudenaarden 2014, Nat. Methods 11, 637",
+        ),
+        Likelihood(
+            key="zinb",
+            label="Zero-inflated negative binomial",
+            use_when="When genes show more zeros than a negative binomial of the same mean: "
+            "protocols without UMIs, or genes that only some of the cells express.",
+            formula="count = 0 with probability gate of the gene, else ~ NB(r of the gene, p)",
+            has_gate=True,
+            has_capture=False,
+            source="Risso et al. 2018, Nat. Commun. 9, 284",
+        ),
+        Likelihood(
+            key="nbvcp",
+            label="Negative binomial with capture",
+            use_when="When cells were sequenced to different depths, and for every mixture: each "
+            "cell gets its own capture probability, so that depth is not taken for cell type.",
+            formula="count ~ NB(r of the gene, p of the cell), p of the cell = p ν / (1 - p (1 - ν)"
+            "), ν the capture probability",
+            has_gate=False,
+            has_capture=True,
+            source="Breda, Zavolan & van Nimwegen 2021, Nat. Biotechnol. 39, 1008; Tang et al. "
+            "2020, Bioinformatics 36, 1174",
+        ),
+        Likelihood(
+            key="zinbvcp",
+            label="Zero-inflated with capture",
+            use_when="When depth differs between cells and zeros are still too many; slower, since "
+            "then every zero of every cell has a probability of its own.",
+            formula="count = 0 with probability gate of the gene, else ~ NB(r of the gene, p of "
+            "the cell)",
+            has_gate=True,
+            has_capture=True,
+            source="Tang et al. 2020, Bioinformatics 36, 1174",
         ),
     )
 }

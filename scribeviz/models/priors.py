@@ -11,6 +11,9 @@ import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Float
 
+from scribeviz.models.families import Beta, BetaPrime, LogNormal
+
+REAL = "real"
 POSITIVE = "positive"
 UNIT_INTERVAL = "unit interval"
 SIMPLEX = "simplex"
@@ -37,7 +40,7 @@ class PriorFamily:
     label
         Name on screen.
     support
-        What values it gives: ``POSITIVE``, ``UNIT_INTERVAL`` or ``SIMPLEX``.
+        What values it gives: ``REAL``, ``POSITIVE``, ``UNIT_INTERVAL`` or ``SIMPLEX``.
     parameters
         In the order of a :class:`Prior`'s numbers.
     make
@@ -106,7 +109,11 @@ class Prior:
             logs = np.linspace(low, high, 200)
             values = np.exp(logs)
             return values, values * np.exp(np.asarray(one.log_prob(values)))
-        values = np.linspace(0.0025, 0.9975, 200)
+        if support is REAL:
+            draws = np.asarray(one.sample(jax.random.key(0), (4_000,)))
+            values = np.linspace(*np.percentile(draws, (0.5, 99.5)), 200)
+        else:
+            values = np.linspace(0.0025, 0.9975, 200)
         return values, np.exp(np.asarray(one.log_prob(values)))
 
 
@@ -135,7 +142,19 @@ def _repeated(family: Callable[..., dist.Distribution]) -> Callable[..., dist.Di
     return make
 
 
+def _beta_by_mean(mean: float, concentration: float) -> Beta:
+    return Beta(mean * concentration, (1 - mean) * concentration)
+
+
+def _odds_by_mean(mean: float, concentration: float) -> BetaPrime:
+    return BetaPrime(mean * concentration, (1 - mean) * concentration)
+
+
 _SHAPE = (1e-3, 1e4)
+_MEAN = PriorParameter(name="mean", label="mean", default=0.1, bounds=(1e-4, 0.9999))
+_CONCENTRATION = PriorParameter(
+    name="concentration", label="concentration", default=10.0, bounds=_SHAPE
+)
 
 PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
     entry.key: entry
@@ -148,7 +167,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                 PriorParameter(name="loc", label="log median", default=0.0, bounds=(-20, 20)),
                 PriorParameter(name="scale", label="log spread", default=1.0, bounds=(1e-3, 20)),
             ),
-            make=_repeated(dist.LogNormal),
+            make=_repeated(LogNormal),
         ),
         PriorFamily(
             key="gamma",
@@ -175,7 +194,41 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                 PriorParameter(name="alpha", label="alpha", default=1.0, bounds=_SHAPE),
                 PriorParameter(name="beta", label="beta", default=1.0, bounds=_SHAPE),
             ),
-            make=_repeated(dist.Beta),
+            make=_repeated(Beta),
+        ),
+        PriorFamily(
+            key="beta_mean",
+            label="Beta, by its mean",
+            support=UNIT_INTERVAL,
+            parameters=(_MEAN, _CONCENTRATION),
+            make=_repeated(_beta_by_mean),
+        ),
+        PriorFamily(
+            key="betaprime",
+            label="Beta prime",
+            support=POSITIVE,
+            parameters=(
+                PriorParameter(name="alpha", label="alpha", default=1.0, bounds=_SHAPE),
+                PriorParameter(name="beta", label="beta", default=1.0, bounds=_SHAPE),
+            ),
+            make=_repeated(BetaPrime),
+        ),
+        PriorFamily(
+            key="betaprime_mean",
+            label="Beta prime, by the mean of the probability",
+            support=POSITIVE,
+            parameters=(_MEAN, _CONCENTRATION),
+            make=_repeated(_odds_by_mean),
+        ),
+        PriorFamily(
+            key="normal",
+            label="Normal",
+            support=REAL,
+            parameters=(
+                PriorParameter(name="loc", label="mean", default=0.0, bounds=(-20, 20)),
+                PriorParameter(name="scale", label="spread", default=1.0, bounds=(1e-3, 20)),
+            ),
+            make=_repeated(dist.Normal),
         ),
         PriorFamily(
             key="dirichlet",

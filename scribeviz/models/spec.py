@@ -6,7 +6,14 @@ from typing import Any
 
 from scribeviz._settings import check_settings, setting
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import MIXING, PARAMETERIZATIONS, Site
+from scribeviz.models.parameterizations import (
+    GATE,
+    MIXING,
+    OWN_ODDS,
+    PARAMETERIZATIONS,
+    Site,
+    unconstrained,
+)
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior, as_prior
 
 _MIXTURE_SUFFIX = "_mix"
@@ -38,6 +45,31 @@ class ModelSpec:
         doc="Which quantities carry the priors.",
         choices=PARAMETERIZATIONS,
     )
+    unconstrained: bool = setting(
+        False,
+        label="Unconstrained",
+        doc="Normal priors and posteriors on log and log-odds scales.",
+    )
+    component_specific_params: bool = setting(
+        False,
+        label="Odds of their own",
+        doc="Each component has its own p (or φ) instead of a shared one.",
+    )
+    guide_rank: int = setting(
+        0,
+        label="Guide rank",
+        doc="0: genes and odds vary independently in the posterior. k: together, in k directions "
+        "and along the odds; slower, with more honest intervals.",
+        bounds=(0, 50),
+    )
+    total_mrna: float = setting(
+        0.0,
+        label="mRNA per cell",
+        doc="Typical number of mRNA molecules in a cell, to tell capture from expression; 0 leaves "
+        "their level open.",
+        unit="molecules",
+        bounds=(0.0, 1e8),
+    )
     priors: tuple[tuple[str, Prior], ...] = setting((), label="Priors", doc="One per parameter.")
 
     def __post_init__(self) -> None:
@@ -45,6 +77,7 @@ class ModelSpec:
         priors = tuple(sorted((str(site), as_prior(prior)) for site, prior in given))
         object.__setattr__(self, "priors", priors)
         check_settings(self)
+        self._check_combination()
         sites = {site.key: site for site in self.sites}
         for key, prior in priors:
             if key not in sites:
@@ -59,15 +92,33 @@ class ModelSpec:
                     f"but {key!r} lives in the {support} domain."
                 )
 
+    def _check_combination(self) -> None:
+        if self.component_specific_params and not self.is_mixture:
+            raise ValueError(
+                "component_specific_params needs components: set n_components to 2 or more."
+            )
+        if self.total_mrna and not LIKELIHOODS[self.likelihood].has_capture:
+            capturing = [entry.key for entry in LIKELIHOODS.values() if entry.has_capture]
+            raise ValueError(
+                f"total_mrna says how much of a cell's mRNA was captured, and {self.likelihood} "
+                f"has no capture probability; choose one of {', '.join(map(repr, capturing))}."
+            )
+
     @property
     def name(self) -> str:
         """``nbdm``, or ``nbdm_mix`` for a mixture."""
         return self.likelihood + (_MIXTURE_SUFFIX if self.is_mixture else "")
 
     @property
+    def base_model(self) -> str:
+        """The reference's word for ``name``."""
+        return self.name
+
+    @property
     def described(self) -> str:
         """The model in words, such as "negative binomial, 2 components"."""
-        label = LIKELIHOODS[self.likelihood].label.lower()
+        label = LIKELIHOODS[self.likelihood].label
+        label = label[0].lower() + label[1:]
         return f"{label}, {self.n_components} components" if self.is_mixture else label
 
     @property
@@ -78,12 +129,27 @@ class ModelSpec:
     @property
     def sites(self) -> tuple[Site, ...]:
         """The parameters that are inferred."""
-        own = PARAMETERIZATIONS[self.parameterization].sites
-        return (*own, MIXING) if self.is_mixture else own
+        chosen = PARAMETERIZATIONS[self.parameterization]
+        likelihood = LIKELIHOODS[self.likelihood]
+        sites = [chosen.odds, chosen.expression]
+        if likelihood.has_gate:
+            sites.append(GATE)
+        if likelihood.has_capture:
+            sites.append(chosen.capture)
+        if self.is_mixture:
+            sites.append(MIXING)
+        return tuple(unconstrained(site) for site in sites) if self.unconstrained else tuple(sites)
 
     def prior(self, site: Site) -> Prior:
         """The prior of ``site``: the user's, or its own."""
         return dict(self.priors).get(site.key, site.prior)
+
+    def has_axis(self, site: Site, axis: str) -> bool:
+        """Whether ``site`` is repeated over ``"components"``, ``"genes"`` or ``"cells"``."""
+        if axis != "components":
+            return axis in site.axes
+        own_odds = OWN_ODDS in site.axes and self.component_specific_params
+        return own_odds or ("components" in site.axes and self.is_mixture)
 
     def as_dict(self) -> dict[str, Any]:
         """The spec as JSON-able content; :func:`spec_from_dict` reads it back."""

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +13,15 @@ import numpy as np
 from scribeviz._storage import read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import Counts
-from scribeviz.inference.svi import Checkpoint, SVIConfig
-from scribeviz.models.spec import ModelSpec, spec_from_dict
+from scribeviz.custom import CustomResults
+from scribeviz.inference.methods import InferenceConfig, config_as_dict, config_from_dict
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.mcmc import ScribeMCMCResults
+from scribeviz.models.custom_registry import ChosenModel, CustomSpec, chosen_from_dict
+from scribeviz.runs.checkpoints import AnyCheckpoint, load_checkpoint, save_checkpoint
 from scribeviz.svi import ScribeSVIResults
+
+type AnyResults = ScribeSVIResults | ScribeMCMCResults | CustomResults
 
 
 class RunState(StrEnum):
@@ -42,19 +48,22 @@ class RunSpec:
     fingerprint: str
     n_cells: int
     n_genes: int
-    model: ModelSpec
-    config: SVIConfig
+    model: ChosenModel
+    config: InferenceConfig
     created: float
     versions: Mapping[str, str]
+    start_from: str = ""  # id of the run that this one goes on from
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able content."""
-        return asdict(self) | {"model": self.model.as_dict()}
+        own = {"model": self.model.as_dict(), "config": config_as_dict(self.config)}
+        return {f.name: getattr(self, f.name) for f in fields(self)} | own
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "RunSpec":
         """Read what :meth:`as_dict` gave."""
-        model, config = spec_from_dict(content["model"]), SVIConfig(**content["config"])
+        model = chosen_from_dict(content["model"])
+        config = config_from_dict(content["config"])
         return cls(**(dict(content) | {"model": model, "config": config}))
 
 
@@ -171,29 +180,13 @@ class RunFolder:
         """Whether the fit can go on from where it was."""
         return (self.path / "checkpoint.h5").exists()
 
-    def read_checkpoint(self) -> Checkpoint:
+    def read_checkpoint(self) -> AnyCheckpoint:
         """The latest checkpoint."""
-        arrays, meta = read_arrays(self.path / "checkpoint.h5")
-        state = tuple(arrays[f"state/{i}"] for i in range(meta.pop("n_state")))
-        params = {name: arrays[f"params/{name}"] for name in meta.pop("params")}
-        return Checkpoint(losses=arrays["losses"], params=params, state=state, **meta)
+        return load_checkpoint(self.path / "checkpoint.h5")
 
-    def write_checkpoint(self, checkpoint: Checkpoint) -> None:
+    def write_checkpoint(self, checkpoint: AnyCheckpoint) -> None:
         """Replace the latest checkpoint."""
-        arrays = {f"state/{i}": leaf for i, leaf in enumerate(checkpoint.state)}
-        arrays |= {f"params/{name}": value for name, value in checkpoint.params.items()}
-        arrays["losses"] = checkpoint.losses
-        meta = {
-            "n_state": len(checkpoint.state),
-            "params": list(checkpoint.params),
-            "step": checkpoint.step,
-            "n_steps": checkpoint.n_steps,
-            "settled": checkpoint.settled,
-            "steps_per_second": checkpoint.steps_per_second,
-            "stage": checkpoint.stage,
-            "stage_start": checkpoint.stage_start,
-        }
-        write_arrays(self.path / "checkpoint.h5", arrays, meta)
+        save_checkpoint(checkpoint, self.path / "checkpoint.h5")
 
     @property
     def has_results(self) -> bool:
@@ -206,8 +199,12 @@ class RunFolder:
         return Counts.load(self.counts_path)
 
     @property
-    def results(self) -> ScribeSVIResults:
+    def results(self) -> AnyResults:
         """The posterior that was found."""
+        if isinstance(self.spec.model, CustomSpec):
+            return CustomResults.load(self.results_path, self.spec.model.model)
+        if isinstance(self.spec.config, NUTSConfig):
+            return ScribeMCMCResults.load(self.results_path)
         return ScribeSVIResults.load(self.results_path)
 
     @property
@@ -215,7 +212,7 @@ class RunFolder:
         """What the fit is judged by."""
         return Critique.load(self.critique_path)
 
-    def write_results(self, results: ScribeSVIResults, critique: Critique) -> None:
+    def write_results(self, results: AnyResults, critique: Critique) -> None:
         """Keep the results; the critique last, since it says that all is there."""
         results.save(self.results_path)
         critique.save(self.critique_path)
@@ -254,7 +251,13 @@ class RunFolder:
         return (self.path / "stop").exists()
 
 
-def create_run(path: Path, counts: Counts, model: ModelSpec, config: SVIConfig) -> RunFolder:
+def create_run(
+    path: Path,
+    counts: Counts,
+    model: ChosenModel,
+    config: InferenceConfig,
+    start_from: str = "",
+) -> RunFolder:
     """Write a new run, queued, with a copy of its data.
 
     Raises
@@ -274,6 +277,7 @@ def create_run(path: Path, counts: Counts, model: ModelSpec, config: SVIConfig) 
         config=config,
         created=time.time(),
         versions=_versions(),
+        start_from=start_from,
     )
     folder = RunFolder(path)
     counts.save(folder.counts_path)

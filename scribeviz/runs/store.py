@@ -19,8 +19,8 @@ from filelock import FileLock
 from platformdirs import user_cache_path, user_data_path
 
 from scribeviz.data.counts import Counts
-from scribeviz.inference.svi import SVIConfig
-from scribeviz.models.spec import ModelSpec
+from scribeviz.inference.methods import InferenceConfig
+from scribeviz.models.custom_registry import ChosenModel
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
 
 _LOG = logging.getLogger(__name__)
@@ -45,10 +45,20 @@ class RunStore:
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
 
-    def submit(self, counts: Counts, model: ModelSpec, config: SVIConfig) -> RunFolder:
-        """Queue a fit and start it if nothing else is running."""
+    def submit(
+        self, counts: Counts, model: ChosenModel, config: InferenceConfig, start_from: str = ""
+    ) -> RunFolder:
+        """Queue a fit and start it if nothing else is running.
+
+        Parameters
+        ----------
+        counts, model, config
+            What to fit and how.
+        start_from
+            Id of a finished variational fit of the same model and data to go on from.
+        """
         name = f"{datetime.now():%Y%m%d-%H%M%S}-{model.name}-{uuid4().hex[:6]}"  # noqa: DTZ005
-        run = create_run(self.root / name, counts, model, config)
+        run = create_run(self.root / name, counts, model, config, start_from)
         self.tend()
         return run
 

@@ -9,23 +9,27 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import jax
 import psutil
 
-from scribeviz.criticism.critique import criticise
 from scribeviz.data.counts import CountsError
-from scribeviz.fitting import Fit, prepare_fit
-from scribeviz.inference.svi import Checkpoint, LossNotFiniteError
+from scribeviz.fitting import Fit, prepare_custom, prepare_fit
+from scribeviz.inference.nuts import NUTSCheckpoint
+from scribeviz.inference.svi import LossNotFiniteError, SVIConfig
+from scribeviz.models.custom_registry import CustomSpec, load_configured_models
+from scribeviz.runs.checkpoints import AnyCheckpoint
 from scribeviz.runs.folder import RunFolder, RunState
+from scribeviz.svi import ScribeSVIResults
 
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
 _SECONDS_BETWEEN_SAVES = 3.0
 _NO_MEMORY = "There was not enough memory for this fit; fewer components or genes need less."
 
 
-def work(folder: RunFolder, report: Callable[[Checkpoint], None] = lambda _: None) -> None:
+def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: None) -> None:
     """Fit what ``folder`` says, and keep in it how it goes and what comes out.
 
     Parameters
@@ -47,6 +51,7 @@ def work(folder: RunFolder, report: Callable[[Checkpoint], None] = lambda _: Non
         error="",
     )
     try:
+        load_configured_models()
         state, error = _fit(folder, report)
     except (CountsError, ValueError) as problem:
         traceback.print_exc()
@@ -63,9 +68,8 @@ def work(folder: RunFolder, report: Callable[[Checkpoint], None] = lambda _: Non
     folder.update_status(state=state, error=error, doing="", ended=time.time())
 
 
-def _fit(folder: RunFolder, report: Callable[[Checkpoint], None]) -> tuple[RunState, str]:
-    spec = folder.spec
-    fit = prepare_fit(folder.counts, spec.model, spec.config)
+def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[RunState, str]:
+    fit = _prepare(folder)
     last = folder.read_checkpoint() if folder.has_checkpoint else None
     outcome = RunState.DONE, ""
     saved = time.monotonic()
@@ -90,20 +94,34 @@ def _fit(folder: RunFolder, report: Callable[[Checkpoint], None]) -> tuple[RunSt
     return outcome
 
 
-def _publish(folder: RunFolder, checkpoint: Checkpoint) -> None:
+def _prepare(folder: RunFolder) -> Fit:
+    spec, counts = folder.spec, folder.counts
+    if isinstance(spec.model, CustomSpec):
+        if not isinstance(spec.config, SVIConfig):
+            raise ValueError("a model of your own is fitted by variational inference, not sampled.")
+        return prepare_custom(counts, spec.model.model, spec.config)
+    before = None
+    if spec.start_from:
+        before = RunFolder(folder.path.parent / spec.start_from).results
+    if not isinstance(before, ScribeSVIResults | None):
+        raise ValueError(f"{spec.start_from} is no variational fit, so nothing can start from it.")
+    return prepare_fit(counts, spec.model, spec.config, start_from=before)
+
+
+def _publish(folder: RunFolder, checkpoint: AnyCheckpoint) -> None:
     folder.write_losses(checkpoint.losses)
     folder.update_status(
-        doing="fitting",
+        doing="sampling" if isinstance(checkpoint, NUTSCheckpoint) else "fitting",
         step=checkpoint.step,
         steps_per_second=checkpoint.steps_per_second,
         settled=checkpoint.settled,
     )
 
 
-def _conclude(folder: RunFolder, fit: Fit, checkpoint: Checkpoint) -> None:
+def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
     folder.update_status(doing="checking every gene")
-    critique = criticise(fit.model, fit.counts, fit.tables, checkpoint.params, fit.config.seed)
-    folder.write_results(fit.results(checkpoint), critique)
+    results = fit.results(checkpoint)
+    folder.write_results(results, replace(fit.critique(checkpoint), notes=results.notes))
 
 
 def _device() -> str:

@@ -63,6 +63,7 @@ class ExploreView(pn.viewable.Viewer):
         self._gene_view = GeneView(state=self.state)
         parts = [
             words(explored.name, faint=True),
+            *(notice(text, "info") for text in explored.critique.notes),
             ui.Row(
                 ui.Column(GeneTable(state=self.state), width=600),
                 ui.Column(self._gene_view, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),

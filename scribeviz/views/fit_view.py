@@ -1,5 +1,6 @@
 """Start a fit, watch it, stop it."""
 
+from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
@@ -13,8 +14,10 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
+from scribeviz.inference.methods import METHODS
+from scribeviz.inference.svi import SVIConfig
 from scribeviz.plots.loss import loss_curve, thinned_loss
-from scribeviz.runs.folder import RunState, RunStatus
+from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.views.parts import (
     button,
     card,
@@ -29,6 +32,7 @@ from scribeviz.views.parts import (
 )
 from scribeviz.views.state import DataState, FitState, ModelState
 
+_SHOWN_AT_ONCE = 2  # settings of a method; the others are under "More"
 _EVERYTHING, _TAIL = "All steps", "Last half"
 
 
@@ -45,7 +49,7 @@ class FitView(pn.viewable.Viewer):
         runs = RunList(state=self.state)
         return page(
             "Fit",
-            "Variational inference on all cells at once. It goes on when you close this tab.",
+            "On all cells at once. It goes on when you close this tab.",
             ui.Row(
                 ui.Column(self._settings(), width=290),
                 ui.Column(progress, runs, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
@@ -60,32 +64,70 @@ class FitView(pn.viewable.Viewer):
             lambda _: self._start(),
             disabled=pn.bind(lambda counts: counts is None, self.data.param.counts),
         )
-        more = ui.Details(
-            ui.Column(*self._inputs("tolerance", "n_particles", "seed"), margin=(10, 10, 4, 10)),
-            title="More",
-            collapsed=True,
-            fully_expanded=True,
-            sizing_mode="stretch_width",
-            margin=(0, 0, 10, 0),
-        )
         what = pn.bind(
             self._what,
             self.data.param.counts,
             self.model.param.likelihood,
             self.model.param.n_components,
         )
+        methods = {method.label: key for key, method in METHODS.items()}
+        picker = ui.RadioBoxGroup.from_param(
+            self.state.param.method, label="", options=methods, margin=(0, 0, 6, 0)
+        )
+
+        def follow(*_: param.parameterized.Event) -> None:
+            # A model of one's own comes with a guide, which only variational inference uses.
+            own = self.model.custom is not None
+            picker.visible = not own
+            if own:
+                self.state.method = self.state.param.method.objects[0]
+
+        self.model.param.watch(follow, "likelihood")
+        follow()
         return card(
             "Settings",
             ui.HTML(what, margin=(0, 0, 8, 0)),
-            *self._inputs("n_steps", "learning_rate"),
-            more,
+            picker,
+            pn.bind(self._inputs_of, self.state.param.method),
             start,
         )
 
-    def _inputs(self, *names: str) -> list[Viewable]:
-        return [
-            number_field(self.state.config, name, sizing_mode="stretch_width") for name in names
-        ]
+    def _inputs_of(self, key: str) -> Viewable:
+        names = [f.name for f in fields(METHODS[key].config)]
+        first, rest = names[:_SHOWN_AT_ONCE], names[_SHOWN_AT_ONCE:]
+        more = ui.Details(
+            ui.Column(*self._inputs(key, rest), margin=(10, 10, 4, 10)),
+            title="More",
+            collapsed=True,
+            fully_expanded=True,
+            sizing_mode="stretch_width",
+            margin=(0, 0, 10, 0),
+        )
+        about = pn.bind(
+            self._about_method, self.state.param.history, self.data.param.counts, key=key
+        )
+        return ui.Column(
+            ui.HTML(about, margin=(0, 0, 8, 0)),
+            *self._inputs(key, first),
+            more,
+            sizing_mode="stretch_width",
+        )
+
+    def _about_method(self, _history: list[Any], counts: Counts | None, *, key: str) -> str:
+        text = METHODS[key].doc
+        if counts is not None and METHODS[key].config is not SVIConfig:
+            start = self.state.start_of(counts, self.model.spec())
+            text += (
+                " It starts from the moments of the data: a variational fit of this model before "
+                "it would make the warm-up shorter."
+                if start is None
+                else " It starts from the newest variational fit of this model."
+            )
+        return words_html(text, faint=True)
+
+    def _inputs(self, key: str, names: list[str]) -> list[Viewable]:
+        form = self.state.configs[key]
+        return [number_field(form, name, sizing_mode="stretch_width") for name in names]
 
     def _start(self) -> None:
         try:
@@ -209,7 +251,7 @@ class ProgressView(pn.viewable.Viewer):
             self._what.object = words_html("Nothing has been started yet.")
             return
         self._what.object = words_html(
-            f"{run.spec.model.described} on {run.spec.data_name}: {_state_in_words(status)}"
+            f"{run.spec.model.described} on {run.spec.data_name}: {_state_in_words(run, status)}"
         )
         figures = {
             f"steps, of at most {status.n_steps:,}": f"{status.step:,}",
@@ -253,11 +295,13 @@ class ProgressView(pn.viewable.Viewer):
         self._waiting.visible = losses.size == 0
 
 
-def _state_in_words(status: RunStatus) -> str:
+def _state_in_words(run: RunFolder, status: RunStatus) -> str:
     if status.state is RunState.RUNNING:
         return status.doing
     if status.state is RunState.DONE:
         took = in_words(status.seconds)
+        if not isinstance(run.spec.config, SVIConfig):
+            return f"all draws are done, after {took}"
         if status.settled:
             return f"the loss has settled, after {took}"
         return f"all steps are done, after {took}; the loss had not settled"

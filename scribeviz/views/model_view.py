@@ -1,5 +1,8 @@
 """Choose a model and its priors."""
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
 import holoviews as hv
 import panel as pn
 import param
@@ -7,13 +10,24 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
+from scribeviz.models.capture import ORGANISMS
+from scribeviz.models.custom import CustomModel
+from scribeviz.models.custom_registry import CUSTOM_MODELS
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
 from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, Prior, families_on
 from scribeviz.plots.priors import prior_density
-from scribeviz.views.parts import button, card, number_field, page, row, words, words_html
+from scribeviz.views.parts import (
+    button,
+    card,
+    notice,
+    number_field,
+    page,
+    row,
+    words,
+    words_html,
+)
 from scribeviz.views.state import DataState, ModelState, PriorState, prior_numbers
-
 
 class PriorView(pn.viewable.Viewer):
     """One prior: its family, its numbers, and its density."""
@@ -70,7 +84,7 @@ class PriorView(pn.viewable.Viewer):
 
 
 class ModelView(pn.viewable.Viewer):
-    """The likelihood, the number of components, and a prior for every parameter."""
+    """The likelihood, the components, what carries the priors, and a prior for every parameter."""
 
     state = param.ClassSelector(class_=ModelState, constant=True)
     data = param.ClassSelector(class_=DataState, constant=True)
@@ -82,18 +96,15 @@ class ModelView(pn.viewable.Viewer):
             "Model",
             "How counts arise: one distribution for all genes, in one or several groups of cells.",
             row(
-                card("Count distribution", self._likelihood(), self._parameterization()),
-                card(
-                    "Components", self._components(), pn.bind(self._hint, state.param.n_components)
+                card("Count distribution", self._likelihood()),
+                ui.Column(
+                    self._unless_custom("Components", self._components),
+                    self._unless_custom("Capture", self._capture),
+                    sizing_mode="stretch_width",
                 ),
             ),
-            card(
-                "Priors",
-                words(
-                    "What is believed before the data are seen; the data usually win.", faint=True
-                ),
-                pn.bind(self._priors, state.param.priors),
-            ),
+            self._unless_custom("Parameterization and posterior", self._parameterization),
+            self._unless_custom("Priors", self._prior_cards),
             ui.Row(
                 button("Go to the fit", "arrow_forward", lambda _: self.go_on()),
                 ui.HTML(
@@ -108,39 +119,155 @@ class ModelView(pn.viewable.Viewer):
             ),
         )
 
+    def _unless_custom(self, title: str, content: Callable[[], Viewable]) -> Viewable:
+        """A card that a user's own model has no use for; "Capture" needs capture as well."""
+        state = self.state
+        shown = card(title, content())
+
+        def follow(*_: param.parameterized.Event) -> None:
+            shown.visible = state.custom is None and (title != "Capture" or state.has_capture)
+
+        state.param.watch(follow, "likelihood")
+        follow()
+        return shown
+
     def _likelihood(self) -> Viewable:
-        options = {entry.label: entry.key for entry in LIKELIHOODS.values()}
+        built_in = {entry.label: entry.key for entry in LIKELIHOODS.values()}
+        own = {f"{model.label} (own model)": key for key, model in CUSTOM_MODELS.items()}
         picker = ui.RadioBoxGroup.from_param(
-            self.state.param.likelihood, label="", options=options, margin=0
+            self.state.param.likelihood, label="", options=built_in | own, margin=0
         )
         return ui.Column(
             picker,
             ui.HTML(pn.bind(self._about_likelihood, self.state.param.likelihood), margin=(6, 0)),
+            ui.Details(
+                ui.HTML(
+                    pn.bind(
+                        self._maths,
+                        self.state.param.likelihood,
+                        self.state.param.parameterization,
+                    ),
+                    margin=10,
+                ),
+                title="The maths",
+                collapsed=True,
+                fully_expanded=True,
+                sizing_mode="stretch_width",
+            ),
+            sizing_mode="stretch_width",
+        )
+
+    def _about_likelihood(self, key: str) -> str:
+        if key in CUSTOM_MODELS:
+            model = CUSTOM_MODELS[key]
+            kinds = ", ".join(f"{name} ({entry['type']})" for name, entry in _spec(model))
+            about = words_html(model.use_when or "A model of your own.")
+            return about + words_html(f"Parameters: {kinds}", faint=True)
+        entry = LIKELIHOODS[key]
+        return words_html(entry.use_when)
+
+    def _maths(self, likelihood: str, parameterization: str) -> str:
+        if likelihood in CUSTOM_MODELS:
+            return words_html("As its Python file says.", faint=True)
+        entry, chosen = LIKELIHOODS[likelihood], PARAMETERIZATIONS[parameterization]
+        lines = (entry.formula, chosen.formula, f"Source: {entry.source}")
+        return "".join(words_html(line, faint=True) for line in lines)
+
+    def _components(self) -> Viewable:
+        state = self.state
+        own = ui.Switch.from_param(
+            state.param.component_specific_params,
+            visible=pn.bind(lambda k: k > 1, state.param.n_components),
+        )
+        return ui.Column(
+            number_field(state, "n_components", width=200),
+            pn.bind(self._hint, state.param.n_components, state.param.likelihood),
+            own,
+            sizing_mode="stretch_width",
+        )
+
+    def _hint(self, n_components: int, likelihood: str) -> Viewable:
+        if n_components == 1:
+            return words("One group: all cells share the same expression profile.", faint=True)
+        text = words(
+            f"A mixture: every cell belongs to one of {n_components} groups, each with its own "
+            "profile. The groups are found from the counts alone.",
+            faint=True,
+        )
+        if likelihood in CUSTOM_MODELS or LIKELIHOODS[likelihood].has_capture:
+            return text
+        return ui.Column(
+            text,
+            notice(
+                "Without a capture probability per cell, groups often follow sequencing depth "
+                "instead of cell type. Choose a distribution with capture.",
+                "warning",
+            ),
+            sizing_mode="stretch_width",
+        )
+
+    def _capture(self) -> Viewable:
+        state = self.state
+        cells = {"Left open": 0.0} | {
+            f"{cell.label}, about {cell.mrna_per_cell:,.0f}": cell.mrna_per_cell
+            for key, cell in ORGANISMS.items()
+            if key != "mouse"  # the same number as human
+        }
+        cells = {label.replace("Human", "Human or mouse"): n for label, n in cells.items()}
+        known = state.total_mrna if state.total_mrna in cells.values() else 0.0
+        picker = ui.Select(
+            label="Cells of", options=cells, value=known, width=240, margin=(4, 12, 8, 0)
+        )
+        picker.param.watch(lambda event: state.param.update(total_mrna=event.new), "value")
+        return ui.Column(
+            words(
+                "Counts only tell how capture and expression multiply. Their level stays open, "
+                "unless it is known how many mRNA molecules a cell holds. Left open, ratios "
+                "between genes and between cells can be compared, levels cannot.",
+                faint=True,
+            ),
+            ui.Row(picker, number_field(state, "total_mrna", step=1_000.0, width=220)),
             sizing_mode="stretch_width",
         )
 
     def _parameterization(self) -> Viewable:
+        state = self.state
         options = {entry.label: entry.key for entry in PARAMETERIZATIONS.values()}
-        if len(options) == 1:
-            return ui.Spacer(height=0)
-        return ui.Select.from_param(
-            self.state.param.parameterization, label="Parameterization", options=options
+        return ui.Row(
+            ui.Column(
+                ui.Select.from_param(
+                    state.param.parameterization,
+                    label="Parameterization",
+                    options=options,
+                    width=260,
+                ),
+                ui.Switch.from_param(state.param.unconstrained),
+                width=300,
+            ),
+            ui.Column(
+                ui.HTML(
+                    pn.bind(self._about_parameters, state.param.parameterization),
+                    sizing_mode="stretch_width",
+                ),
+                number_field(state, "guide_rank", width=300),
+                words(
+                    "0 treats every parameter as independent of the others, which is quick and "
+                    "makes some intervals too narrow; 5 is a good first choice for honest ones.",
+                    faint=True,
+                ),
+                sizing_mode="stretch_width",
+            ),
+            sizing_mode="stretch_width",
         )
 
-    def _components(self) -> Viewable:
-        return number_field(self.state, "n_components", width=200)
+    def _about_parameters(self, key: str) -> str:
+        return words_html(PARAMETERIZATIONS[key].doc)
 
-    def _about_likelihood(self, key: str) -> str:
-        entry = LIKELIHOODS[key]
-        return words_html(entry.use_when) + words_html(entry.formula, faint=True)
-
-    def _hint(self, n_components: int) -> Viewable:
-        if n_components == 1:
-            return words("One group: all cells share the same expression profile.", faint=True)
-        return words(
-            f"A mixture: every cell belongs to one of {n_components} groups, each with its own "
-            "profile. The groups are found from the counts alone.",
-            faint=True,
+    def _prior_cards(self) -> Viewable:
+        return ui.Column(
+            words("What is believed before the data are seen; the data usually win.", faint=True),
+            pn.bind(self._priors, self.state.param.priors),
+            sizing_mode="stretch_width",
         )
 
     def _priors(self, priors: dict[str, PriorState]) -> Viewable:
@@ -153,3 +280,7 @@ class ModelView(pn.viewable.Viewer):
             return words_html(kind)
         genes = int((counts.gene_totals > 0).sum())
         return words_html(f"{kind}, on {counts.n_cells:,} cells and {genes:,} genes", faint=True)
+
+
+def _spec(model: CustomModel) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    return model.param_spec.items()

@@ -15,6 +15,7 @@ from panel.util import edit_readonly
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts, CountsError
+from scribeviz.models.custom_registry import load_configured_models
 from scribeviz.runs.folder import RunStatus
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.data_view import DataView
@@ -55,6 +56,7 @@ def run_store() -> RunStore:
 
 def warm_up() -> None:
     """Do in the background, once, what the first visitor would otherwise wait for."""
+    load_configured_models()
     run_store()
 
     def example_first() -> None:

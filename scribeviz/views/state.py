@@ -1,7 +1,7 @@
 """What one browser session knows.  Plain ``param``: it runs in a test without a server."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,16 @@ from scribeviz.criticism.assignments import (
     entropy,
 )
 from scribeviz.criticism.critique import Critique
-from scribeviz.criticism.predictive import GeneCheck, check_gene
+from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.examples import demo
 from scribeviz.data.folder import DataFile, list_files, resolve
 from scribeviz.data.readers import OpenFile
 from scribeviz.data.uploads import save_upload
+from scribeviz.inference.methods import METHODS
 from scribeviz.inference.svi import SVIConfig
+from scribeviz.models.custom import CustomModel
+from scribeviz.models.custom_registry import CUSTOM_MODELS, ChosenModel, CustomSpec
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS, Site
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
@@ -160,7 +163,7 @@ def prior_numbers(state: PriorState) -> param.Parameterized:
 class ModelState(param.Parameterized):
     """Which model is chosen."""
 
-    likelihood = param.Selector(objects=list(LIKELIHOODS), doc="Key of the likelihood.")
+    likelihood = param.Selector(objects=list(LIKELIHOODS), doc="Key of it, or of a custom model.")
     parameterization = param.Selector(objects=list(PARAMETERIZATIONS), doc="Key of it.")
     n_components = param.Integer(
         1,
@@ -168,16 +171,52 @@ class ModelState(param.Parameterized):
         label="Number of components",
         doc="Groups of cells, each with its own profile; 1 means no mixture.",
     )
+    component_specific_params = param.Boolean(
+        False, label="Each component has its own p", doc="Or its own odds φ; else one for all."
+    )
+    unconstrained = param.Boolean(
+        False, label="Unconstrained", doc="Normal priors on log and log-odds scales."
+    )
+    guide_rank = param.Integer(
+        0,
+        bounds=(0, 50),
+        label="Directions in which genes vary together",
+        doc="0: every parameter varies by itself. A few: slower, with more honest intervals.",
+    )
+    total_mrna = param.Number(
+        0.0,
+        bounds=(0.0, 1e8),
+        label="mRNA molecules in a cell",
+        doc="Typical number, to tell capture from expression; 0 leaves their level open.",
+    )
     priors = param.Dict({}, doc="PriorState of every parameter of the chosen model, by its key.")
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
+        self.param.likelihood.objects = [*LIKELIHOODS, *CUSTOM_MODELS]
         self._known: dict[tuple[str, str], PriorState] = {}
         self._offer_priors()
 
-    @param.depends("likelihood", "parameterization", "n_components", watch=True)
+    @property
+    def custom(self) -> CustomModel | None:
+        """The chosen model, where it is a user's own."""
+        return CUSTOM_MODELS.get(self.likelihood)
+
+    @property
+    def has_capture(self) -> bool:
+        """Whether the chosen model gives each cell a capture probability."""
+        return self.custom is None and LIKELIHOODS[self.likelihood].has_capture
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether the chosen model has several components."""
+        return self.custom is None and self.n_components > 1
+
+    @param.depends(
+        "likelihood", "parameterization", "n_components", "unconstrained", watch=True
+    )
     def _offer_priors(self) -> None:
-        sites = self._without_priors().sites
+        sites = () if self.custom is not None else self._without_priors().sites
         for site in sites:
             key = (self.parameterization, site.key)
             if key not in self._known:  # a choice is kept while others change
@@ -186,33 +225,36 @@ class ModelState(param.Parameterized):
         if list(priors) != list(self.priors):
             self.priors = priors
 
-    def spec(self) -> ModelSpec:
+    def spec(self) -> ChosenModel:
         """The model as chosen."""
+        if self.custom is not None:
+            return CustomSpec(self.likelihood)
+        plain = self._without_priors()
+        own = {site.key: site.prior for site in plain.sites}
         chosen = {key: state.prior for key, state in self.priors.items()}
-        own = {site.key: site.prior for site in self._without_priors().sites}
         changed = tuple((key, prior) for key, prior in chosen.items() if prior != own[key])
-        return ModelSpec(
-            likelihood=self.likelihood,
-            parameterization=self.parameterization,
-            n_components=self.n_components,
-            priors=changed,
-        )
+        return replace(plain, priors=changed)
 
-    def show(self, spec: ModelSpec) -> None:
+    def show(self, spec: ChosenModel) -> None:
         """Choose what ``spec`` says."""
-        self.param.update(
-            likelihood=spec.likelihood,
-            parameterization=spec.parameterization,
-            n_components=spec.n_components,
-        )
+        if isinstance(spec, CustomSpec):
+            self.likelihood = spec.key
+            return
+        settings = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name != "priors"}
+        self.param.update(**settings)
         for site in spec.sites:
             self.priors[site.key].prior = spec.prior(site)
 
     def _without_priors(self) -> ModelSpec:
+        # What does not apply to the chosen model is kept for later, and left out.
         return ModelSpec(
             likelihood=self.likelihood,
             parameterization=self.parameterization,
             n_components=self.n_components,
+            unconstrained=self.unconstrained,
+            component_specific_params=self.component_specific_params and self.is_mixture,
+            guide_rank=self.guide_rank,
+            total_mrna=self.total_mrna if self.has_capture else 0.0,
         )
 
 
@@ -220,18 +262,39 @@ class FitState(param.Parameterized):
     """The run that is looked at, and how far it is."""
 
     store = param.ClassSelector(class_=RunStore, constant=True, doc="All runs.")
-    config = param.ClassSelector(class_=Form, constant=True, doc="How to fit.")
+    method = param.Selector(objects=list(METHODS), doc="Key of the way to find a posterior.")
+    configs = param.Dict(constant=True, doc="Per method the form of its settings.")
     run = param.ClassSelector(class_=RunFolder, doc="The run that is looked at.")
     status = param.ClassSelector(class_=RunStatus, doc="How far it is.")
     losses = param.Array(np.zeros(0), doc="Its losses so far, in nats.")
     history = param.List([], doc="All runs with their status, newest first.")
 
     def __init__(self, **params: Any) -> None:
-        super().__init__(config=form_for(SVIConfig), **params)
+        configs = {key: form_for(method.config) for key, method in METHODS.items()}
+        super().__init__(configs=configs, **params)
 
-    def start(self, counts: Counts, spec: ModelSpec) -> None:
+    @property
+    def config(self) -> Form:
+        """The settings of the chosen method."""
+        return self.configs[self.method]
+
+    def start(self, counts: Counts, spec: ChosenModel) -> None:
         """Queue a fit and look at it."""
-        self.look_at(self.store.submit(counts, spec, self.config.value()))
+        before = self.start_of(counts, spec)
+        config = self.config.value()
+        start_from = "" if before is None else before.id
+        self.look_at(self.store.submit(counts, spec, config, start_from))
+
+    def start_of(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
+        """The newest variational fit of the same model and data, for a sampler to start from."""
+        if METHODS[self.method].config is SVIConfig:
+            return None
+        for run, status in self.history:
+            same = run.spec.model == spec and run.spec.fingerprint == counts.fingerprint
+            usable = status.state is RunState.DONE and isinstance(run.spec.config, SVIConfig)
+            if same and usable:
+                return run
+        return None
 
     def stop(self) -> None:
         """End the run at its next checkpoint."""
@@ -285,7 +348,7 @@ class Explored:
 
     run_id: str
     name: str
-    model: ModelSpec
+    model: ChosenModel
     counts: Counts
     critique: Critique
     left_out_genes: np.ndarray
@@ -305,14 +368,16 @@ def load_explored(path: Path) -> Explored:
 def _read_explored(path: Path, _written: int) -> Explored:
     # A run that goes on after a stop writes its results anew: the time of writing tells them apart.
     run = RunFolder(path)
-    counts = run.counts
+    counts, critique = run.counts, run.critique
+    # A user's own model fits every gene, also those without counts.
+    fitted = counts if len(critique.genes) == counts.n_genes else counts.seen_genes()
     return Explored(
         run_id=run.id,
         name=f"{run.spec.model.described} on {run.spec.data_name}",
         model=run.spec.model,
-        counts=counts.seen_genes(),
-        critique=run.critique,
-        left_out_genes=counts.genes[counts.gene_totals == 0],
+        counts=fitted,
+        critique=critique,
+        left_out_genes=np.setdiff1d(counts.genes, fitted.genes),
     )
 
 
@@ -348,7 +413,7 @@ class ExploreState(param.Parameterized):
         """The chosen gene's counts against the model."""
         explored = self.explored
         index = explored.counts.gene_index(self.gene)
-        return check_gene(explored.counts.gene_at(index), explored.critique.draws, index)
+        return explored.critique.check(explored.counts.gene_at(index), index)
 
     def entropies(self) -> np.ndarray:
         """Entropy of every cell's assignment, in nats."""

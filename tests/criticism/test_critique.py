@@ -14,7 +14,7 @@ def critique(request):
     counts, _ = simulate(model, n_cells=80, n_genes=12, seed=3)
     fit = prepare_fit(counts, model_spec(model), SVIConfig(n_steps=300))
     *_, last = fit.checkpoints()
-    return criticise(fit.model, fit.counts, fit.tables, last.params), fit
+    return fit.critique(last), fit
 
 
 def test_it_holds_every_gene_and_every_cell(critique):

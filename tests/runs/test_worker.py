@@ -195,7 +195,7 @@ def test_the_unexpected_is_told_in_words_and_logged_in_full(
     def broken(*_):
         raise problem
 
-    monkeypatch.setattr(scribeviz.runs.worker, "criticise", broken)
+    monkeypatch.setattr(scribeviz.fitting, "criticise", broken)
     run = new_run(n_steps=10)
     work(run)
     status = run.status

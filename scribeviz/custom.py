@@ -1,0 +1,306 @@
+"""What a fit of a user's own model returns: the interface of the built-in results."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpyro.infer import Predictive
+
+from scribeviz._storage import read_arrays, write_arrays
+from scribeviz.criticism.budget import check_budget
+from scribeviz.data.readers import as_counts
+from scribeviz._indexing import GeneIndex, gene_columns
+from scribeviz.models.custom import BoundModel, CustomModel
+from scribeviz.models.custom_params import select_component, select_genes, without_components
+
+_FORMAT = 1
+_SEED = 42
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CustomResults:
+    """The posterior of a user's own model, as found by variational inference.
+
+    Attributes
+    ----------
+    params
+        The guide's parameters by name.
+    loss_history
+        Negative ELBO of every step, in nats.
+    bound
+        The model, for this number of cells and genes.
+    genes
+        Names of the genes, shape ``(n_genes,)``.
+    obs
+        Cell-level metadata, where there were any.
+    posterior_samples, predictive_samples
+        What was drawn last with ``store_samples=True``.
+    """
+
+    params: Mapping[str, np.ndarray]
+    loss_history: np.ndarray
+    bound: BoundModel
+    genes: np.ndarray
+    obs: Any = None
+    settled: bool = True
+    posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    predictive_samples: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def custom_model(self) -> CustomModel:
+        """The description that was fitted."""
+        return self.bound.custom
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.bound.n_cells
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+        return self.bound.n_genes
+
+    @property
+    def n_components(self) -> int | None:
+        """Number of components; None unless a mixture."""
+        return self.custom_model.n_components
+
+    @property
+    def model_type(self) -> str:
+        """Key of the model."""
+        return self.custom_model.key
+
+    @property
+    def param_spec(self) -> Mapping[str, Mapping[str, Any]]:
+        """What each parameter belongs to."""
+        return self.custom_model.param_spec
+
+    @property
+    def prior_params(self) -> Mapping[str, Any]:
+        """Values of the priors' arguments."""
+        return self.custom_model.prior_params
+
+    @property
+    def notes(self) -> list[str]:
+        """What can be read from this posterior: only the user's own model knows."""
+        return []
+
+    def __getitem__(self, index: GeneIndex) -> "CustomResults":
+        """Keep some genes: a name, names, a mask, a slice, an integer or integers."""
+        columns = gene_columns(self.genes, index)
+        return replace(
+            self,
+            params=select_genes(self.params, self.param_spec, columns),
+            bound=replace(self.bound, n_genes=len(columns)),
+            genes=self.genes[columns],
+            posterior_samples=None,
+            predictive_samples=None,
+        )
+
+    def get_component(self, component_index: int) -> "CustomResults":
+        """The parameters of one component.
+
+        Raises
+        ------
+        ValueError
+            If no parameter varies by component.
+        """
+        params = select_component(self.params, self.param_spec, component_index)
+        custom = replace(
+            self.custom_model, param_spec=without_components(self.param_spec), n_components=None
+        )
+        return replace(
+            self,
+            params=params,
+            bound=replace(self.bound, custom=custom),
+            posterior_samples=None,
+            predictive_samples=None,
+        )
+
+    def get_distributions(self, backend: str = "scipy") -> Mapping[str, Any]:
+        """Variational posterior by parameter, from ``get_distributions_fn``.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such function.
+        """
+        function = self.custom_model.get_distributions_fn
+        if function is None:
+            raise ValueError(_missing("get_distributions_fn", "get_posterior_samples()"))
+        return function(self.params, backend=backend)
+
+    def get_map(self) -> dict[str, np.ndarray]:
+        """Median of 1,000 posterior draws of every parameter: a guide of unknown form has no mode."""
+        draws = self.get_posterior_samples(n_samples=1_000, store_samples=False)
+        return {name: np.median(value, axis=0) for name, value in draws.items()}
+
+    def get_posterior_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        n_samples: int = 100,
+        *,
+        store_samples: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters from the guide; each has a leading axis of draws."""
+        drawn = self.bound.sample_posterior(_key(rng_key), n_samples, self.params)
+        if store_samples:
+            self._keep("posterior_samples", drawn)
+        return drawn
+
+    def get_predictive_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        batch_size: int | None = None,
+        *,
+        store_samples: bool = True,
+    ) -> np.ndarray:
+        """Draw a data set for each stored posterior draw (100 new ones where none are stored).
+
+        Returns
+        -------
+        numpy.ndarray
+            Counts, shape ``(n_samples, n_cells, n_genes)``.
+
+        Raises
+        ------
+        MemoryBudgetError
+            If it would not fit the memory budget.
+        """
+        draws = self.posterior_samples or self.get_posterior_samples()
+        n_samples = len(next(iter(draws.values())))
+        check_budget(
+            "the predictive samples",
+            (n_samples, self.n_cells, self.n_genes),
+            np.int32,
+            instead="results[genes].get_predictive_samples(), or fewer posterior samples",
+        )
+        keys = jax.random.split(_key(rng_key), n_samples)
+        sets = [counts for counts in self._data_sets(keys, draws)]
+        drawn = np.stack(sets)
+        if store_samples:
+            self._keep("predictive_samples", drawn)
+        return drawn
+
+    def get_ppc_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        n_samples: int = 100,
+        batch_size: int | None = None,
+        *,
+        store_samples: bool = True,
+    ) -> dict[str, Any]:
+        """Posterior draws and a data set for each: ``parameter_samples``, ``predictive_samples``."""
+        own, data = jax.random.split(_key(rng_key))
+        parameters = self.get_posterior_samples(own, n_samples)
+        predictive = self.get_predictive_samples(data, batch_size, store_samples=store_samples)
+        return {"parameter_samples": parameters, "predictive_samples": predictive}
+
+    def log_likelihood(self, counts: Any, *, cells_axis: int = 0) -> np.ndarray:
+        """Log-likelihood at the fitted parameters, from ``custom_log_likelihood_fn``.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such function.
+        """
+        function = self.custom_model.custom_log_likelihood_fn
+        if function is None:
+            raise ValueError(_missing("custom_log_likelihood_fn", "get_ppc_samples()"))
+        matrix = as_counts(counts.T if cells_axis == 1 else counts).matrix.toarray()
+        return np.asarray(function(jnp.asarray(matrix), self.params))
+
+    def save(self, path: str | Path) -> None:
+        """Write to one HDF5 file; :meth:`load` reads it back.  The functions are not in it."""
+        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        arrays |= {"loss_history": self.loss_history, "genes": self.genes}
+        meta = {
+            "format": _FORMAT,
+            "custom_model": self.model_type,
+            "n_cells": self.n_cells,
+            "settled": self.settled,
+            "settings": _plain(self.bound.settings),
+        }
+        write_arrays(Path(path), arrays, meta)
+
+    @classmethod
+    def load(cls, path: str | Path, custom_model: CustomModel) -> "CustomResults":
+        """Read what :meth:`save` wrote, for the same model.
+
+        Raises
+        ------
+        ValueError
+            If the file is of another model, or of a newer version.
+        """
+        arrays, meta = read_arrays(Path(path))
+        if meta["format"] > _FORMAT:
+            raise ValueError(
+                f"{path} has format {meta['format']}; this version reads up to {_FORMAT}."
+            )
+        if meta["custom_model"] != custom_model.key:
+            raise ValueError(
+                f"{path} is a fit of {meta['custom_model']!r}, not of {custom_model.key!r}."
+            )
+        prefix, genes = "params/", arrays["genes"]
+        found = {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
+        bound = BoundModel(
+            custom=custom_model,
+            n_cells=meta["n_cells"],
+            n_genes=len(genes),
+            settings=meta["settings"],
+        )
+        return cls(
+            params=found,
+            loss_history=arrays["loss_history"],
+            bound=bound,
+            genes=genes,
+            settled=meta["settled"],
+        )
+
+    def data_sets(self, key: PRNGKeyArray, n_samples: int) -> Any:
+        """Draw data sets one after the other, so that only one is in memory at a time."""
+        own, data = jax.random.split(key)
+        draws = self.get_posterior_samples(own, n_samples, store_samples=False)
+        return self._data_sets(jax.random.split(data, n_samples), draws)
+
+    def _data_sets(self, keys: Array, draws: Mapping[str, np.ndarray]) -> Any:
+        make_args = self.custom_model.get_model_args_fn
+        bound = self.bound if make_args is None else self.bound.with_model_args(make_args(self))
+
+        @jax.jit
+        def one(key: Array, draw: Mapping[str, Array]) -> Array:
+            single = {name: value[None] for name, value in draw.items()}
+            return Predictive(bound.model, posterior_samples=single)(key)["counts"][0]
+
+        for i, key in enumerate(keys):
+            yield np.asarray(one(key, {name: jnp.asarray(v[i]) for name, v in draws.items()}))
+
+    def _keep(self, name: str, value: Any) -> None:
+        # The one thing of a result that may change, as in the reference: what was drawn last.
+        object.__setattr__(self, name, value)
+
+
+def _key(rng_key: PRNGKeyArray | None) -> PRNGKeyArray:
+    return jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that JSON can hold; others have to be given again by the model's defaults."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if isinstance(value, str | int | float | bool | None)
+    }
+
+
+def _missing(function: str, instead: str) -> str:
+    return (
+        f"this model was fitted without {function}; pass it to run_scribe({function}=…), or use "
+        f"{instead}, which needs none."
+    )

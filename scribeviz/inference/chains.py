@@ -1,0 +1,119 @@
+"""Whether the chains of a sampler can be trusted: R-hat, effective sample size, divergences."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+
+# Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021, Bayesian Analysis 16, 667.
+_AGREES = 1.01
+_DISAGREES = 1.05
+_FEWEST_EFFECTIVE = 100
+_GENES_AT_ONCE = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ChainDiagnostics:
+    """How well chains mixed.
+
+    Attributes
+    ----------
+    r_hat
+        Split R-hat of every value of every site; NaN where a value never changed.
+    effective
+        Effective number of draws, of the same shapes.
+    divergences, n_draws
+        Kept draws that were reached by a divergent transition, and all of them.
+    """
+
+    r_hat: Mapping[str, np.ndarray]
+    effective: Mapping[str, np.ndarray]
+    divergences: int
+    n_draws: int
+
+    @property
+    def worst_r_hat(self) -> float:
+        """The largest R-hat of all."""
+        return max(_extreme(value, np.nanmax) for value in self.r_hat.values())
+
+    @property
+    def fewest_effective(self) -> float:
+        """The smallest effective number of draws."""
+        return min(_extreme(value, np.nanmin) for value in self.effective.values())
+
+    @property
+    def trustworthy(self) -> bool:
+        """Whether no check fails."""
+        return (
+            self.worst_r_hat <= _DISAGREES
+            and self.fewest_effective >= _FEWEST_EFFECTIVE
+            and self.divergences == 0
+        )
+
+    @property
+    def sentences(self) -> list[str]:
+        """What the user should know."""
+        return [self._about_r_hat(), self._about_effective(), self._about_divergences()]
+
+    def _about_r_hat(self) -> str:
+        name = max(self.r_hat, key=lambda site: _extreme(self.r_hat[site], np.nanmax))
+        worst = self.worst_r_hat
+        if worst <= _AGREES:
+            return f"The chains agree: R-hat is at most {worst:.3f} ({_AGREES} or less is good)."
+        over = int((self.r_hat[name] > _AGREES).sum())
+        which = f"of {name}, above {_AGREES} for {over:,} of {self.r_hat[name].size:,} values"
+        if worst <= _DISAGREES:
+            return f"The chains nearly agree: R-hat is up to {worst:.3f} {which}."
+        return f"The chains do not agree yet: R-hat is up to {worst:.2f} {which}; draw longer."
+
+    def _about_effective(self) -> str:
+        fewest = self.fewest_effective
+        word = "" if fewest >= _FEWEST_EFFECTIVE else "; that is few, so draw longer"
+        return f"{self.n_draws:,} draws are worth at least {fewest:,.0f} independent ones{word}."
+
+    def _about_divergences(self) -> str:
+        if self.divergences == 0:
+            return "No divergences."
+        share = self.divergences / self.n_draws
+        return (
+            f"{self.divergences:,} draws ({share:.1%}) diverged: parts of the posterior were not "
+            "reached. Raise the target acceptance, or take another parameterization."
+        )
+
+
+def chain_diagnostics(
+    samples: Mapping[str, Float[np.ndarray, "chains draws *shape"]],
+    diverging: Bool[np.ndarray, "..."],
+) -> ChainDiagnostics:
+    """Judge chains.
+
+    Parameters
+    ----------
+    samples
+        Per site an array of shape ``(chains, draws, *shape)``, at least 4 draws.
+    diverging
+        Of every kept draw.
+    """
+    r_hat, effective = {}, {}
+    for name, value in samples.items():
+        shape = value.shape[2:]
+        flat = np.asarray(value, np.float64).reshape(*value.shape[:2], -1)
+        blocks = np.array_split(flat, max(flat.shape[2] // _GENES_AT_ONCE, 1), axis=2)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            r_hat[name] = np.concatenate([split_gelman_rubin(b) for b in blocks]).reshape(shape)
+            found = np.concatenate([effective_sample_size(b) for b in blocks]).reshape(shape)
+        # A value that never changed has neither an R-hat nor an effective number.
+        effective[name] = np.where(np.isnan(r_hat[name]), np.nan, found)
+    return ChainDiagnostics(
+        r_hat=r_hat,
+        effective=effective,
+        divergences=int(np.sum(diverging)),
+        n_draws=int(np.size(diverging)),
+    )
+
+
+def _extreme(value: np.ndarray, of: np.ufunc) -> float:
+    changed = np.asarray(value)[~np.isnan(value)]
+    return float(of(changed)) if changed.size else 1.0

@@ -1,0 +1,142 @@
+r"""Distributions that NumPyro lacks, or has too slowly for ten thousand of them per step.
+
+NumPyro draws a beta through a Dirichlet: some two microseconds a draw with its gradient, most of a
+step when every gene or cell has one.  It has no divergence between log-normals and then estimates
+one from the draw itself, which adds noise to every gradient.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro.distributions as dist
+from jax import lax
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpyro.distributions import constraints
+from numpyro.distributions.kl import kl_divergence
+from numpyro.distributions.util import promote_shapes
+
+# Shapes are raised by this much before the rejection step: it then accepts 99.4 % or more.
+_RAISE = 4
+_PROPOSALS = 2
+
+
+def log_gamma_draw(
+    key: PRNGKeyArray, concentration: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    r"""Logarithm of a standard gamma draw, with a gradient in its shape.
+
+    Marsaglia & Tsang (2000, ACM TOMS 26, 363) at :math:`a + 4`, brought down by
+    :math:`\prod_{i<4} U_i^{1/(a+i)}`.  One in 30,000 draws is an unaccepted second proposal.
+
+    Notes
+    -----
+    The gradient holds the noise fixed and leaves out that acceptance depends on the shape
+    (Naesseth et al. 2017, AISTATS): at these raised shapes it is off by less than 0.1 %, which
+    ``tests/models/test_families.py`` measures.
+    """
+    shape = jnp.shape(concentration)
+    normals, uniforms, powers = jax.random.split(key, 3)
+    d = concentration + (_RAISE - 1 / 3)
+    x = jax.random.normal(normals, (_PROPOSALS, *shape))
+    log_u = jnp.log(jax.random.uniform(uniforms, (_PROPOSALS - 1, *shape), minval=1e-30))
+    cube = 1 + x / jnp.sqrt(9 * d)
+    log_v = 3 * jnp.log(jnp.where(cube > 0, cube, 1.0))
+    ratio = 0.5 * x**2 + d * (1 - cube**3 + log_v)
+    accepted = (cube[0] > 0) & (log_u[0] < ratio[0])
+    # The last proposal is taken as it is; where it is no gamma draw at all, the mode is.
+    log_ratio = jnp.where(accepted, log_v[0], jnp.where(cube[1] > 0, log_v[1], 0.0))
+    u = jax.random.uniform(powers, (_RAISE, *shape), minval=1e-30)
+    lowered = sum(jnp.log(u[i]) / (concentration + i) for i in range(_RAISE))
+    return jnp.log(d) + log_ratio + lowered
+
+
+def logit_beta_draw(
+    key: PRNGKeyArray, alpha: Float[Array, "*shape"], beta: Float[Array, "*shape"]
+) -> Float[Array, "*shape"]:
+    """Log odds of a beta draw: exact to the last digit near 0 and near 1 alike."""
+    alpha, beta = jnp.broadcast_arrays(alpha, beta)
+    draws = log_gamma_draw(key, jnp.stack([alpha, beta]))
+    return draws[0] - draws[1]
+
+
+class LogNormal(dist.LogNormal):
+    """NumPyro's log-normal distribution, with an exact divergence from another."""
+
+
+@kl_divergence.register(LogNormal, LogNormal)
+def _kl_log_normal(p: LogNormal, q: LogNormal) -> Array:
+    # A one-to-one map changes no divergence: that of the logarithms.
+    return kl_divergence(dist.Normal(p.loc, p.scale), dist.Normal(q.loc, q.scale))
+
+
+class Beta(dist.Beta):
+    """NumPyro's beta distribution with a faster ``sample``."""
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw values strictly between 0 and 1."""
+        shape = sample_shape + self.batch_shape
+        logit = logit_beta_draw(
+            key,
+            jnp.broadcast_to(self.concentration1, shape),
+            jnp.broadcast_to(self.concentration0, shape),
+        )
+        finfo = jnp.finfo(logit.dtype)
+        return jnp.clip(jax.nn.sigmoid(logit), finfo.tiny, 1 - finfo.epsneg)
+
+
+class BetaPrime(dist.Distribution):
+    r"""Odds of failure :math:`\varphi = (1-p)/p` of a probability ``p ~ Beta(alpha, beta)``.
+
+    The density is :math:`\varphi^{\beta-1} (1+\varphi)^{-\alpha-\beta} / B(\alpha, \beta)`: in
+    SciPy's order, ``betaprime(beta, alpha)``.
+
+    Parameters
+    ----------
+    alpha, beta
+        Those of the probability; positive.
+    """
+
+    arg_constraints = {"alpha": constraints.positive, "beta": constraints.positive}
+    support = constraints.positive
+    reparametrized_params = ["alpha", "beta"]
+
+    def __init__(self, alpha: Any, beta: Any, *, validate_args: bool | None = None) -> None:
+        self.alpha, self.beta = promote_shapes(jnp.asarray(alpha), jnp.asarray(beta))
+        shape = lax.broadcast_shapes(jnp.shape(alpha), jnp.shape(beta))
+        super().__init__(batch_shape=shape, validate_args=validate_args)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw positive values."""
+        shape = sample_shape + self.batch_shape
+        logit = logit_beta_draw(
+            key, jnp.broadcast_to(self.alpha, shape), jnp.broadcast_to(self.beta, shape)
+        )
+        finfo = jnp.finfo(logit.dtype)
+        return jnp.exp(jnp.clip(-logit, jnp.log(finfo.tiny), jnp.log(finfo.max)))
+
+    def log_prob(self, value: Array) -> Array:
+        """Log density."""
+        a, b = self.alpha, self.beta
+        normalizer = jax.scipy.special.betaln(a, b)
+        return (b - 1) * jnp.log(value) - (a + b) * jnp.log1p(value) - normalizer
+
+    @property
+    def mean(self) -> Array:
+        """``beta / (alpha - 1)``; infinite for ``alpha <= 1``."""
+        finite = self.alpha > 1
+        return jnp.where(finite, self.beta / jnp.where(finite, self.alpha - 1, 1.0), jnp.inf)
+
+    @property
+    def variance(self) -> Array:
+        """Infinite for ``alpha <= 2``."""
+        a, b = self.alpha, self.beta
+        finite = a > 2
+        below = jnp.where(finite, (a - 2) * (a - 1) ** 2, 1.0)
+        return jnp.where(finite, b * (a + b - 1) / below, jnp.inf)
+
+
+@kl_divergence.register(BetaPrime, BetaPrime)
+def _kl_beta_prime(p: BetaPrime, q: BetaPrime) -> Array:
+    # That of the probabilities behind the odds.
+    return kl_divergence(dist.Beta(p.alpha, p.beta), dist.Beta(q.alpha, q.beta))

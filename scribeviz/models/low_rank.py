@@ -1,0 +1,150 @@
+r"""A guide that lets the genes move together, with each other and with the odds.
+
+Given the odds, the free values of the gene-level site are
+
+.. math:: x_g = \mathrm{loc}_g + \mathrm{slope}_g\, d + \sum_k F_{gk} z_k + \mathrm{scale}_g\, e_g,
+
+with :math:`d` how far the free value of p (or phi) lies from its own mean.  A mean-field guide has
+neither slope nor F: it lays a rectangle on the ridge that p and r share, and is too sure of both.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpyro
+import numpyro.distributions as dist
+from jaxtyping import Array, Float, PRNGKeyArray
+from numpyro.distributions import constraints
+from numpyro.distributions.kl import kl_divergence
+
+from scribeviz.models.parameterizations import Site
+from scribeviz.models.priors import POSITIVE
+
+# Directions that start at zero would have no gradient: z enters only through F z.
+_FIRST_FACTOR = 0.01
+
+
+class LowRankNormal(dist.Distribution):
+    """Normal with covariance ``factor @ factor.T + diag(scale**2)`` over the last axis.
+
+    Parameters
+    ----------
+    loc, scale
+        Shape ``(*components, genes)``.
+    factor
+        Shape ``(*components, genes, rank)``.
+    positive
+        Whether values are the exponentials of these.
+    """
+
+    arg_constraints = {
+        "loc": constraints.real_vector,
+        "factor": constraints.independent(constraints.real, 2),
+        "scale": constraints.independent(constraints.positive, 1),
+    }
+    reparametrized_params = ["loc", "factor", "scale"]
+    pytree_data_fields = ("loc", "factor", "scale")
+    pytree_aux_fields = ("positive",)
+
+    def __init__(self, loc: Array, factor: Array, scale: Array, *, positive: bool) -> None:
+        self.loc, self.factor, self.scale, self.positive = loc, factor, scale, positive
+        super().__init__(loc.shape[:-1], loc.shape[-1:], validate_args=False)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        """Positive or real vectors."""
+        one = constraints.positive if self.positive else constraints.real
+        return constraints.independent(one, 1)
+
+    def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw values, shape ``(*sample_shape, *components, genes)``."""
+        shared, own = jax.random.split(key)
+        rank = self.factor.shape[-1]
+        z = jax.random.normal(shared, (*sample_shape, *self.batch_shape, rank))
+        e = jax.random.normal(own, sample_shape + self.loc.shape)
+        free = self.loc + jnp.einsum("...gk,...k->...g", self.factor, z) + self.scale * e
+        return jnp.exp(free) if self.positive else free
+
+    def log_prob(self, value: Array) -> Array:
+        """Log density."""
+        free = jnp.log(value) if self.positive else value
+        normal = dist.LowRankMultivariateNormal(
+            self.loc, self.factor, self.scale**2, validate_args=False
+        )
+        jacobian = free.sum(axis=-1) if self.positive else 0.0
+        return normal.log_prob(free) - jacobian
+
+    @property
+    def marginal_spread(self) -> Float[Array, "*components genes"]:
+        """Standard deviation of each gene on the free scale."""
+        return jnp.sqrt(self.scale**2 + (self.factor**2).sum(axis=-1))
+
+    @property
+    def half_log_determinant(self) -> Float[Array, "*components"]:
+        """Half the log determinant of the covariance: that of a small matrix and of the diagonal."""
+        rank = self.factor.shape[-1]
+        scaled = self.factor / self.scale[..., None]
+        small = jnp.eye(rank) + jnp.einsum("...gi,...gj->...ij", scaled, scaled)
+        diagonal = jnp.diagonal(jnp.linalg.cholesky(small), axis1=-2, axis2=-1)
+        return jnp.log(self.scale).sum(axis=-1) + jnp.log(diagonal).sum(axis=-1)
+
+
+def low_rank_names(site: Site) -> dict[str, str]:
+    """Names of the guide's parameters by suffix, such as ``r_factor``."""
+    return {suffix: f"{site.quantity}_{suffix}" for suffix in ("loc", "scale", "factor", "slope")}
+
+
+def declare_low_rank(site: Site, shape: tuple[int, ...], rank: int) -> dict[str, Array]:
+    """Declare the parameters to NumPyro; gives them by suffix."""
+    names = low_rank_names(site)
+    # Distinct directions from the start, the same in every fit.
+    start = _FIRST_FACTOR * jax.random.normal(jax.random.PRNGKey(0), (*shape, rank))
+    return {
+        "loc": numpyro.param(names["loc"], jnp.zeros(shape)),
+        "scale": numpyro.param(names["scale"], jnp.ones(shape), constraint=constraints.positive),
+        "factor": numpyro.param(names["factor"], start),
+        "slope": numpyro.param(names["slope"], jnp.zeros(shape)),
+    }
+
+
+def given_odds(site: Site, own: Mapping[str, Any], deviation: Array) -> dist.Distribution:
+    """The guide of ``site`` where the odds deviate by this much from their mean (free scale).
+
+    Parameters
+    ----------
+    site
+        The gene-level site.
+    own
+        Its parameters by suffix.
+    deviation
+        Shape ``()``, or ``(components,)`` where components have odds of their own.
+    """
+    moved = own["loc"] + own["slope"] * _over_genes(deviation, own["loc"].ndim)
+    fn = LowRankNormal(moved, own["factor"], own["scale"], positive=site.support == POSITIVE)
+    return fn.to_event(len(fn.batch_shape))
+
+
+def marginal(site: Site, own: Mapping[str, Any], spread: Array) -> LowRankNormal:
+    """The guide of ``site`` whatever the odds: their spread becomes one more direction."""
+    own = {name: jnp.asarray(value) for name, value in own.items()}
+    column = own["slope"] * _over_genes(spread, own["loc"].ndim)
+    factor = jnp.concatenate([own["factor"], column[..., None]], axis=-1)
+    return LowRankNormal(own["loc"], factor, own["scale"], positive=site.support == POSITIVE)
+
+
+def _over_genes(shared: Array, ndim: int) -> Array:
+    return jnp.reshape(shared, jnp.shape(shared) + (1,) * (ndim - jnp.ndim(shared)))
+
+
+@kl_divergence.register(LowRankNormal, dist.Independent)
+def _kl_from_independent(p: LowRankNormal, q: dist.Independent) -> Array:
+    base = q.base_dist
+    if isinstance(base, dist.ExpandedDistribution):
+        base = base.base_dist
+    if not isinstance(base, dist.LogNormal if p.positive else dist.Normal):
+        raise NotImplementedError  # NumPyro then estimates it from the draw
+    inside = (p.marginal_spread**2 + (p.loc - base.loc) ** 2) / base.scale**2
+    terms = 0.5 * (inside - 1) + jnp.log(base.scale)
+    return terms.sum(axis=-1) - p.half_log_determinant

@@ -1,0 +1,193 @@
+r"""The exact engine: negative binomial counts of whole data sets, from their tables.
+
+All likelihoods of the family share one form.  With odds of success that may differ from cell to
+cell, :math:`\eta_c = \ln(\nu_c / \varphi)`, and :math:`t_c = \ln(1-\hat p_c) = \ln\sigma(-\eta_c)`,
+
+.. math:: \ell = \sum_{g,j} S_g(j) \ln(r_g + j) + \sum_{c,g} f_g(t_c) + \sum_{x_{gc} > 0} h_{gc}
+          + \sum_c T_c \ln \hat p_c - \sum_{c,g} \ln x_{gc}!
+
+where an all-zero cell gives :math:`f_g(t) = r_g t` and a non-zero adds nothing (:math:`h = 0`),
+unless zeros are inflated (:mod:`scribeviz.models.zeros`).
+
+``natural`` is a mapping of arrays: ``log_r`` (components, genes), ``log_odds`` (components), and
+where the likelihood has them ``gate_logit`` (components, genes) and ``log_capture`` (cells).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jaxtyping import Array, Float, Float32, Int32
+from scipy.special import gammaln
+
+from scribeviz.data.tables import CellRows, SparseRows, SurvivalTable
+from scribeviz.models.parameterizations import Values
+from scribeviz.models.special import log_rising, sum_over_lists
+from scribeviz.models.zeros import log_zero, sum_log_sigmoid, sum_log_zero
+
+
+class CellBatch(NamedTuple):
+    """Some cells cut out of :class:`SparseRows`; padding has gene ``n_genes`` and count 0."""
+
+    gene: Int32[Array, "cells width"]
+    count: Float32[Array, "cells width"]
+    cell_total: Float32[Array, " cells"]
+    log_factorials: Float32[Array, " cells"]
+
+
+def cut_out(rows: SparseRows, cells: Int32[Array, " batch"], n_genes: int) -> CellBatch:
+    """Cut some cells out of the non-zeros."""
+    inside = rows.column < rows.length[cells][:, None]
+    where = jnp.where(inside, rows.start[cells][:, None] + rows.column, 0)
+    return CellBatch(
+        gene=jnp.where(inside, rows.gene[where], n_genes),
+        count=jnp.where(inside, rows.count[where], 0.0),
+        cell_total=rows.cell_total[cells],
+        log_factorials=rows.log_factorials[cells],
+    )
+
+
+def log_odds_of_cells(natural: Values) -> Float[Array, "components cells"]:
+    """Log odds of success; of one column where all cells are alike."""
+    log_odds = natural["log_odds"][:, None]
+    if "log_capture" not in natural:
+        return log_odds
+    return log_odds + natural["log_capture"][None, :]
+
+
+def log_prob_table(table: SurvivalTable, natural: Values) -> Float[Array, ""]:
+    """Log-probability of all counts under one component, in nats."""
+    eta = log_odds_of_cells(natural)[0]
+    single = {name: natural[name][0] for name in ("log_r", "gate_logit") if name in natural}
+    r = jnp.exp(single["log_r"])
+    rising = sum(
+        (
+            (jnp.log(r[group.gene][:, None] + group.step) * group.weight).sum()
+            for group in table.steps
+        ),
+        start=jnp.zeros((), r.dtype),
+    )
+    start = r[table.stretch_gene] + table.stretch_start
+    rising += (table.stretch_weight * log_rising(start, table.stretch_length)).sum()
+    hit = jax.nn.log_sigmoid(eta)
+    if hit.shape[0] > 1:
+        hit = (table.cell_total * hit).sum() / jnp.maximum(table.cell_total.sum(), 1)
+    by_gene, further = _zeros_of_table(table, single, jax.nn.log_sigmoid(-eta))
+    # Gene by gene before the sum: hits and misses nearly cancel, and float32 keeps more that way.
+    return rising + (table.gene_total * hit + by_gene).sum() + further - table.log_factorials
+
+
+def _zeros_of_table(
+    table: SurvivalTable, single: Values, t: Array
+) -> tuple[Float[Array, " genes"], Float[Array, ""]]:
+    """What zeros give and what non-zeros change in it: by gene, and a part that is a sum already."""
+    log_r, nothing = single["log_r"], jnp.zeros((), t.dtype)
+    all_alike = t.shape[0] == 1
+    if "gate_logit" not in single:
+        return jnp.exp(log_r) * (t[0] * table.n_cells if all_alike else t.sum()), nothing
+    gate = single["gate_logit"]
+    if all_alike:
+        changed = table.cells_with_gene * jax.nn.log_sigmoid(jnp.exp(log_r) * t - gate)
+        return table.n_cells * log_zero(log_r, gate, t) + changed, nothing
+    changed = sum_log_sigmoid(jnp.exp(log_r)[None], gate[None], t[None], table.entries)
+    return jnp.zeros_like(log_r), (sum_log_zero(log_r, gate, t) + changed[0]).sum()
+
+
+def log_prob_cells(
+    rows: CellRows | CellBatch, natural: Values
+) -> Float[Array, "components cells"]:
+    """Log-probability of each cell under each component, in nats."""
+    eta = log_odds_of_cells(natural)
+    t = jax.nn.log_sigmoid(-eta)
+    hits = rows.cell_total[None, :] * jax.nn.log_sigmoid(eta)
+    nonzero = _nonzeros_by_cell(rows, natural, t)
+    return nonzero + _zeros_by_cell(natural, t) + hits - rows.log_factorials[None, :]
+
+
+def _zeros_by_cell(natural: Values, t: Array) -> Float[Array, "components cells"]:
+    """What an all-zero cell gives; of one column where all cells are alike."""
+    log_r = natural["log_r"]
+    if "gate_logit" not in natural:
+        return jnp.exp(log_r).sum(axis=1)[:, None] * t
+    gate = natural["gate_logit"]
+    if t.shape[1] == 1:
+        return log_zero(log_r, gate, t).sum(axis=1)[:, None]
+    return jax.lax.map(lambda component: sum_log_zero(*component), (log_r, gate, t))
+
+
+def _nonzeros_by_cell(
+    rows: CellRows | CellBatch, natural: Values, t: Array
+) -> Float[Array, "components cells"]:
+    """What its non-zeros change in an all-zero cell."""
+    if isinstance(rows, CellBatch):
+        return _nonzeros_of_batch(rows, natural, t)
+    log_r, gate = natural["log_r"], natural.get("gate_logit")
+    r = jnp.exp(log_r)
+    per_pair = log_rising(r[:, rows.pair_gene], rows.pair_count[None, :])
+    if gate is not None and t.shape[1] == 1:
+        per_pair += jax.nn.log_sigmoid(r * t - gate)[:, rows.pair_gene]
+    total = sum_over_lists(per_pair, rows.pairs_of_cell, rows.cells_of_pair)
+    if gate is not None and t.shape[1] > 1:
+        total += sum_log_sigmoid(r, gate, t, rows.entries)
+    return total
+
+
+def _nonzeros_of_batch(
+    batch: CellBatch, natural: Values, t: Array
+) -> Float[Array, "components cells"]:
+    def one(component: tuple[Array, Array | None, Array]) -> Array:
+        log_r, gate, t = component
+        r = jnp.append(jnp.exp(log_r), jnp.ones((), log_r.dtype))[batch.gene]
+        total = log_rising(r, batch.count)
+        if gate is not None:
+            a = jnp.append(gate, jnp.asarray(-1e30, gate.dtype))[batch.gene]
+            total += jax.nn.log_sigmoid(r * t[:, None] - a)
+        return total.sum(axis=1)
+
+    t = jnp.broadcast_to(t, (t.shape[0], batch.gene.shape[0]))
+    return jax.lax.map(one, (natural["log_r"], natural.get("gate_logit"), t))
+
+
+def dense(
+    log_r: Array, log_odds: Array, gate_logit: Array | None = None
+) -> dist.Distribution:
+    """NumPyro's own distribution of single counts, all arrays broadcast: what it all must equal."""
+    plain = dist.NegativeBinomialLogits(jnp.exp(log_r), log_odds)
+    if gate_logit is None:
+        return plain
+    return dist.ZeroInflatedDistribution(plain, gate_logits=gate_logit)
+
+
+def log_pmf(counts: np.ndarray, natural: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Log-probability of single counts in NumPy, in the precision of its arrays.
+
+    ``natural`` has ``r``, ``log_odds`` and, where zeros are inflated, ``gate``, all broadcast
+    against ``counts``.
+    """
+    r, log_odds = natural["r"], natural["log_odds"]
+    rising = gammaln(counts + r) - gammaln(r) - gammaln(counts + 1.0)
+    plain = rising - r * np.logaddexp(0, log_odds) - counts * np.logaddexp(0, -log_odds)
+    if "gate" not in natural:
+        return plain
+    gate = natural["gate"]
+    with np.errstate(divide="ignore"):
+        expressed = np.log1p(-gate) + plain
+        return np.where(counts == 0, np.logaddexp(np.log(gate), expressed), expressed)
+
+
+def mean(natural: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Expected count in NumPy; the arrays of :func:`log_pmf`."""
+    expected = natural["r"] * np.exp(natural["log_odds"])
+    return expected * (1 - natural["gate"]) if "gate" in natural else expected
+
+
+def draw(rng: np.random.Generator, natural: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Draw counts in NumPy, thirty times faster than JAX on a CPU; the arrays of `log_pmf`."""
+    failure = 1 / (1 + np.exp(natural["log_odds"]))
+    counts = rng.negative_binomial(natural["r"], failure)
+    if "gate" not in natural:
+        return counts
+    return np.where(rng.random(counts.shape) < natural["gate"], 0, counts)
