@@ -79,8 +79,7 @@ def normalized_expression(
     >>> profiles.shape, bool(np.allclose(profiles.sum(axis=1), 1))
     ((7, 3, 4), True)
     """
-    concentrations = _checked(r, n_samples_dirichlet)
-    shape = (*concentrations.shape, n_samples_dirichlet)
+    shape = (*np.shape(r), n_samples_dirichlet)
     check_budget(
         "the normalised profiles",
         shape,
@@ -88,6 +87,7 @@ def normalized_expression(
         instead="fewer n_samples_dirichlet, fewer posterior samples or fewer genes",
         budget_bytes=budget_bytes,
     )
+    concentrations = _checked(r, n_samples_dirichlet)
     profiles = np.empty(shape, dtype)
     for i, logs in enumerate(_log_profiles(key, concentrations, n_samples_dirichlet)):
         profiles[i] = np.exp(logs)

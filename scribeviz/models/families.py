@@ -19,6 +19,7 @@ from numpyro.distributions.util import promote_shapes
 # Shapes are raised by this much before the rejection step: it then accepts 99.4 % or more.
 _RAISE = 4
 _PROPOSALS = 2
+_LARGEST_LOG = 80.0  # its exponential is a float32 still
 
 
 def log_gamma_draw(
@@ -112,8 +113,7 @@ class BetaPrime(dist.Distribution):
         logit = logit_beta_draw(
             key, jnp.broadcast_to(self.alpha, shape), jnp.broadcast_to(self.beta, shape)
         )
-        finfo = jnp.finfo(logit.dtype)
-        return jnp.exp(jnp.clip(-logit, jnp.log(finfo.tiny), jnp.log(finfo.max)))
+        return jnp.exp(jnp.clip(-logit, -_LARGEST_LOG, _LARGEST_LOG))
 
     def log_prob(self, value: Array) -> Array:
         """Log density."""

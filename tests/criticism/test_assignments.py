@@ -7,6 +7,7 @@ from scipy.special import softmax
 from scribeviz.criticism.assignments import (
     assigned,
     assignment_probabilities,
+    component_probabilities,
     cross_table,
     depth_share,
     depth_warning,
@@ -53,6 +54,44 @@ def test_entropy_is_scipys(rng):
     )
     assert entropy(probabilities)[-1] == pytest.approx(np.log(4))
     assert entropy(np.eye(4)).tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("shape", [(4,), (6, 4), (2, 6, 4)])
+def test_entropy_of_any_number_of_axes(rng, shape):
+    probabilities = rng.dirichlet(np.ones(4), shape[:-1])
+    found = entropy(probabilities)
+    assert np.shape(found) == shape[:-1]
+    np.testing.assert_allclose(found, st.entropy(probabilities, axis=-1), atol=1e-12)
+
+
+def test_components_are_weighed_by_bayes_rule():
+    # Likelihoods 1 : 2 : 5, twice the same up to a factor.
+    joint = np.log([[1.0, 2.0, 5.0], [10.0, 20.0, 50.0]])
+    found = component_probabilities(joint)
+    np.testing.assert_allclose(found, [[1 / 8, 2 / 8, 5 / 8]] * 2)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_temperature_is_a_power_of_the_odds(rng, temperature):
+    joint = rng.normal(size=(5, 7, 3)) * 4
+    found = component_probabilities(joint, temperature)
+    assert found.shape == joint.shape
+    power = np.exp(joint) ** (1 / temperature)
+    np.testing.assert_allclose(found, power / power.sum(axis=-1, keepdims=True), rtol=1e-9)
+
+
+def test_a_high_temperature_shows_what_else_was_considered():
+    joint = np.float32([-5_000.0, -5_400.0, -9_000.0])
+    np.testing.assert_allclose(component_probabilities(joint), [1, 0, 0], atol=1e-100)
+    assert component_probabilities(joint)[1] == pytest.approx(np.exp(-400), rel=1e-9)
+    warm = component_probabilities(joint, 400.0)
+    np.testing.assert_allclose(warm, [0.731, 0.269, 0.000], atol=1e-3)
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -1, float("nan")])
+def test_a_temperature_is_positive(temperature):
+    with pytest.raises(ValueError, match=f"temperature={temperature} should be above 0"):
+        component_probabilities(np.zeros((2, 3)), temperature)
 
 
 def named(values):

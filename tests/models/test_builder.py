@@ -10,7 +10,6 @@ from scipy.special import softmax
 from scribeviz.data.tables import CellRows, SurvivalTable, cell_rows
 from scribeviz.inference.svi import SVIConfig, svi_checkpoints
 from scribeviz.models.builder import build
-from scribeviz.models.guides import GUIDE_FAMILIES
 from scribeviz.models.initial import initial_params
 from scribeviz.models.simulation import simulate
 from scribeviz.models.spec import ModelSpec
@@ -27,6 +26,11 @@ def arrays(tables):
     return jax.tree.map(jnp.asarray, tables)
 
 
+def odds(p, ndim):
+    ratio = p / (1 - p)
+    return ratio.reshape(ratio.shape + (1,) * (ndim - ratio.ndim))
+
+
 def shapes(values):
     return {name: np.shape(value) for name, value in values.items()}
 
@@ -36,7 +40,13 @@ def test_predictive_draws_counts_from_the_prior(spec, key):
     model = build(spec, n_cells=7, n_genes=5)
     drawn = Predictive(model.model, num_samples=4)(key)
     expected = {site.key: (4, *model.shape(site)) for site in spec.sites}
-    assert shapes(drawn) == expected | {"counts": (4, 7, 5)}
+    expected |= {"counts": (4, 7, 5)}
+    assert {name: np.shape(drawn[name]) for name in expected} == expected
+    np.testing.assert_allclose(  # what follows from the sites is there by name as well
+        np.moveaxis(drawn["mu"], -1, 0),
+        np.moveaxis(drawn["r"], -1, 0) * odds(drawn["p"], drawn["r"].ndim - 1),
+        rtol=1e-3,
+    )
     assert jnp.issubdtype(drawn["counts"].dtype, jnp.integer)
 
 
@@ -111,7 +121,7 @@ def test_nuts_runs_on_the_same_model_and_agrees(key):
     model, tables, last = fitted(counts, ModelSpec())
     mcmc = MCMC(NUTS(model.model), num_warmup=300, num_samples=500, progress_bar=False)
     mcmc.run(key, arrays(tables))
-    samples = mcmc.get_samples()
+    samples = {name: mcmc.get_samples()[name] for name in ("p", "r")}
     assert shapes(samples) == {"p": (500,), "r": (500, 6)}
     found = model.posterior_means(last.params)
     for name, draws in samples.items():
@@ -125,10 +135,9 @@ def test_refine_is_one_em_step_by_hand(small_counts):
     model = build(spec, counts.n_cells, counts.n_genes)
     tables = cell_rows(counts)
     params = initial_params(model, counts)
-    p = st.beta(params["p_alpha"], params["p_beta"]).mean()
-    loc, scale = np.asarray(params["r_loc"], float), np.asarray(params["r_scale"], float)
-    r = st.lognorm(scale, scale=np.exp(loc)).mean()
-    weights = st.dirichlet(np.asarray(params["mixing_concentrations"], float)).mean()
+    means = {name: np.asarray(v, float) for name, v in model.posterior_means(params).items()}
+    p, r = means["p"], means["r"]
+    weights = means["mixing_weights"] / means["mixing_weights"].sum()
     by_cell = st.nbinom(r[:, None], 1 - p).logpmf(counts.matrix.toarray()).sum(axis=-1)
     responsibilities = softmax(by_cell + np.log(weights)[:, None], axis=0)
     changed = model.refine(params, arrays(tables))
@@ -152,16 +161,20 @@ def test_posterior_draws_have_the_posteriors_moments(spec, key):
         .reshape(model.shape(site))
         .astype(jnp.float32)
         for site in spec.sites
-        for name in GUIDE_FAMILIES[site.support].names(site.key)
+        for name in model.param_names(site)
     }
     params |= {name: 0.2 * value for name, value in params.items() if name.endswith("scale")}
-    posterior, means = model.posterior(params), model.posterior_means(params)
+    posterior = model.posterior(params)
     drawn = model.sample_posterior(key, 4_000, params)
-    assert drawn.keys() == posterior.keys() == means.keys() == {site.key for site in spec.sites}
-    for name, draws in drawn.items():
+    assert drawn.keys() == posterior.keys() == {site.key for site in spec.sites}
+    for site in spec.sites:
+        draws = np.asarray(drawn[site.key])
         error = draws.std(axis=0) / np.sqrt(4_000)
-        assert np.max(np.abs(draws.mean(axis=0) - means[name]) / error) < 4.5
-        np.testing.assert_allclose(posterior[name].mean, means[name], rtol=1e-5)
+        assert np.max(np.abs(draws.mean(axis=0) - posterior[site.key].mean) / error) < 4.5
+        free = np.asarray(site.free(draws))
+        center, spread = model.free_moments(site, params)
+        assert np.max(np.abs(free.mean(axis=0) - center) / free.std(axis=0)) < 0.1
+        np.testing.assert_allclose(free.std(axis=0), spread, rtol=0.1)
 
 
 def test_posterior_draws_follow_their_key(key):

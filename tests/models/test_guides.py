@@ -1,141 +1,200 @@
+"""The guides: names, supports and start values of the whole grid of models."""
+
+from itertools import product
+
+import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro
 import pytest
 import scipy.stats as st
 from numpyro.distributions import constraints
-from scipy.optimize import minimize, minimize_scalar
+from numpyro.handlers import seed, trace
 
+from scribeviz.models.builder import build
 from scribeviz.models.guides import GUIDE_FAMILIES
-from scribeviz.models.parameterizations import MIXING, PARAMETERIZATIONS
-from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, SIMPLEX, UNIT_INTERVAL
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.low_rank import LowRankNormal
+from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.spec import ModelSpec, model_spec
 
-# Per support: parameters, and the same distribution of one value by SciPy.
-ONE = {
-    POSITIVE: ((0.7, 0.4), st.lognorm(0.4, scale=np.exp(0.7))),
-    UNIT_INTERVAL: ((3.0, 5.0), st.beta(3.0, 5.0)),
+GRID = [
+    ModelSpec(
+        likelihood=likelihood,
+        n_components=k,
+        parameterization=parameterization,
+        unconstrained=free,
+        component_specific_params=own,
+        guide_rank=rank,
+    )
+    for likelihood, (k, own), parameterization, free, rank in product(
+        LIKELIHOODS, ((1, False), (3, False), (3, True)), PARAMETERIZATIONS, (False, True), (0, 2)
+    )
+]
+
+
+def traces(spec: ModelSpec) -> tuple[dict, dict]:
+    model = build(spec, 6, 4)
+    own = jax.random.PRNGKey(0)
+    return (
+        trace(seed(model.sample_priors, own)).get_trace(),
+        trace(seed(model.guide, own)).get_trace(),
+    )
+
+
+@pytest.mark.parametrize("free", [False, True])
+def test_the_whole_grid_agrees_with_its_priors(free):
+    """Faults 1 and 2 of the reference: no location is bounded, no guide leaves its prior."""
+    for spec in GRID:
+        if spec.unconstrained is not free:
+            continue
+        priors, guide = traces(spec)
+        for site in spec.sites:
+            prior, own = priors[site.key], guide[site.key]
+            assert np.shape(prior["value"]) == np.shape(own["value"]) == build(spec, 6, 4).shape(site)
+            for value, fn in ((own["value"], prior["fn"]), (prior["value"], own["fn"])):
+                assert np.all(fn.support(value)), (spec, site.key)
+        for name, entry in guide.items():
+            if entry["type"] == "param" and name.endswith(("_loc", "_slope", "_factor")):
+                assert entry["kwargs"].get("constraint", constraints.real) is constraints.real
+
+
+@pytest.mark.parametrize(
+    ("settings", "names"),
+    [
+        ({"likelihood": "nbdm"}, "p_alpha p_beta r_loc r_scale"),
+        ({"likelihood": "zinb"}, "p_alpha p_beta r_loc r_scale gate_alpha gate_beta"),
+        (
+            {"likelihood": "nbvcp", "parameterization": "linked"},
+            "p_alpha p_beta mu_loc mu_scale p_capture_alpha p_capture_beta",
+        ),
+        (
+            {"likelihood": "nbvcp", "parameterization": "odds_ratio"},
+            "phi_alpha phi_beta mu_loc mu_scale phi_capture_alpha phi_capture_beta",
+        ),
+        (
+            {"likelihood": "nbdm", "n_components": 2},
+            "p_alpha p_beta r_loc r_scale mixing_concentrations",
+        ),
+        ({"likelihood": "nbdm", "unconstrained": True}, "p_loc p_scale r_loc r_scale"),
+        (
+            {"likelihood": "nbdm", "guide_rank": 2},
+            "p_alpha p_beta r_loc r_scale r_factor r_slope",
+        ),
+    ],
+)
+def test_parameters_have_the_references_names(settings, names):
+    _, guide = traces(ModelSpec(**settings))
+    found = [name for name, entry in guide.items() if entry["type"] == "param"]
+    assert sorted(found) == sorted(names.split())
+
+
+def test_unconstrained_sites_have_the_references_names():
+    spec = ModelSpec(likelihood="zinbvcp", n_components=2, unconstrained=True)
+    assert [site.key for site in spec.sites] == [
+        "p_unconstrained",
+        "r_unconstrained",
+        "gate_unconstrained",
+        "p_capture_unconstrained",
+        "mixing_logits",
+    ]
+
+
+SCIPY = {
+    "lognormal": (lambda a, b: st.lognorm(b, scale=np.exp(a)), (0.3, 0.5)),
+    "beta": (lambda a, b: st.beta(a, b), (3.0, 5.0)),
+    "betaprime": (lambda a, b: st.betaprime(b, a), (4.0, 6.0)),
+    "normal": (lambda a, b: st.norm(a, b), (0.3, 0.5)),
 }
-SHARES = np.array([2.0, 3.0, 4.5])
 
 
-def made(family, *parameters):
-    return family.make(*(jnp.asarray(p, jnp.float32) for p in parameters))
+@pytest.mark.parametrize("key", SCIPY)
+def test_means_modes_and_moments_are_scipys(key):
+    make, numbers = SCIPY[key]
+    family, oracle = GUIDE_FAMILIES[key], make(*numbers)
+    arrays = [jnp.asarray(number) for number in numbers]
+    np.testing.assert_allclose(family.mean(*arrays), oracle.mean(), rtol=1e-4)
+    grid = np.linspace(*oracle.ppf([1e-4, 0.9999]), 200_001)
+    np.testing.assert_allclose(family.mode(*arrays), grid[oracle.pdf(grid).argmax()], rtol=1e-3)
+    draws = oracle.rvs(400_000, random_state=0)
+    free = {"lognormal": np.log, "betaprime": np.log, "normal": np.asarray}.get(
+        key, lambda x: np.log(x / (1 - x))
+    )(draws)
+    mean, spread = family.free_moments(*arrays)
+    np.testing.assert_allclose(mean, free.mean(), atol=0.005)
+    np.testing.assert_allclose(spread, free.std(), rtol=0.01)
 
 
-def test_there_is_a_family_for_every_support():
-    supports = {family.support for family in PRIOR_FAMILIES.values()}
-    assert supports == GUIDE_FAMILIES.keys()
+@pytest.mark.parametrize("key", SCIPY)
+@pytest.mark.parametrize(("center", "spread"), [(-1.0, 0.02), (0.7, 0.1)])
+def test_families_start_where_they_are_told(key, center, spread):
+    family = GUIDE_FAMILIES[key]
+    parameters = family.from_free(jnp.float32(center), jnp.float32(spread))
+    found = family.free_moments(*parameters)
+    np.testing.assert_allclose(found[0], center, atol=0.02)
+    np.testing.assert_allclose(found[1], spread, rtol=0.05)
 
 
-@pytest.mark.parametrize("prior", PRIOR_FAMILIES.values(), ids=PRIOR_FAMILIES)
-def test_a_guide_has_the_support_of_every_prior_it_meets(prior):
-    numbers = [p.default for p in prior.parameters]
-    shape = (3,)
-    ours = prior.make(shape, *numbers).support
-    guide = GUIDE_FAMILIES[prior.support]
-    theirs = made(guide, *(np.full(shape, 2.0) for _ in guide.parameters)).support
-    # Values on, inside and outside of every boundary: both must judge them alike.
-    for value in ([0.2, 0.3, 0.5], [-1, 1, 1], [0.5, 0.5, 1.5], [2, 3, 4], [-1, -2, -3], [0, 0, 1]):
-        array = jnp.asarray(value, jnp.float32)
-        assert bool(ours(array)) == bool(theirs(array))
+@pytest.mark.parametrize("alpha", [0.5, 1.0])
+def test_a_beta_without_an_inner_mode_has_none(alpha):
+    assert np.isnan(GUIDE_FAMILIES["beta"].mode(jnp.float32(alpha), jnp.float32(3.0)))
 
 
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS.values(), ids=PARAMETERIZATIONS)
-def test_every_sites_own_prior_lies_in_its_support(parameterization):
-    for site in (*parameterization.sites, MIXING):
-        assert PRIOR_FAMILIES[site.prior.family].support == site.support
+def test_low_rank_is_the_dense_normal():
+    rng = np.random.default_rng(0)
+    loc, scale = rng.normal(size=5), rng.uniform(0.2, 1, 5)
+    factor = rng.normal(size=(5, 2))
+    covariance = factor @ factor.T + np.diag(scale**2)
+    oracle = st.multivariate_normal(loc, covariance)
+    arrays = (jnp.asarray(x, jnp.float32) for x in (loc, factor, scale))
+    fn = LowRankNormal(*arrays, positive=False)
+    x = rng.normal(size=5)
+    np.testing.assert_allclose(fn.log_prob(jnp.asarray(x)), oracle.logpdf(x), rtol=1e-4)
+    np.testing.assert_allclose(fn.marginal_spread, np.sqrt(np.diag(covariance)), rtol=1e-5)
+    half = np.linalg.slogdet(covariance)[1] / 2
+    np.testing.assert_allclose(fn.half_log_determinant, half, rtol=1e-4)
+    draws = np.asarray(fn.sample(jax.random.PRNGKey(0), (200_000,)))
+    np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.05)
 
 
-@pytest.mark.parametrize("support", ONE)
-def test_mean_and_mode_are_scipys(support):
-    parameters, oracle = ONE[support]
-    family = GUIDE_FAMILIES[support]
-    bounds = oracle.ppf([1e-4, 1 - 1e-4])
-    mode = minimize_scalar(lambda x: -oracle.logpdf(x), bounds=bounds, method="bounded").x
-    arrays = [jnp.float32(p) for p in parameters]
-    np.testing.assert_allclose(family.mean(*arrays), oracle.mean(), rtol=1e-5)
-    np.testing.assert_allclose(family.mode(*arrays), mode, rtol=1e-4)
-    np.testing.assert_allclose(made(family, *parameters).mean, oracle.mean(), rtol=1e-5)
+def test_low_rank_divergence_is_that_of_the_draws():
+    from numpyro.distributions.kl import kl_divergence
+
+    from scribeviz.models.families import LogNormal
+
+    rng = np.random.default_rng(1)
+    loc, scale = jnp.asarray(rng.normal(size=4)), jnp.asarray(rng.uniform(0.2, 1, 4))
+    fn = LowRankNormal(loc, jnp.asarray(rng.normal(size=(4, 2))), scale, positive=True)
+    prior = LogNormal(0.5, 1.5).expand([4]).to_event(1)
+    draws = fn.sample(jax.random.PRNGKey(0), (100_000,))
+    estimate = np.mean(np.asarray(fn.log_prob(draws) - prior.log_prob(draws)))
+    np.testing.assert_allclose(kl_divergence(fn, prior), estimate, rtol=0.01)
 
 
-def test_mean_and_mode_of_shares_are_scipys():
-    family, oracle = GUIDE_FAMILIES[SIMPLEX], st.dirichlet(SHARES)
-
-    def misfit(logits):
-        shares = np.exp(logits - np.logaddexp.reduce(logits))
-        return -oracle.logpdf(shares / shares.sum())
-
-    best = minimize(misfit, np.zeros(3)).x
-    np.testing.assert_allclose(family.mean(jnp.asarray(SHARES)), oracle.mean(), rtol=1e-5)
-    mode = np.exp(best - np.logaddexp.reduce(best))
-    np.testing.assert_allclose(family.mode(jnp.asarray(SHARES)), mode, rtol=1e-4)
-
-
-@pytest.mark.parametrize("parameters", [(0.5, 0.5), (1.0, 3.0), (3.0, 1.0), (1.0, 1.0)])
-def test_a_beta_without_an_inner_mode_has_none(parameters):
-    mode = GUIDE_FAMILIES[UNIT_INTERVAL].mode(*(jnp.float32(p) for p in parameters))
-    assert np.isnan(mode)
-
-
-def test_shares_without_an_inner_mode_have_none():
-    assert np.isnan(GUIDE_FAMILIES[SIMPLEX].mode(jnp.array([0.5, 2.0, 3.0]))).all()
-
-
-@pytest.mark.parametrize(("center", "spread"), [(0.02, 0.1), (0.5, 0.01), (0.97, 0.05), (0.3, 0.5)])
-def test_a_beta_starts_with_the_mean_and_spread_asked_for(center, spread):
-    alpha, beta = GUIDE_FAMILIES[UNIT_INTERVAL].from_moments(np.float64(center), np.float64(spread))
-    oracle = st.beta(alpha, beta)
-    np.testing.assert_allclose(oracle.mean(), center, rtol=1e-10)
-    # Exact up to the "+ 1" of the beta's size, which only very wide ones feel.
-    np.testing.assert_allclose(oracle.std() / oracle.mean(), spread, rtol=0.2)
-
-
-@pytest.mark.parametrize("spread", [0.02, 0.2])
-def test_a_positive_site_starts_with_the_center_and_spread_asked_for(spread):
-    center = np.array([1e-3, 1.0, 4e3])
-    loc, scale = GUIDE_FAMILIES[POSITIVE].from_moments(center, np.full(3, spread))
-    oracle = st.lognorm(scale, scale=np.exp(loc))
-    np.testing.assert_allclose(oracle.median(), center, rtol=1e-5)
-    np.testing.assert_allclose(oracle.std() / oracle.mean(), spread, rtol=0.03)
-
-
-def test_shares_start_with_the_mean_and_spread_asked_for():
-    center, cells = np.array([0.6, 0.3, 0.1]), 500
-    spread = 1 / np.sqrt(cells * center)
-    (concentrations,) = GUIDE_FAMILIES[SIMPLEX].from_moments(center, spread)
-    oracle = st.dirichlet(np.asarray(concentrations, float))
-    np.testing.assert_allclose(oracle.mean(), center, rtol=1e-5)
-    relative = np.sqrt(oracle.var()) / oracle.mean()
-    np.testing.assert_allclose(relative, spread * np.sqrt(1 - center), rtol=0.01)
-
-
-@pytest.mark.parametrize("support", GUIDE_FAMILIES)
-def test_names_are_the_references(support):
-    expected = {
-        POSITIVE: ["r_loc", "r_scale"],
-        UNIT_INTERVAL: ["r_alpha", "r_beta"],
-        SIMPLEX: ["r_concentrations"],
+@pytest.mark.parametrize("key", PARAMETERIZATIONS)
+@pytest.mark.parametrize("free", [False, True])
+def test_natural_parameters_go_there_and_back(key, free):
+    spec = model_spec(
+        "zinbvcp", n_components=3, parameterization=key, unconstrained=free,
+        component_specific_params=True,
+    )  # fmt: skip
+    model, rng = build(spec, 6, 4), np.random.default_rng(0)
+    natural = {
+        "log_odds": rng.normal(size=3),
+        "log_r": rng.normal(size=(3, 4)),
+        "gate_logit": rng.normal(size=(3, 4)),
+        "log_capture": np.log(rng.uniform(0.1, 0.9, 6)),
+        "log_weights": np.log(rng.dirichlet(np.ones(3))),
     }
-    assert GUIDE_FAMILIES[support].names("r") == expected[support]
-
-
-def test_weights_have_the_references_name():
-    assert GUIDE_FAMILIES[SIMPLEX].names("mixing_weights") == ["mixing_concentrations"]
-
-
-@pytest.mark.parametrize("support", GUIDE_FAMILIES)
-def test_parameters_are_declared_inside_their_constraint(support):
-    family = GUIDE_FAMILIES[support]
-    traced = numpyro.handlers.trace(lambda: family.declare("site", (3,))).get_trace()
-    assert list(traced) == family.names("site")
-    for site, (constraint, first) in zip(traced.values(), family.parameters.values(), strict=True):
-        assert site["kwargs"]["constraint"] is constraint
-        assert site["value"].tolist() == [first] * 3
-        assert bool(constraint(site["value"]).all())
-
-
-def test_locations_are_free_to_move_both_ways():
-    # A location held positive and started at 0 has no slope and never moves.
-    constraint, first = GUIDE_FAMILIES[POSITIVE].parameters["loc"]
-    assert constraint is constraints.real
-    assert first == 0
+    free_values = model.from_natural({name: jnp.asarray(v) for name, v in natural.items()})
+    to_value = {"positive": jnp.exp, "unit interval": jax.nn.sigmoid, "simplex": jax.nn.softmax}
+    values = {
+        site.key: to_value.get(site.support, jnp.asarray)(free_values[site.key])
+        for site in spec.sites
+    }
+    for name, value in model.natural(values).items():
+        np.testing.assert_allclose(value, natural[name], atol=2e-5, err_msg=name)
+    derived = model.derived(values) | values
+    odds = np.exp(natural["log_odds"])[:, None]
+    np.testing.assert_allclose(derived["mu"], np.exp(natural["log_r"]) * odds, rtol=1e-4)
+    nu, p = np.exp(natural["log_capture"]), (odds / (1 + odds))
+    np.testing.assert_allclose(derived["p_hat"], p * nu / (1 - p * (1 - nu)), rtol=1e-4)

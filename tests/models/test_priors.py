@@ -7,6 +7,7 @@ import scipy.stats as st
 from scribeviz.models.priors import (
     POSITIVE,
     PRIOR_FAMILIES,
+    REAL,
     SIMPLEX,
     UNIT_INTERVAL,
     Prior,
@@ -17,6 +18,7 @@ from scribeviz.models.priors import (
 POINTS = {
     POSITIVE: np.geomspace(1e-3, 50, 9),
     UNIT_INTERVAL: np.linspace(0.01, 0.99, 9),
+    REAL: np.linspace(-4, 3, 9),
     SIMPLEX: np.array([[0.2, 0.3, 0.5], [0.98, 0.01, 0.01]]),
 }
 ORACLES = {
@@ -24,6 +26,10 @@ ORACLES = {
     "gamma": lambda concentration, rate: st.gamma(concentration, scale=1 / rate).logpdf,
     "exponential": lambda rate: st.expon(scale=1 / rate).logpdf,
     "beta": lambda alpha, beta: st.beta(alpha, beta).logpdf,
+    "beta_mean": lambda mean, size: st.beta(mean * size, (1 - mean) * size).logpdf,
+    "betaprime": lambda alpha, beta: st.betaprime(beta, alpha).logpdf,
+    "betaprime_mean": lambda mean, size: st.betaprime((1 - mean) * size, mean * size).logpdf,
+    "normal": lambda loc, scale: st.norm(loc, scale).logpdf,
     "dirichlet": lambda concentration: (
         lambda x: [st.dirichlet(np.full(3, concentration)).logpdf(row) for row in x]
     ),
@@ -33,6 +39,10 @@ NUMBERS = {
     "gamma": [(2, 0.1), (0.5, 3)],
     "exponential": [(1,), (0.2,)],
     "beta": [(1, 1), (2, 5)],
+    "beta_mean": [(0.1, 10), (0.5, 2)],
+    "betaprime": [(2, 3), (5, 1)],
+    "betaprime_mean": [(0.1, 10), (0.5, 8)],
+    "normal": [(0, 1), (-3, 0.2)],
     "dirichlet": [(1,), (3,)],
 }
 CASES = [(family, numbers) for family, many in NUMBERS.items() for numbers in many]
@@ -64,6 +74,7 @@ def test_draws_lie_in_the_support(family, key):
     prior = Prior(family.key, tuple(p.default for p in family.parameters))
     draws = np.asarray(prior.distribution((5,)).sample(key, (300,)))
     inside = {
+        REAL: (draws < 0).any() and np.isfinite(draws).all(),
         POSITIVE: (draws > 0).all(),
         UNIT_INTERVAL: ((draws >= 0) & (draws <= 1)).all(),
         SIMPLEX: (draws >= 0).all() and np.allclose(draws.sum(axis=-1), 1, atol=1e-5),
@@ -71,7 +82,7 @@ def test_draws_lie_in_the_support(family, key):
     assert inside[family.support]
 
 
-@pytest.mark.parametrize("support", [POSITIVE, UNIT_INTERVAL, SIMPLEX])
+@pytest.mark.parametrize("support", [REAL, POSITIVE, UNIT_INTERVAL, SIMPLEX])
 def test_families_are_found_by_support(support):
     found = families_on(support)
     assert found
@@ -79,7 +90,7 @@ def test_families_are_found_by_support(support):
 
 
 def test_every_family_lies_in_one_support():
-    per_support = [len(families_on(s)) for s in (POSITIVE, UNIT_INTERVAL, SIMPLEX)]
+    per_support = [len(families_on(s)) for s in (REAL, POSITIVE, UNIT_INTERVAL, SIMPLEX)]
     assert sum(per_support) == len(PRIOR_FAMILIES)
     assert families_on("the moon") == []
 
