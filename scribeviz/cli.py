@@ -29,7 +29,11 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="fit a model and write a run folder")
     fit.add_argument("file", help="counts: h5ad, 10x folder or h5, loom, zarr, csv; or 'example'")
-    fit.add_argument("--model", default="nbdm", help="nbdm, zinb, nbvcp or zinbvcp, each also with _mix (default: nbdm)")
+    fit.add_argument(
+        "--model",
+        default="nbdm",
+        help="nbdm, zinb, nbvcp or zinbvcp, each also with _mix (default: nbdm)",
+    )
     fit.add_argument("--components", type=int, help="number of components of a mixture")
     fit.add_argument(
         "--prior",

@@ -11,10 +11,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from numpyro.infer import Predictive
 
+from scribeviz._indexing import GeneIndex, gene_columns
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
 from scribeviz.data.readers import as_counts
-from scribeviz._indexing import GeneIndex, gene_columns
 from scribeviz.models.custom import BoundModel, CustomModel
 from scribeviz.models.custom_params import select_component, select_genes, without_components
 
@@ -137,7 +137,7 @@ class CustomResults:
         return function(self.params, backend=backend)
 
     def get_map(self) -> dict[str, np.ndarray]:
-        """Median of 1,000 posterior draws of every parameter: a guide of unknown form has no mode."""
+        """Median of 1,000 posterior draws of every parameter: no mode of the guide is known."""
         draws = self.get_posterior_samples(n_samples=1_000, store_samples=False)
         return {name: np.median(value, axis=0) for name, value in draws.items()}
 
@@ -173,6 +173,7 @@ class CustomResults:
         MemoryBudgetError
             If it would not fit the memory budget.
         """
+        del batch_size  # one data set is drawn at a time
         draws = self.posterior_samples or self.get_posterior_samples()
         n_samples = len(next(iter(draws.values())))
         check_budget(
@@ -182,7 +183,7 @@ class CustomResults:
             instead="results[genes].get_predictive_samples(), or fewer posterior samples",
         )
         keys = jax.random.split(_key(rng_key), n_samples)
-        sets = [counts for counts in self._data_sets(keys, draws)]
+        sets = list(self._data_sets(keys, draws))
         drawn = np.stack(sets)
         if store_samples:
             self._keep("predictive_samples", drawn)
@@ -196,7 +197,7 @@ class CustomResults:
         *,
         store_samples: bool = True,
     ) -> dict[str, Any]:
-        """Posterior draws and a data set for each: ``parameter_samples``, ``predictive_samples``."""
+        """Posterior draws, and a data set for each, by the names of the reference."""
         own, data = jax.random.split(_key(rng_key))
         parameters = self.get_posterior_samples(own, n_samples)
         predictive = self.get_predictive_samples(data, batch_size, store_samples=store_samples)

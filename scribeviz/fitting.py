@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
@@ -232,7 +231,7 @@ class CustomFit(Fit[Checkpoint]):
 
 
 def prior_params(spec: ModelSpec) -> dict[str, tuple[float, ...]]:
-    """The numbers of every prior, by the reference's names: ``r_prior``, ``mixing_prior`` …"""
+    """The numbers of every prior, by the reference's names (``r_prior``, ``mixing_prior``)."""
     return {
         f"{site.quantity.removesuffix('_weights')}_prior": spec.prior(site).numbers
         for site in spec.sites
@@ -331,7 +330,7 @@ def _check_same(results: ScribeSVIResults, spec: ModelSpec, counts: Counts) -> N
         )
 
 
-def fit(
+def fit(  # noqa: PLR0913  what one call has to say
     data: "Data",
     model: str | ModelSpec = "nbdm",
     *,

@@ -62,9 +62,7 @@ def distributions(
     return found
 
 
-def mode(
-    model: CountModel, params: Mapping[str, Any], site: Site
-) -> tuple[np.ndarray, np.ndarray]:
+def mode(model: CountModel, params: Mapping[str, Any], site: Site) -> tuple[np.ndarray, np.ndarray]:
     """Mode of a site's marginal, NaN where there is none, and its mean."""
     fn = model.posterior(params)[site.key]
     marginal, family = _marginal(fn), guide_of(site)

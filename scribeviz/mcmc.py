@@ -86,6 +86,11 @@ class ScribeMCMCResults(CountResults):
             return dict(self.samples)
         return {name: v.reshape(-1, *v.shape[2:]) for name, v in self.samples.items()}
 
+    def chains(self, n_samples: int) -> dict[str, np.ndarray]:
+        """All draws of the sites by chain: they are there already."""
+        del n_samples
+        return dict(self.samples)
+
     def get_posterior_samples(
         self,
         rng_key: PRNGKeyArray | None = None,
@@ -161,7 +166,7 @@ class ScribeMCMCResults(CountResults):
         columns = columns_of(self, index)
         return replace(
             self,
-            samples=select_genes(self.samples, self.model_config, columns),
+            samples=select_genes(self.samples, self.model_config, columns) or {},
             genes=self.genes[columns],
             posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
             predictive_samples=None,

@@ -16,7 +16,7 @@ from scribeviz.criticism.assignments import component_probabilities, entropy
 from scribeviz.criticism.budget import check_budget
 from scribeviz.criticism.dirichlet import fit_dirichlet
 from scribeviz.criticism.log_likelihood import log_likelihood
-from scribeviz.criticism.normalization import normalized_expression
+from scribeviz.criticism.normalization import fit_expression, normalized_expression
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.models.builder import CountModel, build
@@ -47,6 +47,7 @@ class CountResults(ABC):
     loss_history: np.ndarray
     posterior_samples: Mapping[str, np.ndarray] | None
     predictive_samples: np.ndarray | None
+    diverging: np.ndarray | None
 
     @abstractmethod
     def get_posterior_samples(
@@ -61,6 +62,10 @@ class CountResults(ABC):
     @abstractmethod
     def get_map(self, *, use_mean: bool = False, canonical: bool = True) -> dict[str, np.ndarray]:
         """A point estimate of every parameter."""
+
+    @abstractmethod
+    def chains(self, n_samples: int) -> dict[str, np.ndarray]:
+        """Draws of the sites, ``(chains, draws, …)``; ``n_samples`` where still to be made."""
 
     @property
     def model(self) -> CountModel:
@@ -92,7 +97,7 @@ class CountResults(ABC):
         counts
             The data: AnnData, matrix or :class:`Counts`; genes that were not fitted are left out.
         batch_size
-            Accepted for old notebooks: nothing dense is made, so there is nothing to cut.
+            Draws on the device at once; changes no number.
         return_by, split_components, weights, weight_type, dtype
             See :func:`scribeviz.criticism.log_likelihood.log_likelihood`.
         cells_axis
@@ -111,11 +116,11 @@ class CountResults(ABC):
         ValueError
             If nothing has been drawn yet, or arguments contradict each other.
         """
-        del batch_size
         found = log_likelihood(
             self.model,
             self._stored_sites(),
             self._counts(counts, cells_axis),
+            batch_size=batch_size,
             return_by=return_by,
             split_components=split_components,
             weights=weights,
@@ -364,21 +369,18 @@ class CountResults(ABC):
         if sample_axis != 0:
             raise ValueError(f"sample_axis={sample_axis}: posterior draws are along axis 0.")
         _check_backend(backend)
-        r = self._stored("r")
-        profiles = normalized_expression(_generator(rng_key), r, n_samples_dirichlet)
-        found: dict[str, Any] = {"samples": profiles} if store_samples else {}
+        key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+        r, found = self._stored("r"), {}
+        if store_samples:
+            found["samples"] = normalized_expression(key, r, n_samples_dirichlet)
         if return_concentrations:
             found["original_concentrations"] = r
         if fit_distribution:
-            all_draws = profiles
-            if n_samples_dirichlet > 1:
-                moved = np.moveaxis(profiles, -1, 1)
-                all_draws = moved.reshape(-1, *moved.shape[2:])
-            concentration = fit_dirichlet(all_draws)
+            fitted = fit_expression(key, r, n_samples_dirichlet)
             found |= {
-                "concentrations": concentration,
-                "mean_probabilities": concentration / concentration.sum(-1, keepdims=True),
-                "distributions": _dirichlets(concentration, backend),
+                "concentrations": fitted.concentrations,
+                "mean_probabilities": fitted.mean_probabilities,
+                "distributions": _dirichlets(fitted.concentrations, backend),
             }
         return found
 

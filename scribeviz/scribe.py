@@ -1,4 +1,4 @@
-"""``run_scribe`` and ``rerun_scribe``: the first SCRIBE's way to say what :func:`scribeviz.fit` does.
+"""``run_scribe`` and ``rerun_scribe``: the first SCRIBE's way to say :func:`scribeviz.fit`.
 
 Translates words; computes nothing.
 """
@@ -30,7 +30,7 @@ from scribeviz.svi import ScribeSVIResults
 _MOST_STEPS = 100_000
 
 
-def run_scribe(  # noqa: PLR0913  the reference's own signature
+def run_scribe(
     counts: Any,
     *,
     model_type: str | None = None,
@@ -159,7 +159,9 @@ custom_log_likelihood_fn
         if custom_model is None or custom_guide is None or param_spec is None:
             raise ValueError("a model of your own needs custom_model, custom_guide and param_spec.")
         if inference_method != "svi":
-            raise ValueError("a model of your own is fitted with its guide: inference_method='svi'.")
+            raise ValueError(
+                "a model of your own is fitted with its guide: inference_method='svi'."
+            )
         custom = CustomModel(
             key=getattr(custom_model, "__name__", "custom").strip("<>"),
             model=custom_model,
@@ -252,7 +254,7 @@ def rerun_scribe(
         prepared = prepare_fit(
             data, results.model_config, config, method=method, start_from=results
         )
-    further = run(prepared, progress=progress)
+    further: Any = run(prepared, progress=progress)
     losses = np.concatenate([results.loss_history, further.loss_history])
     return replace(further, loss_history=losses)
 

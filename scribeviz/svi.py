@@ -84,7 +84,7 @@ class ScribeSVIResults(CountResults):
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
     n_components: int | None = None
-    genes: np.ndarray = field(default=None, kw_only=True)  # type: ignore[assignment]  # filled in
+    genes: Any = field(default=None, kw_only=True)
     left_out_genes: np.ndarray = field(
         default_factory=lambda: np.zeros(0, object), kw_only=True, repr=False
     )
@@ -101,8 +101,9 @@ class ScribeSVIResults(CountResults):
             raise ValueError(f"n_components={self.n_components} contradicts model_config ({k}).")
         object.__setattr__(self, "n_components", k)
         if self.genes is None:
-            named = self.var is not None and len(self.var) == self.n_genes
-            names = self.var.index if named else [f"gene_{i}" for i in range(self.n_genes)]
+            names: Any = [f"gene_{i}" for i in range(self.n_genes)]
+            if self.var is not None and len(self.var) == self.n_genes:
+                names = self.var.index
             object.__setattr__(self, "genes", np.asarray(names, object))
         self._check_params()
 
@@ -168,15 +169,13 @@ class ScribeSVIResults(CountResults):
             params=params,
             n_genes=len(columns),
             genes=self.genes[columns],
-            var=self.var.iloc[columns] if self._has_var else None,
+            var=None
+            if self.var is None or len(self.var) != self.n_genes
+            else self.var.iloc[columns],
             n_vars=len(columns) if self.n_vars is not None else None,
             posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
             predictive_samples=None if predictive is None else predictive[..., columns],
         )
-
-    @property
-    def _has_var(self) -> bool:
-        return self.var is not None and len(self.var) == self.n_genes
 
     def get_component(self, component_index: int) -> "ScribeSVIResults":
         """The parameters of one component, as results without components.
@@ -282,6 +281,16 @@ class ScribeSVIResults(CountResults):
             self._keep("posterior_samples", drawn)
         return drawn
 
+    @property
+    def diverging(self) -> None:  # type: ignore[override]  # nothing is sampled here
+        """Only samplers diverge."""
+        return
+
+    def chains(self, n_samples: int) -> dict[str, np.ndarray]:
+        """Draws of the sites as one chain."""
+        drawn = self.get_posterior_samples(n_samples=n_samples, store_samples=False)
+        return {site.key: drawn[site.key][None] for site in self.model_config.sites}
+
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file; :meth:`load` reads it back.  No pickle, and no draws."""
         arrays = {f"params/{name}": value for name, value in self.params.items()}
@@ -336,7 +345,7 @@ class SVIInferenceEngine:
     """The reference's name for a fit by variational inference."""
 
     @staticmethod
-    def run_inference(  # noqa: PLR0913  the reference's own signature
+    def run_inference(
         model_config: ModelSpec,
         count_data: Any,
         n_cells: int,
@@ -403,7 +412,7 @@ class SVIResultsFactory:
     """The reference's name for putting a fit's results together."""
 
     @staticmethod
-    def create_results(  # noqa: PLR0913  the reference's own signature
+    def create_results(
         svi_results: Any,
         model_config: ModelSpec,
         adata: "AnnData | None",

@@ -47,7 +47,9 @@ def write_results(results: "CountResults", adata: "AnnData", key: str) -> None:
         probabilities = results.cell_type_probabilities_map(adata, use_mean=True)["probabilities"]
         names = [str(i + 1) for i in range(k)]
         likeliest = probabilities.argmax(axis=1)
-        adata.obs[f"{key}_component"] = pd.Categorical.from_codes(likeliest, names)
+        adata.obs[f"{key}_component"] = pd.Categorical(
+            [names[i] for i in likeliest], categories=names
+        )
         adata.obs[f"{key}_entropy"] = entropy(probabilities)
         adata.obsm[f"{key}_probabilities"] = probabilities
     adata.uns[key] = _about(results)
@@ -57,16 +59,10 @@ def data_tree(results: "CountResults", n_samples: int) -> "xr.DataTree":
     """The posterior for ArviZ; see :meth:`scribeviz.results.CountResults.to_datatree`."""
     import xarray as xr
 
-    from scribeviz.mcmc import ScribeMCMCResults
-
     groups: dict[str, Any] = {}
-    if isinstance(results, ScribeMCMCResults):
-        chains = results.get_samples(group_by_chain=True)
+    chains = results.chains(n_samples)
+    if results.diverging is not None:
         groups["sample_stats"] = xr.Dataset({"diverging": (("chain", "draw"), results.diverging)})
-    else:
-        sites = {site.key for site in results.model_config.sites}
-        drawn = results.get_posterior_samples(n_samples=n_samples, store_samples=False)
-        chains = {name: value[None] for name, value in drawn.items() if name in sites}
     spec = results.model_config
     axes = {"components": "component", "genes": "gene", "cells": "cell"}
     variables = {}

@@ -120,8 +120,8 @@ class SparseRows(NamedTuple):
     ----------
     start, length
         Where a cell's non-zeros begin, and how many there are.
-    gene, count
-        The non-zeros, cell after cell.
+    gene, value
+        The non-zeros, cell after cell: which gene, and its count.
     column
         0 … the largest ``length``: its shape says how wide a cut-out must be.
     cell_total, log_factorials
@@ -131,7 +131,7 @@ class SparseRows(NamedTuple):
     start: Int32[np.ndarray, " cells"]
     length: Int32[np.ndarray, " cells"]
     gene: Int32[np.ndarray, " nonzeros"]
-    count: Float32[np.ndarray, " nonzeros"]
+    value: Float32[np.ndarray, " nonzeros"]
     column: Int32[np.ndarray, " width"]
     cell_total: Float32[np.ndarray, " cells"]
     log_factorials: Float32[np.ndarray, " cells"]
@@ -186,7 +186,7 @@ def sparse_rows(counts: Counts) -> SparseRows:
         start=matrix.indptr[:-1].astype(np.int32),
         length=length.astype(np.int32),
         gene=matrix.indices.astype(np.int32),
-        count=matrix.data.astype(np.float32),
+        value=matrix.data.astype(np.float32),
         column=np.arange(max(int(length.max(initial=0)), 1), dtype=np.int32),
         cell_total=counts.cell_totals.astype(np.float32),
         log_factorials=_log_factorials(counts),
@@ -247,7 +247,8 @@ def padded_lists(flat: np.ndarray, lengths: np.ndarray, *, size: int) -> PaddedL
         padded = np.where(inside, flat[source], size) if flat.size else np.full_like(source, size)
         rectangles.append(padded.astype(np.int32))
         members.append(rows.astype(np.int32))
-    position = np.argsort(np.concatenate(members)).astype(np.int32)
+    order = np.concatenate(members) if members else np.zeros(0, np.int32)
+    position = np.argsort(order).astype(np.int32)
     return PaddedLists(rectangles=tuple(rectangles), members=tuple(members), position=position)
 
 

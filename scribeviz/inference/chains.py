@@ -1,7 +1,8 @@
 """Whether the chains of a sampler can be trusted: R-hat, effective sample size, divergences."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -114,6 +115,6 @@ def chain_diagnostics(
     )
 
 
-def _extreme(value: np.ndarray, of: np.ufunc) -> float:
+def _extreme(value: np.ndarray, of: Callable[..., Any]) -> float:
     changed = np.asarray(value)[~np.isnan(value)]
     return float(of(changed)) if changed.size else 1.0

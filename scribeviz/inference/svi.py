@@ -151,7 +151,7 @@ class LossNotFiniteError(FloatingPointError):
     """The loss became infinite or NaN; the message names the step and a cure."""
 
 
-def svi_checkpoints(
+def svi_checkpoints(  # noqa: PLR0913  the whole of a fit
     model: Callable,
     guide: Callable,
     data: PyTree,
@@ -191,11 +191,66 @@ def svi_checkpoints(
     method = method or SVIMethod()
     in_stages = method.optimizer is None
     stages, latest_ends = (_STAGES, _LATEST_ENDS) if in_stages else ((1.0,), (1.0,))
+    data = jax.tree.map(jnp.asarray, data)
+    begin, advance = _program(model, guide, config, refine, method)
+    # Tracing also tells NumPyro the constraints, which a resumed fit needs as well.
+    layout = jax.tree.structure(jax.eval_shape(begin, data, initial))
+    if start is None:
+        state = jax.jit(begin)(data, initial)
+        losses, stage, stage_start = np.zeros(0, np.float32), 0, 0
+    else:
+        state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
+        losses, stage, stage_start = start.losses, start.stage, start.stage_start
+    settled = stage == len(stages)
+    pace, compiled = _FIRST_PACE, False  # steps from one checkpoint to the next
+    while losses.size < config.n_steps and not settled:
+        began, before = time.perf_counter(), losses.size
+        end = min(before + pace, config.n_steps)
+        while losses.size < end and not settled:
+            done = losses.size
+            length = min(end - done, _LOOK_EVERY - done % _LOOK_EVERY)
+            rate = jnp.float32(config.learning_rate * stages[stage])
+            state, buffer, params = advance(state, data, rate, jnp.int32(done), jnp.int32(length))
+            new = np.asarray(buffer)[:length]
+            _check_finite(new, done, config, method)
+            losses = np.concatenate([losses, new])
+            if losses.size % _LOOK_EVERY:
+                continue
+            if _has_settled(losses[stage_start:], config.tolerance):
+                stage, stage_start = stage + 1, losses.size
+                settled = stage == len(stages)
+            elif losses.size >= latest_ends[stage] * config.n_steps:
+                stage, stage_start = min(stage + 1, len(stages) - 1), losses.size
+        rate_of_steps = (losses.size - before) / (time.perf_counter() - began)
+        yield Checkpoint(
+            step=losses.size,
+            n_steps=config.n_steps,
+            losses=losses,
+            params={name: np.asarray(value) for name, value in params.items()},
+            settled=settled,
+            steps_per_second=rate_of_steps,
+            stage=stage,
+            stage_start=stage_start,
+            state=tuple(np.asarray(leaf) for leaf in jax.tree.leaves(state)),
+        )
+        if compiled:  # before that, the time is mostly compilation
+            pace = int(np.clip(rate_of_steps * _CHECKPOINT_SECONDS, 1, _LARGEST_PACE))
+        compiled = True
+
+
+def _program(
+    model: Callable,
+    guide: Callable,
+    config: SVIConfig,
+    refine: Callable[[Params, PyTree], Params] | None,
+    method: SVIMethod,
+) -> tuple[Callable, Callable]:
+    """How to begin, and the compiled way to go on."""
+    in_stages = method.optimizer is None
     if not in_stages and not isinstance(method.optimizer, optax.GradientTransformation):
         refine = None  # NumPyro's own optimizers hide the parameters in their state
     svi = SVI(model, guide, _optimizer(method, config), _loss(method, config))
     update = svi.stable_update if method.stable_update else svi.update
-    data = jax.tree.map(jnp.asarray, data)
 
     def begin(data: PyTree, initial: Params | None) -> SVIState:
         # An old-style key: its state is a plain array, which a checkpoint can hold.
@@ -222,48 +277,7 @@ def svi_checkpoints(
         state, losses = jax.lax.fori_loop(0, length, body, (state, jnp.zeros(_LOOK_EVERY)))
         return state, losses, svi.get_params(state)
 
-    # Tracing also tells NumPyro the constraints, which a resumed fit needs as well.
-    layout = jax.tree.structure(jax.eval_shape(begin, data, initial))
-    if start is None:
-        state = jax.jit(begin)(data, initial)
-        losses, stage, stage_start = np.zeros(0, np.float32), 0, 0
-    else:
-        state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
-        losses, stage, stage_start = start.losses, start.stage, start.stage_start
-    settled = stage == len(stages)
-    pace, compiled = _FIRST_PACE, False  # steps from one checkpoint to the next
-    while losses.size < config.n_steps and not settled:
-        began, before = time.perf_counter(), losses.size
-        end = min(before + pace, config.n_steps)
-        while losses.size < end and not settled:
-            done = losses.size
-            length = min(end - done, _LOOK_EVERY - done % _LOOK_EVERY)
-            rate = jnp.float32(config.learning_rate * stages[stage])
-            state, buffer, params = advance(state, data, rate, jnp.int32(done), jnp.int32(length))
-            new = np.asarray(buffer)[:length]
-            _check_finite(new, done, config, method)
-            losses = np.concatenate([losses, new])
-            looks = losses.size % _LOOK_EVERY == 0
-            if looks and _has_settled(losses[stage_start:], config.tolerance):
-                stage, stage_start = stage + 1, losses.size
-                settled = stage == len(stages)
-            elif looks and losses.size >= latest_ends[stage] * config.n_steps:
-                stage, stage_start = min(stage + 1, len(stages) - 1), losses.size
-        rate_of_steps = (losses.size - before) / (time.perf_counter() - began)
-        yield Checkpoint(
-            step=losses.size,
-            n_steps=config.n_steps,
-            losses=losses,
-            params={name: np.asarray(value) for name, value in params.items()},
-            settled=settled,
-            steps_per_second=rate_of_steps,
-            stage=stage,
-            stage_start=stage_start,
-            state=tuple(np.asarray(leaf) for leaf in jax.tree.leaves(state)),
-        )
-        if compiled:  # before that, the time is mostly compilation
-            pace = int(np.clip(rate_of_steps * _CHECKPOINT_SECONDS, 1, _LARGEST_PACE))
-        compiled = True
+    return begin, advance
 
 
 def _optimizer(method: SVIMethod, config: SVIConfig) -> Any:

@@ -131,7 +131,7 @@ class CountModel:
         return found
 
     def derived(self, values: Values) -> dict[str, Array]:
-        """Every quantity of the family that is not itself a site: ``r``, ``p``, ``mu``, ``p_hat`` …
+        """Every quantity of the family that is not itself a site, such as ``r``, ``p`` and ``mu``.
 
         Each in the shape that it would have as a site; ``p_hat`` (cells), or (components, cells)
         where components have odds of their own.
@@ -331,8 +331,6 @@ def _from_free(site: Site, free: Array) -> Array:
     return SUPPORTS[site.support].from_free(free)
 
 
-def build(
-    spec: ModelSpec, n_cells: int, n_genes: int, batch_size: int | None = None
-) -> CountModel:
+def build(spec: ModelSpec, n_cells: int, n_genes: int, batch_size: int | None = None) -> CountModel:
     """Make the model that ``spec`` describes for a data set of this size."""
     return CountModel(spec, n_cells, n_genes, batch_size)

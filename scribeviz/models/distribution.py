@@ -61,9 +61,9 @@ class CountDistribution(dist.Distribution):
             for name in ("log_r", "gate_logit")
             if name in self.natural
         }
-        return self.likelihood.dense(
-            log_odds=eta[component, of_cell][..., None], **genes
-        ).sample(draw)
+        return self.likelihood.dense(log_odds=eta[component, of_cell][..., None], **genes).sample(
+            draw
+        )
 
     @singledispatchmethod
     def log_prob(self, value: Array) -> Float[Array, ""]:

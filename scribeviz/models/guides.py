@@ -62,7 +62,7 @@ def guide_of(site: Site) -> GuideFamily:
 
 
 def guide_names(site: Site) -> list[str]:
-    """Names of a site's guide parameters, as in the reference: ``r_loc``, ``mixing_concentrations``.
+    """Names of a site's guide parameters, as in the reference: ``r_loc`` or ``phi_alpha``.
 
     An unconstrained site carries the name of its quantity: ``p_loc`` for ``p_unconstrained``.
     """
@@ -154,8 +154,8 @@ GUIDE_FAMILIES: Mapping[str, GuideFamily] = {
         make=dist.Normal,
         from_free=lambda center, spread: (center, spread),
         free_moments=lambda loc, scale: (loc, scale),
-        mode=lambda loc, scale: loc,
-        mean=lambda loc, scale: loc,
+        mode=lambda loc, _: loc,
+        mean=lambda loc, _: loc,
     ),
     "dirichlet": GuideFamily(
         support=SIMPLEX,
@@ -164,7 +164,7 @@ GUIDE_FAMILIES: Mapping[str, GuideFamily] = {
         from_free=_dirichlet_from_free,
         free_moments=lambda concentrations: (
             digamma(concentrations) - digamma(concentrations.sum()),
-            jnp.sqrt(polygamma(1, concentrations)),
+            jnp.sqrt(polygamma(1, concentrations) - polygamma(1, concentrations.sum())),
         ),
         mode=_dirichlet_mode,
         mean=lambda concentrations: concentrations / concentrations.sum(),

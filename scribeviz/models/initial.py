@@ -147,10 +147,8 @@ def _natural_starts(
 
 def _mean_capture(model: CountModel, counts: Counts, depth: np.ndarray) -> float:
     """Where the level of capture starts: as anchored, else as the prior has it."""
-    if model.spec.total_mrna:
-        wanted = counts.cell_totals.mean() / model.spec.total_mrna
-    else:
-        wanted = 0.5
+    total = model.spec.total_mrna
+    wanted = float(counts.cell_totals.mean()) / total if total else 0.5
     # No cell may start beyond what can be captured.
     return float(min(wanted, _MOST_CAPTURE / depth.max()))
 

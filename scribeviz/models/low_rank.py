@@ -83,7 +83,7 @@ class LowRankNormal(dist.Distribution):
 
     @property
     def half_log_determinant(self) -> Float[Array, "*components"]:
-        """Half the log determinant of the covariance: that of a small matrix and of the diagonal."""
+        """Half the log determinant of the covariance, by that of a small matrix."""
         rank = self.factor.shape[-1]
         scaled = self.factor / self.scale[..., None]
         small = jnp.eye(rank) + jnp.einsum("...gi,...gj->...ij", scaled, scaled)

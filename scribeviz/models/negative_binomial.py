@@ -30,10 +30,10 @@ from scribeviz.models.zeros import log_zero, sum_log_sigmoid, sum_log_zero
 
 
 class CellBatch(NamedTuple):
-    """Some cells cut out of :class:`SparseRows`; padding has gene ``n_genes`` and count 0."""
+    """Some cells cut out of :class:`SparseRows`; padding has gene ``n_genes`` and value 0."""
 
     gene: Int32[Array, "cells width"]
-    count: Float32[Array, "cells width"]
+    value: Float32[Array, "cells width"]
     cell_total: Float32[Array, " cells"]
     log_factorials: Float32[Array, " cells"]
 
@@ -44,7 +44,7 @@ def cut_out(rows: SparseRows, cells: Int32[Array, " batch"], n_genes: int) -> Ce
     where = jnp.where(inside, rows.start[cells][:, None] + rows.column, 0)
     return CellBatch(
         gene=jnp.where(inside, rows.gene[where], n_genes),
-        count=jnp.where(inside, rows.count[where], 0.0),
+        value=jnp.where(inside, rows.value[where], 0.0),
         cell_total=rows.cell_total[cells],
         log_factorials=rows.log_factorials[cells],
     )
@@ -72,18 +72,24 @@ def log_prob_table(table: SurvivalTable, natural: Values) -> Float[Array, ""]:
     )
     start = r[table.stretch_gene] + table.stretch_start
     rising += (table.stretch_weight * log_rising(start, table.stretch_length)).sum()
-    hit = jax.nn.log_sigmoid(eta)
-    if hit.shape[0] > 1:
-        hit = (table.cell_total * hit).sum() / jnp.maximum(table.cell_total.sum(), 1)
+    hit = _mean_hit(table, jax.nn.log_sigmoid(eta))
     by_gene, further = _zeros_of_table(table, single, jax.nn.log_sigmoid(-eta))
     # Gene by gene before the sum: hits and misses nearly cancel, and float32 keeps more that way.
     return rising + (table.gene_total * hit + by_gene).sum() + further - table.log_factorials
 
 
+def _mean_hit(table: SurvivalTable, hits: Array) -> Array:
+    """What one count gives, averaged over all counts."""
+    if hits.shape[0] == 1:
+        return hits
+    total = jnp.maximum(jnp.sum(table.cell_total), 1)
+    return jnp.sum(table.cell_total * hits) / total
+
+
 def _zeros_of_table(
     table: SurvivalTable, single: Values, t: Array
 ) -> tuple[Float[Array, " genes"], Float[Array, ""]]:
-    """What zeros give and what non-zeros change in it: by gene, and a part that is a sum already."""
+    """What zeros give and non-zeros change in it: by gene, and a part that is summed already."""
     log_r, nothing = single["log_r"], jnp.zeros((), t.dtype)
     all_alike = t.shape[0] == 1
     if "gate_logit" not in single:
@@ -96,9 +102,7 @@ def _zeros_of_table(
     return jnp.zeros_like(log_r), (sum_log_zero(log_r, gate, t) + changed[0]).sum()
 
 
-def log_prob_cells(
-    rows: CellRows | CellBatch, natural: Values
-) -> Float[Array, "components cells"]:
+def log_prob_cells(rows: CellRows | CellBatch, natural: Values) -> Float[Array, "components cells"]:
     """Log-probability of each cell under each component, in nats."""
     eta = log_odds_of_cells(natural)
     t = jax.nn.log_sigmoid(-eta)
@@ -141,7 +145,7 @@ def _nonzeros_of_batch(
     def one(component: tuple[Array, Array | None, Array]) -> Array:
         log_r, gate, t = component
         r = jnp.append(jnp.exp(log_r), jnp.ones((), log_r.dtype))[batch.gene]
-        total = log_rising(r, batch.count)
+        total = log_rising(r, batch.value)
         if gate is not None:
             a = jnp.append(gate, jnp.asarray(-1e30, gate.dtype))[batch.gene]
             total += jax.nn.log_sigmoid(r * t[:, None] - a)
@@ -151,9 +155,7 @@ def _nonzeros_of_batch(
     return jax.lax.map(one, (natural["log_r"], natural.get("gate_logit"), t))
 
 
-def dense(
-    log_r: Array, log_odds: Array, gate_logit: Array | None = None
-) -> dist.Distribution:
+def dense(log_r: Array, log_odds: Array, gate_logit: Array | None = None) -> dist.Distribution:
     """NumPyro's own distribution of single counts, all arrays broadcast: what it all must equal."""
     plain = dist.NegativeBinomialLogits(jnp.exp(log_r), log_odds)
     if gate_logit is None:

@@ -90,7 +90,6 @@ class Site:
         return SUPPORTS[self.target].from_free(free)
 
 
-
 def _site(key: str, label: str, doc: str, support: str, axes: tuple[str, ...]) -> Site:
     family = _DEFAULT_PRIOR[key].family
     return Site(
@@ -259,8 +258,10 @@ def _odds_ratio(free: Values) -> dict[str, Any]:
 
 def _from_odds_ratio(natural: Values) -> dict[str, Any]:
     mu = natural["log_r"] + _over_genes(natural["log_odds"])
-    capture = {"phi_capture": -logit for logit in _capture_logit(natural).values()}
-    return {"phi": -natural["log_odds"], "mu": mu} | capture
+    free = {"phi": -natural["log_odds"], "mu": mu}
+    if "log_capture" in natural:
+        free["phi_capture"] = -_capture_logit(natural)["p_capture"]
+    return free
 
 
 def _capture_logit(natural: Values) -> dict[str, Any]:

@@ -111,7 +111,8 @@ class Prior:
             return values, values * np.exp(np.asarray(one.log_prob(values)))
         if support is REAL:
             draws = np.asarray(one.sample(jax.random.key(0), (4_000,)))
-            values = np.linspace(*np.percentile(draws, (0.5, 99.5)), 200)
+            low, high = np.percentile(draws, (0.5, 99.5))
+            values = np.linspace(low, high, 200)
         else:
             values = np.linspace(0.0025, 0.9975, 200)
         return values, np.exp(np.asarray(one.log_prob(values)))

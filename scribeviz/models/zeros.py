@@ -79,7 +79,6 @@ def _chebyshev(x: Float[Array, " cells"]) -> Float[Array, "nodes cells"]:
     return jnp.stack(terms)
 
 
-
 @jax.custom_vjp
 def sum_log_zero(
     log_r: Float[Array, " genes"], gate_logit: Float[Array, " genes"], t: Float[Array, " cells"]
@@ -94,7 +93,7 @@ def sum_log_zero(
 
 def _log_zero_forward(log_r: Array, gate_logit: Array, t: Array) -> tuple[Array, tuple]:
     nodes = cell_nodes(t)
-    value, pull = jax.vjp(lambda *genes: _over_genes(*genes, nodes.t), log_r, gate_logit)
+    value, pull = jax.vjp(lambda r, a: _over_genes(r, a, nodes.t), log_r, gate_logit)
     # With respect to u, in which the nodes are equally good everywhere.
     steep = jnp.exp(log_r)[:, None] * nodes.t[None, :]
     slope = (steep * jax.nn.sigmoid(steep - gate_logit[:, None])).sum(axis=0)

@@ -48,4 +48,5 @@ def load_checkpoint(path: Path) -> AnyCheckpoint:
         values[name] = {member: arrays.pop(f"{name}/{member}") for member in members}
     for name, length in lists.items():
         values[name] = tuple(arrays.pop(f"{name}/{i}") for i in range(length))
-    return kind(**values, **arrays)
+    values |= arrays
+    return kind(**values)

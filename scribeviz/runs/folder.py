@@ -12,8 +12,8 @@ import numpy as np
 
 from scribeviz._storage import read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique
-from scribeviz.data.counts import Counts
 from scribeviz.custom import CustomResults
+from scribeviz.data.counts import Counts
 from scribeviz.inference.methods import InferenceConfig, config_as_dict, config_from_dict
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.mcmc import ScribeMCMCResults

@@ -98,13 +98,13 @@ def _prepare(folder: RunFolder) -> Fit:
     spec, counts = folder.spec, folder.counts
     if isinstance(spec.model, CustomSpec):
         if not isinstance(spec.config, SVIConfig):
-            raise ValueError("a model of your own is fitted by variational inference, not sampled.")
+            raise ValueError("a model of your own is fitted by variational inference, not sampled.")  # noqa: TRY004  one kind of error
         return prepare_custom(counts, spec.model.model, spec.config)
     before = None
     if spec.start_from:
         before = RunFolder(folder.path.parent / spec.start_from).results
     if not isinstance(before, ScribeSVIResults | None):
-        raise ValueError(f"{spec.start_from} is no variational fit, so nothing can start from it.")
+        raise ValueError(f"{spec.start_from} is no variational fit, so nothing can start from it.")  # noqa: TRY004
     return prepare_fit(counts, spec.model, spec.config, start_from=before)
 
 

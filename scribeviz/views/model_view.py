@@ -29,6 +29,7 @@ from scribeviz.views.parts import (
 )
 from scribeviz.views.state import DataState, ModelState, PriorState, prior_numbers
 
+
 class PriorView(pn.viewable.Viewer):
     """One prior: its family, its numbers, and its density."""
 

@@ -212,9 +212,7 @@ class ModelState(param.Parameterized):
         """Whether the chosen model has several components."""
         return self.custom is None and self.n_components > 1
 
-    @param.depends(
-        "likelihood", "parameterization", "n_components", "unconstrained", watch=True
-    )
+    @param.depends("likelihood", "parameterization", "n_components", "unconstrained", watch=True)
     def _offer_priors(self) -> None:
         sites = () if self.custom is not None else self._without_priors().sites
         for site in sites:

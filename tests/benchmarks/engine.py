@@ -1,7 +1,7 @@
 """The exact engine against dense NumPyro: one table, ratios measured in one run.
 
-``python -m tests.benchmarks.engine`` takes about half an hour and up to 12 GB, nearly all of it for
-the dense models; ``--quick`` takes two minutes.  ``--part`` chooses among steps, cells, settling and
+``python -m tests.benchmarks.engine`` takes half an hour and up to 12 GB, nearly all of it for the
+dense models; ``--quick`` takes two minutes.  ``--part`` chooses among steps, cells, settling and
 nuts.  Where a GPU is found, the same table is that of the GPU.
 """
 
@@ -118,11 +118,9 @@ def dense_guide(spec: ModelSpec, counts: Any) -> None:
     model = build(spec, *counts.shape)
     for site in spec.sites:
         shape = model.shape(site)
-        if site.key in {"r"}:
+        if site.key == "r":
             loc = numpyro.param("r_loc", jnp.zeros(shape))
-            scale = numpyro.param(
-                "r_scale", jnp.ones(shape), constraint=dist.constraints.positive
-            )
+            scale = numpyro.param("r_scale", jnp.ones(shape), constraint=dist.constraints.positive)
             numpyro.sample("r", dist.LogNormal(loc, scale).to_event(len(shape)))
         elif site.key == "mixing_weights":
             size = numpyro.param("mixing", jnp.ones(shape), constraint=dist.constraints.positive)

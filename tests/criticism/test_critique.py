@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 
 from scribeviz import SVIConfig, simulate
-from scribeviz.criticism.critique import Critique, criticise
+from scribeviz.criticism.critique import Critique
 from scribeviz.fitting import prepare_fit
 from scribeviz.models.spec import model_spec
 

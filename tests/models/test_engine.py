@@ -139,12 +139,16 @@ def expected(spec: ModelSpec, values: dict, counts: Counts) -> tuple:
         return value, pull(slopes)[0]
 
 
-def check(found: tuple, wanted: tuple, *, rtol: float, slope_rtol: float) -> None:
+def check(
+    found: tuple, wanted: tuple, *, rtol: float, slope_rtol: float, n_cells: int = 30
+) -> None:
     """Compare values, and slopes by the largest entry of each site."""
     np.testing.assert_allclose(found[0], wanted[0], rtol=rtol)
     for name, slope in wanted[1].items():
         ours = np.asarray(found[1][name], float)
-        allowed = slope_rtol * np.abs(slope).max() + 1e-30
+        # Every cell pulls at the weights by about 1, though what is left over may be little.
+        scale = n_cells if name.startswith("mixing") else np.abs(slope).max()
+        allowed = slope_rtol * scale + 1e-30
         np.testing.assert_allclose(ours, slope, atol=allowed, rtol=0, err_msg=name)
 
 
@@ -168,8 +172,10 @@ def test_float32_keeps_five_digits(spec):
     values = in_float32(point(spec, counts.n_cells, counts.n_genes))
     found = exact(spec, values, counts)
     assert found[0].dtype == jnp.float32
-    # Seen: 2e-6 in values; in slopes 5e-7, and 1e-5 where a cell lies between two components.
-    check(found, expected(spec, values, counts), rtol=1e-5, slope_rtol=5e-5)
+    # Seen: 2e-6 in values, 5e-7 in slopes; 5e-5 in those of mixtures, where a cell of 5,000 nats
+    # lies between two components: it is shared out with an error of 5,000 roundings.
+    slope_rtol = 1e-4 if spec.is_mixture else 2e-6
+    check(found, expected(spec, values, counts), rtol=1e-5, slope_rtol=slope_rtol)
 
 
 @each_likelihood
@@ -225,7 +231,9 @@ EXTREMES = {
 
 def concerns(case: str, key: str) -> bool:
     likelihood = LIKELIHOODS[key]
-    return {"nu": likelihood.has_capture, "gates": likelihood.has_gate}.get(case.split()[0], True)
+    return {"nu": likelihood.has_capture, "gates": likelihood.has_gate}.get(
+        case.split(maxsplit=1)[0], True
+    )
 
 
 @each_size
@@ -249,9 +257,7 @@ def test_extremes_are_finite_and_right(key, k, parameterization, free, case):
     check(found, wanted, rtol=1e-6, slope_rtol=1e-4 if interpolated else 1e-6)
     # The oracle is given the very numbers that float32 can hold.
     single = in_float32(values)
-    check(
-        exact(spec, single, counts), expected(spec, single, counts), rtol=1e-5, slope_rtol=2e-4
-    )
+    check(exact(spec, single, counts), expected(spec, single, counts), rtol=1e-5, slope_rtol=2e-4)
 
 
 @each_likelihood

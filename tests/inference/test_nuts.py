@@ -1,0 +1,128 @@
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+
+import scribeviz.inference.nuts
+from scribeviz.inference.chains import chain_diagnostics
+from scribeviz.inference.nuts import NoStartError, NUTSConfig, nuts_checkpoints
+
+
+def gamma_poisson(counts):
+    rate = numpyro.sample("rate", dist.Gamma(2.0, 1.0).expand([counts.shape[1]]).to_event(1))
+    numpyro.factor("counts", dist.Poisson(rate).log_prob(counts).sum())
+    numpyro.deterministic("twice", 2 * rate)
+
+
+@pytest.fixture(scope="module")
+def counts():
+    return np.random.default_rng(0).poisson(5.0, (30, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def checkpoints(counts):
+    config = NUTSConfig(n_warmup=200, n_samples=400, n_chains=2)
+    start = {"rate": jnp.full(3, 4.0)}
+    return config, list(nuts_checkpoints(gamma_poisson, counts, config, initial=start))
+
+
+def test_it_samples_a_conjugate_posterior(checkpoints, counts):
+    config, stream = checkpoints
+    last = stream[-1]
+    assert last.samples.keys() == {"rate"}
+    assert last.samples["rate"].shape == (2 * 400, 3)
+    shape, rate = 2 + counts.sum(axis=0), 1 + len(counts)
+    error = np.sqrt(shape) / rate / np.sqrt(300)
+    assert np.all(np.abs(last.samples["rate"].mean(axis=0) - shape / rate) < 4 * error)
+    np.testing.assert_allclose(last.samples["rate"].std(axis=0), np.sqrt(shape) / rate, rtol=0.15)
+    assert last.settled
+    assert last.step == last.n_steps == last.losses.size == config.n_steps
+    first, second = np.split(last.samples["rate"], 2)
+    assert not np.array_equal(first, second)
+
+
+def test_a_resumed_run_is_the_unbroken_one(checkpoints, counts, monkeypatch):
+    config, stream = checkpoints
+    monkeypatch.setattr(scribeviz.inference.nuts, "_MOST_AT_ONCE", 150)
+    start = {"rate": jnp.full(3, 4.0)}
+    pieces = list(nuts_checkpoints(gamma_poisson, counts, config, initial=start))
+    assert len(pieces) != len(stream)
+    for part in (pieces[1], pieces[-2]):
+        *_, again = nuts_checkpoints(gamma_poisson, counts, config, initial=start, start=part)
+        assert again.losses.tolist() == stream[-1].losses.tolist()
+        assert again.samples["rate"].tolist() == stream[-1].samples["rate"].tolist()
+        assert again.diverging.tolist() == stream[-1].diverging.tolist()
+
+
+def test_it_compiles_once(counts):
+    traces = []
+
+    def model(counts):
+        traces.append(1)
+        gamma_poisson(counts)
+
+    stream = nuts_checkpoints(model, counts, NUTSConfig(n_warmup=50, n_samples=50, n_chains=2))
+    next(stream)
+    next(stream)
+    seen = len(traces)
+    list(stream)
+    assert len(traces) == seen
+
+
+def test_thinning_keeps_every_so_many(counts):
+    plain = NUTSConfig(n_warmup=20, n_samples=30, n_chains=1)
+    thin = NUTSConfig(n_warmup=20, n_samples=30, n_chains=1, thinning=10)
+    *_, every = nuts_checkpoints(gamma_poisson, counts, plain)
+    *_, few = nuts_checkpoints(gamma_poisson, counts, thin)
+    assert few.samples["rate"].tolist() == every.samples["rate"][9::10].tolist()
+
+
+def test_divergences_are_told():
+    def funnel(_):
+        scale = numpyro.sample("scale", dist.Normal(0, 3))
+        numpyro.sample("x", dist.Normal(jnp.zeros(5), jnp.exp(scale / 2)).to_event(1))
+
+    config = NUTSConfig(n_warmup=200, n_samples=400, n_chains=1, max_tree_depth=6)
+    *_, last = nuts_checkpoints(funnel, jnp.zeros(1), config)
+    assert last.diverging.sum() > 0
+    samples = {name: value[None] for name, value in last.samples.items()}
+    found = chain_diagnostics(samples, last.diverging)
+    assert found.divergences == last.diverging.sum()
+    assert not found.trustworthy
+    assert "diverged" in found.sentences[2]
+
+
+def test_draws_that_would_not_fit_are_refused():
+    def wide(_):
+        numpyro.sample("x", dist.Normal(jnp.zeros(1_000_000), 1).to_event(1))
+
+    with pytest.raises(ValueError, match=r"take 40.0 GB.*thinning=10"):
+        next(nuts_checkpoints(wide, jnp.zeros(1), NUTSConfig(n_samples=10_000, n_chains=1)))
+
+
+def test_no_start_is_a_sentence():
+    def broken(_):
+        numpyro.sample("x", dist.Normal(0, 1))
+        numpyro.factor("bad", jnp.nan)
+
+    with pytest.raises(NoStartError, match="no finite density"):
+        next(nuts_checkpoints(broken, jnp.zeros(1), NUTSConfig(), initial={"x": jnp.zeros(())}))
+
+
+def test_settings_are_checked():
+    with pytest.raises(ValueError, match="keeps none of"):
+        NUTSConfig(n_samples=10, thinning=11)
+
+
+def test_chains_that_agree_and_chains_that_do_not():
+    rng = np.random.default_rng(0)
+    alike = rng.normal(size=(4, 500, 3))
+    good = chain_diagnostics({"x": alike, "same": np.ones((4, 500))}, np.zeros(2_000, bool))
+    assert good.worst_r_hat < 1.02
+    assert good.fewest_effective > 1_000
+    assert good.trustworthy
+    apart = chain_diagnostics({"x": alike + np.arange(4)[:, None, None]}, np.zeros(2_000, bool))
+    assert apart.worst_r_hat > 1.3
+    assert "do not agree" in apart.sentences[0]
+    assert not apart.trustworthy
