@@ -1,5 +1,6 @@
 """What every posterior of a count model can be asked; how it was found does not matter here."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     import xarray as xr
     from anndata import AnnData
 
+_LOG = logging.getLogger(__name__)
 _SEED = 42
 _FEWEST_CELLS = 1.0  # a component with a share of less than this many cells is empty
 
@@ -147,8 +149,10 @@ class CountResults(ABC):
         dtype: DTypeLike = np.float32,
     ) -> np.ndarray:
         """Log-likelihood at the point estimate: as :meth:`log_likelihood`, without draws."""
-        del batch_size, gene_batch_size, verbose
+        del batch_size, gene_batch_size
         point = self.get_map(use_mean=use_mean, canonical=False)
+        if verbose and any(np.isnan(value).any() for value in point.values()):
+            _LOG.warning("some modes do not exist and give NaN; use_mean=True takes means there")
         found = log_likelihood(
             self.model,
             {site.key: point[site.key][None] for site in self.model_config.sites},

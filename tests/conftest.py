@@ -1,3 +1,4 @@
+import tempfile
 from pathlib import Path
 
 import jax
@@ -5,6 +6,11 @@ import numpy as np
 import pytest
 
 from scribeviz.data.counts import plain_counts
+
+# Many tests compile the same small programs: the second time they are found on disk.
+_COMPILED = tempfile.TemporaryDirectory(prefix="scribeviz-compiled-")
+jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture

@@ -81,7 +81,7 @@ def test_shapes_of_a_mixture(mixture):
     assert results.cell_type_probabilities(counts, fit_distribution=False).keys() == {
         "sample_probabilities"
     }
-    at_map = results.cell_type_probabilities_map(counts)["probabilities"]
+    at_map = results.cell_type_probabilities_map(counts, use_mean=True)["probabilities"]
     assert at_map.shape == (C, K)
     np.testing.assert_allclose(at_map.sum(axis=1), 1, rtol=1e-5)
     normal = results.normalize_counts(n_samples_dirichlet=2, fit_distribution=True)

@@ -98,8 +98,8 @@ def _zeros_of_table(
     if all_alike:
         changed = table.cells_with_gene * jax.nn.log_sigmoid(jnp.exp(log_r) * t - gate)
         return table.n_cells * log_zero(log_r, gate, t) + changed, nothing
-    changed = sum_log_sigmoid(jnp.exp(log_r)[None], gate[None], t[None], table.entries)
-    return jnp.zeros_like(log_r), (sum_log_zero(log_r, gate, t) + changed[0]).sum()
+    by_cell = sum_log_sigmoid(jnp.exp(log_r)[None], gate[None], t[None], table.entries)[0]
+    return jnp.zeros_like(log_r), (sum_log_zero(log_r, gate, t) + by_cell).sum()
 
 
 def log_prob_cells(rows: CellRows | CellBatch, natural: Values) -> Float[Array, "components cells"]:
