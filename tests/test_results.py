@@ -122,7 +122,7 @@ def test_what_needs_a_mixture_says_so(single):
     ):
         with pytest.raises(ValueError, match="no mixture"):
             call()
-    with pytest.raises(ValueError, match="needs a mixture"):
+    with pytest.raises(ValueError, match="needs components"):
         results.log_likelihood(counts, split_components=True)
 
 

@@ -262,8 +262,7 @@ def _program(
         state: SVIState, data: PyTree, rate: Array, done: Array, length: Array
     ) -> tuple[SVIState, Array, Params]:
         def refined(state: SVIState) -> SVIState:
-            changed = {} if refine is None else refine(svi.get_params(state), data)
-            return _with_params(svi, state, changed)
+            return state if refine is None else _refined(svi, state, refine, data)
 
         def body(i: Array, carry: tuple[SVIState, Array]) -> tuple[SVIState, Array]:
             state, losses = carry
@@ -321,8 +320,9 @@ def _with_learning_rate(state: SVIState, rate: Array) -> SVIState:
     return state._replace(optim_state=(step, (params, optimizer._replace(hyperparams=hyperparams))))
 
 
-def _with_params(svi: SVI, state: SVIState, changed: Params) -> SVIState:
-    """Put ``changed`` parameters, as the guide sees them, into the optimizer's state."""
+def _refined(svi: SVI, state: SVIState, refine: Callable, data: PyTree) -> SVIState:
+    """Put closed-form parameters, as the guide sees them, into the optimizer's state."""
+    changed = refine(svi.get_params(state), data)
     step, (params, optimizer) = state.optim_state
     transforms = svi.constrain_fn.args[0]
     free = transform_fn(transforms, changed, invert=True)

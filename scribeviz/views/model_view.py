@@ -154,6 +154,7 @@ class ModelView(pn.viewable.Viewer):
                 collapsed=True,
                 fully_expanded=True,
                 sizing_mode="stretch_width",
+                margin=(4, 0),
             ),
             sizing_mode="stretch_width",
         )
@@ -241,14 +242,16 @@ class ModelView(pn.viewable.Viewer):
                     label="Parameterization",
                     options=options,
                     width=260,
+                    margin=(4, 0, 8, 0),
                 ),
-                ui.Switch.from_param(state.param.unconstrained),
+                ui.Switch.from_param(state.param.unconstrained, margin=(4, 0)),
                 width=300,
             ),
             ui.Column(
                 ui.HTML(
                     pn.bind(self._about_parameters, state.param.parameterization),
                     sizing_mode="stretch_width",
+                    margin=(0, 0, 10, 0),
                 ),
                 number_field(state, "guide_rank", width=300),
                 words(

@@ -79,12 +79,12 @@ def test_thinning_keeps_every_so_many(counts):
 
 
 def test_divergences_are_told():
-    def funnel(_):
-        scale = numpyro.sample("scale", dist.Normal(0, 3))
-        numpyro.sample("x", dist.Normal(jnp.zeros(5), jnp.exp(scale / 2)).to_event(1))
+    def cliff(_):
+        x = numpyro.sample("x", dist.Normal(0, 1))
+        numpyro.factor("cliff", -1e5 * jnp.maximum(x - 0.5, 0))
 
     config = NUTSConfig(n_warmup=200, n_samples=400, n_chains=1, max_tree_depth=6)
-    *_, last = nuts_checkpoints(funnel, jnp.zeros(1), config)
+    *_, last = nuts_checkpoints(cliff, jnp.zeros(1), config, initial={"x": jnp.zeros(())})
     assert last.diverging.sum() > 0
     samples = {name: value[None] for name, value in last.samples.items()}
     found = chain_diagnostics(samples, last.diverging)
