@@ -1,6 +1,6 @@
 """Whether the chains of a sampler can be trusted: R-hat, effective sample size, divergences."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,12 +37,12 @@ class ChainDiagnostics:
     @property
     def worst_r_hat(self) -> float:
         """The largest R-hat of all."""
-        return max(_extreme(value, np.nanmax) for value in self.r_hat.values())
+        return _extreme(self.r_hat.values(), np.max)
 
     @property
     def fewest_effective(self) -> float:
         """The smallest effective number of draws."""
-        return min(_extreme(value, np.nanmin) for value in self.effective.values())
+        return _extreme(self.effective.values(), np.min)
 
     @property
     def trustworthy(self) -> bool:
@@ -59,7 +59,7 @@ class ChainDiagnostics:
         return [self._about_r_hat(), self._about_effective(), self._about_divergences()]
 
     def _about_r_hat(self) -> str:
-        name = max(self.r_hat, key=lambda site: _extreme(self.r_hat[site], np.nanmax))
+        name = max(self.r_hat, key=lambda site: _extreme([self.r_hat[site]], np.max))
         worst = self.worst_r_hat
         if worst <= _AGREES:
             return f"The chains agree: R-hat is at most {worst:.3f} ({_AGREES} or less is good)."
@@ -115,6 +115,8 @@ def chain_diagnostics(
     )
 
 
-def _extreme(value: np.ndarray, of: Callable[..., Any]) -> float:
-    changed = np.asarray(value)[~np.isnan(value)]
+def _extreme(values: Iterable[np.ndarray], of: Callable[..., Any]) -> float:
+    """Over everything that changed at all; 1 where nothing did."""
+    flat = np.concatenate([np.ravel(value) for value in values])
+    changed = flat[~np.isnan(flat)]
     return float(of(changed)) if changed.size else 1.0

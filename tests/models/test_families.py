@@ -36,7 +36,9 @@ def both(name, numbers):
 def test_densities_are_scipys(name, numbers):
     ours, oracle = both(name, numbers)
     x = oracle.ppf([1e-3, 0.1, 0.5, 0.9, 0.999])
-    np.testing.assert_allclose(ours.log_prob(jnp.asarray(x)), oracle.logpdf(x), rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(
+        ours.log_prob(jnp.asarray(x)), oracle.logpdf(x), rtol=1e-3, atol=1e-3
+    )
 
 
 @each_case
@@ -79,9 +81,7 @@ def slopes_of_draws():
     @jax.jit
     def slopes(shape, key):
         many = jnp.full(4_000_000, shape)
-        log_draw, slope = jax.jvp(
-            lambda s: log_gamma_draw(key, s), (many,), (jnp.ones_like(many),)
-        )
+        log_draw, slope = jax.jvp(lambda s: log_gamma_draw(key, s), (many,), (jnp.ones_like(many),))
         return [(x.mean(), x.std() / jnp.sqrt(x.size)) for x in (slope, jnp.exp(log_draw) * slope)]
 
     return lambda shape: slopes(jnp.float32(shape), jax.random.PRNGKey(3))

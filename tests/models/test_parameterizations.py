@@ -59,9 +59,7 @@ def test_sites_and_priors_are_the_references(key):
 
 @each_key
 def test_unconstrained_sites_have_the_references_names_and_priors(key):
-    spec = ModelSpec(
-        likelihood="zinbvcp", n_components=2, parameterization=key, unconstrained=True
-    )
+    spec = ModelSpec(likelihood="zinbvcp", n_components=2, parameterization=key, unconstrained=True)
     names = [f"{name}_unconstrained" for name in SITES[key][:-1]]
     assert [site.key for site in spec.sites] == [*names, "mixing_logits"]
     assert {spec.prior(site) for site in spec.sites} == {Prior("normal", (0.0, 1.0))}
@@ -149,9 +147,7 @@ def test_natural_parameters_go_there_and_back_and_follow_the_textbook(spec, rng)
     for name, value in natural.items():
         np.testing.assert_allclose(found[name], value, atol=3e-5, err_msg=name)
     known = dense.textbook(spec, values)
-    np.testing.assert_allclose(
-        jax.nn.sigmoid(found["log_odds"])[:, None], known["p"], rtol=1e-5
-    )
+    np.testing.assert_allclose(jax.nn.sigmoid(found["log_odds"])[:, None], known["p"], rtol=1e-5)
     np.testing.assert_allclose(jnp.exp(found["log_r"]), known["r"], rtol=1e-4)
     np.testing.assert_allclose(jnp.exp(found["log_weights"]), known["weights"], rtol=1e-5)
     if "gate" in known:
@@ -185,7 +181,9 @@ def test_what_is_no_site_is_derived_in_the_shape_of_a_site(spec, rng):
         assert everything[name].shape == value.shape
         np.testing.assert_allclose(everything[name], value, rtol=2e-4, err_msg=name)
     if "phi" in everything:
-        np.testing.assert_allclose(everything["phi"], (1 - expected["p"]) / expected["p"], rtol=1e-4)
+        np.testing.assert_allclose(
+            everything["phi"], (1 - expected["p"]) / expected["p"], rtol=1e-4
+        )
     if "phi_capture" in everything:
         np.testing.assert_allclose(everything["phi_capture"], (1 - nu) / nu, rtol=1e-4)
     if mixture and spec.unconstrained:
