@@ -165,7 +165,7 @@ def params_of(spec, rng):
     ids=["one", "shared odds", "own odds"],
 )
 def test_genes_follow_the_odds_and_the_marginals_know_it(spec, rng):
-    """Of the draws: the covariance is slope, factors and own spread; ``posterior`` says the same."""
+    """Their covariance is slope, factors and own spread; ``posterior`` says the same."""
     model, params = params_of(spec, rng)
     n_draws = 20_000
     drawn = model.sample_posterior(jax.random.PRNGKey(1), n_draws, params)
