@@ -1,6 +1,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 
 from scribeviz import SVIConfig, simulate
 from scribeviz.criticism.critique import Critique
@@ -30,7 +31,8 @@ def test_its_draws_are_the_posterior(critique):
     found, fit = critique
     *_, last = fit.checkpoints()
     alpha, beta = last.params["p_alpha"], last.params["p_beta"]
-    np.testing.assert_allclose(found.draws.natural["p"].mean(), alpha / (alpha + beta), rtol=0.01)
+    p = expit(found.draws.natural["log_odds"])
+    np.testing.assert_allclose(p.mean(), alpha / (alpha + beta), rtol=0.01)
 
 
 def test_it_comes_back_from_a_file(critique, tmp_path):

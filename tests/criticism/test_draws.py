@@ -1,10 +1,13 @@
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from scribeviz.criticism.draws import NaturalDraws, affordable_draws, natural_draws
 from scribeviz.models.builder import build
 from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.parameterizations import PARAMETERIZATIONS
 from scribeviz.models.spec import ModelSpec
+from tests.models import dense
 
 
 def test_draws_of_one_component_get_an_axis_for_it(rng):
@@ -12,9 +15,13 @@ def test_draws_of_one_component_get_an_axis_for_it(rng):
     draws = natural_draws(build(ModelSpec(), 9, 4), values)
     assert draws.n_draws == 6
     assert draws.likelihood is LIKELIHOODS["nbdm"]
-    assert draws.natural["p"].tolist() == values["p"][:, None].tolist()
-    assert draws.natural["r"].tolist() == values["r"][:, None].tolist()
-    assert draws.weights.tolist() == [[1.0]] * 6
+    assert draws.natural.keys() == {"r", "log_odds"}
+    np.testing.assert_allclose(
+        draws.natural["log_odds"], logit(values["p"])[:, None, None], rtol=1e-4
+    )
+    np.testing.assert_allclose(draws.natural["r"], values["r"][:, None], rtol=1e-5)
+    np.testing.assert_allclose(draws.weights, np.ones((6, 1)))
+    assert draws.groups.tolist() == [1.0]
 
 
 def test_draws_of_a_mixture_share_p_and_keep_their_weights(rng):
@@ -24,19 +31,73 @@ def test_draws_of_a_mixture_share_p_and_keep_their_weights(rng):
         "mixing_weights": rng.dirichlet(np.ones(3), 6).astype(np.float32),
     }
     draws = natural_draws(build(ModelSpec(n_components=3), 9, 4), values)
-    assert draws.natural["p"].tolist() == np.repeat(values["p"][:, None], 3, axis=1).tolist()
-    assert draws.natural["r"].tolist() == values["r"].tolist()
-    assert draws.weights.tolist() == values["mixing_weights"].tolist()
+    expected = np.repeat(logit(values["p"])[:, None, None], 3, axis=1)
+    np.testing.assert_allclose(draws.natural["log_odds"], expected, rtol=1e-4)
+    np.testing.assert_allclose(draws.natural["r"], values["r"], rtol=1e-5)
+    np.testing.assert_allclose(draws.weights, values["mixing_weights"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+def test_draws_are_natural_whatever_the_sites(rng, parameterization):
+    spec = ModelSpec(
+        likelihood="zinb", n_components=2, parameterization=parameterization, unconstrained=True
+    )
+    model = build(spec, 9, 4)
+    values = {site.key: rng.normal(size=(6, *model.shape(site))) for site in spec.sites}
+    draws = natural_draws(model, values)
+    for i in range(6):
+        known = dense.textbook(spec, {name: v[i] for name, v in values.items()})
+        np.testing.assert_allclose(expit(draws.natural["log_odds"][i]), known["p"], rtol=1e-4)
+        np.testing.assert_allclose(draws.natural["r"][i], known["r"], rtol=1e-4)
+        np.testing.assert_allclose(draws.natural["gate"][i], known["gate"], rtol=1e-4)
+
+
+def test_few_cells_each_keep_their_own_capture(rng):
+    values = {
+        "p": rng.random(6, np.float32),
+        "r": rng.random((6, 4), np.float32),
+        "p_capture": rng.uniform(0.1, 0.9, (6, 9)).astype(np.float32),
+    }
+    draws = natural_draws(build(ModelSpec(likelihood="nbvcp"), 9, 4), values)
+    np.testing.assert_allclose(draws.groups, np.full(9, 1 / 9))
+    expected = logit(values["p"])[:, None] + np.log(values["p_capture"])
+    np.testing.assert_allclose(
+        np.sort(draws.natural["log_odds"][:, 0]), np.sort(expected), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_many_cells_are_grouped_by_capture_and_keep_the_mean(rng):
+    capture = rng.beta(2, 8, 1_003)
+    values = {
+        "p": np.full(3, 0.6, np.float32),
+        "r": np.ones((3, 4), np.float32),
+        "p_capture": np.tile(capture, (3, 1)).astype(np.float32),
+    }
+    draws = natural_draws(build(ModelSpec(likelihood="nbvcp"), 1_003, 4), values)
+    assert draws.groups.size == 32
+    np.testing.assert_allclose(draws.groups.sum(), 1)
+    odds = np.exp(draws.natural["log_odds"][0, 0])
+    np.testing.assert_allclose(odds @ draws.groups, 1.5 * capture.mean(), rtol=1e-4)
+    # What is averaged, the probability of a zero, hardly notices.
+    zero = (1 + odds) ** -2.0 @ draws.groups
+    np.testing.assert_allclose(zero, ((1 + 1.5 * capture) ** -2.0).mean(), rtol=1e-3)
 
 
 @pytest.mark.parametrize(("index", "columns"), [(2, [2]), (slice(1, 3), [1, 2])])
 def test_some_genes_all_have_a_gene_axis_in_float64(rng, index, columns):
-    natural = {"p": rng.random((5, 2), np.float32), "r": rng.random((5, 2, 4), np.float32)}
-    draws = NaturalDraws("nbdm", natural, np.full((5, 2), 0.5))
+    natural = {
+        "log_odds": rng.random((5, 2, 3), np.float32),
+        "r": rng.random((5, 2, 4), np.float32),
+    }
+    draws = NaturalDraws("nbvcp", natural, np.full((5, 2), 0.5), np.array([0.2, 0.3, 0.5]))
     some = draws.genes(index)
-    assert some["p"].shape == (5, 2, 1)
-    assert some["r"].tolist() == natural["r"][..., columns].astype(float).tolist()
+    assert some["log_odds"].tolist() == natural["log_odds"].astype(float).reshape(5, 6, 1).tolist()
+    expected = np.repeat(natural["r"][..., columns].astype(float), 3, axis=1)
+    assert some["r"].tolist() == expected.tolist()
     assert {value.dtype for value in some.values()} == {np.dtype(float)}
+    weights = draws.mixed_weights
+    assert weights.shape == (5, 6)
+    np.testing.assert_allclose(weights[0], [0.1, 0.15, 0.25] * 2)
 
 
 @pytest.mark.parametrize(

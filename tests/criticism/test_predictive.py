@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import scipy.stats as st
+from scipy.special import expit, logit
 
 from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.predictive import GeneCheck, check_gene, gene_table, predictive_pmf
@@ -17,26 +18,70 @@ def mixture(rng):
     r = rng.gamma(2.0, 1.5, (N_DRAWS, 2, N_GENES)).astype(np.float32)
     p = rng.uniform(0.2, 0.7, (N_DRAWS, 2)).astype(np.float32)
     weights = rng.dirichlet([3, 2], N_DRAWS).astype(np.float32)
-    return NaturalDraws("nbdm", {"p": p, "r": r}, weights)
+    return NaturalDraws("nbdm", {"r": r, "log_odds": logit(p)[..., None]}, weights, np.ones(1))
+
+
+@pytest.fixture
+def captured(rng):
+    """The same with zeros inflated and four groups of cells that were captured differently."""
+    natural = {
+        "r": rng.gamma(2.0, 1.5, (N_DRAWS, 2, N_GENES)).astype(np.float32),
+        "gate": rng.uniform(0.05, 0.4, (N_DRAWS, 2, N_GENES)).astype(np.float32),
+        "log_odds": rng.normal(-0.5, 1.0, (N_DRAWS, 2, 4)).astype(np.float32),
+    }
+    weights = rng.dirichlet([3, 2], N_DRAWS).astype(np.float32)
+    return NaturalDraws("zinbvcp", natural, weights, np.array([0.1, 0.2, 0.3, 0.4]))
 
 
 def single(r, p, n_draws=50):
-    natural = {"p": np.full((n_draws, 1), p), "r": np.tile(np.float64(r), (n_draws, 1, 1))}
-    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)))
+    natural = {
+        "r": np.tile(np.float64(r), (n_draws, 1, 1)),
+        "log_odds": np.full((n_draws, 1, 1), logit(p)),
+    }
+    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)), np.ones(1))
 
 
 def oracle_of(draws):
-    p = draws.natural["p"][..., None].astype(float)
-    return st.nbinom(draws.natural["r"].astype(float), 1 - p)
+    """SciPy's distribution of every draw, component and gene (one group of cells)."""
+    return st.nbinom(draws.natural["r"].astype(float), expit(-draws.natural["log_odds"]))
+
+
+def pmf_by_hand(draws, gene, counts):
+    """Group by group and component by component."""
+    found = np.zeros((draws.n_draws, counts.size))
+    for d in range(draws.n_draws):
+        for k in range(draws.weights.shape[1]):
+            for g, share in enumerate(draws.groups):
+                failure = expit(-float(draws.natural["log_odds"][d, k, g]))
+                plain = st.nbinom(float(draws.natural["r"][d, k, gene]), failure).pmf(counts)
+                gate = float(draws.natural["gate"][d, k, gene])
+                inflated = gate * (counts == 0) + (1 - gate) * plain
+                found[d] += share * draws.weights[d, k] * inflated
+    return found
 
 
 def test_predictive_probabilities_are_scipys_mixture(mixture):
     ours = predictive_pmf(mixture, 3, 25)
-    p, r = mixture.natural["p"].astype(float), mixture.natural["r"][..., 3].astype(float)
-    parts = st.nbinom(r[..., None], 1 - p[..., None]).pmf(np.arange(26))
+    parts = np.stack([oracle_of(mixture).pmf(x)[..., 3] for x in range(26)], axis=-1)
     expected = (mixture.weights[..., None] * parts).sum(axis=1)
     assert ours.shape == (N_DRAWS, 26)
     np.testing.assert_allclose(ours, expected, rtol=1e-6)
+
+
+def test_predictive_probabilities_average_over_gates_and_captures(captured):
+    ours = predictive_pmf(captured, 3, 25)
+    np.testing.assert_allclose(ours, pmf_by_hand(captured, 3, np.arange(26)), rtol=1e-5)
+
+
+def test_the_table_of_genes_averages_over_gates_and_captures(captured, rng):
+    counts = plain_counts(rng.poisson(1.0, (50, N_GENES)))
+    table = gene_table(counts, captured)
+    many = np.arange(4_000)
+    for gene in (0, 5):
+        pmf = pmf_by_hand(captured, gene, many).mean(axis=0)
+        assert pmf.sum() > 0.9999
+        np.testing.assert_allclose(table["predicted_zeros"][gene], pmf[0], rtol=1e-5)
+        np.testing.assert_allclose(table["predicted_mean"][gene], pmf @ many, rtol=1e-3)
 
 
 @pytest.mark.parametrize("seed", range(3))
