@@ -43,7 +43,8 @@ def single(r, p, n_draws=50):
 
 def oracle_of(draws):
     """SciPy's distribution of every draw, component and gene (one group of cells)."""
-    return st.nbinom(draws.natural["r"].astype(float), expit(-draws.natural["log_odds"]))
+    log_odds = draws.natural["log_odds"].astype(float)
+    return st.nbinom(draws.natural["r"].astype(float), expit(-log_odds))
 
 
 def pmf_by_hand(draws, gene, counts):
