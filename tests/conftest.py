@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from scribeviz.data.counts import plain_counts
+from scribeviz.models.custom_registry import CUSTOM_MODELS, load_models
 
 # Many tests compile the same small programs: the second time they are found on disk.
 _COMPILED = tempfile.TemporaryDirectory(prefix="scribeviz-compiled-")
@@ -37,3 +38,25 @@ def small_counts(rng):
 def shared_data():
     """The folder of real data sets beside the repository; it need not exist."""
     return Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def registry():
+    """The registry of custom models, empty, and afterwards as it was."""
+    before = dict(CUSTOM_MODELS)
+    CUSTOM_MODELS.clear()
+    yield CUSTOM_MODELS
+    CUSTOM_MODELS.clear()
+    CUSTOM_MODELS.update(before)
+
+
+@pytest.fixture
+def tutorial_file():
+    return Path(__file__).parent / "models" / "tutorial_model.py"
+
+
+@pytest.fixture
+def tutorial(registry, tutorial_file):
+    """The model of the custom-model tutorial."""
+    load_models(tutorial_file)
+    return registry["nbdm-lognormal"]

@@ -39,11 +39,12 @@ def log_gamma_draw(
     shape = jnp.shape(concentration)
     normals, uniforms, powers = jax.random.split(key, 3)
     d = concentration + (_RAISE - 1 / 3)
+    each = d[None]  # of each proposal
     x = jax.random.normal(normals, (_PROPOSALS, *shape))
     log_u = jnp.log(jax.random.uniform(uniforms, (_PROPOSALS - 1, *shape), minval=1e-30))
-    cube = 1 + x / jnp.sqrt(9 * d)
+    cube = 1 + x / jnp.sqrt(9 * each)
     log_v = 3 * jnp.log(jnp.where(cube > 0, cube, 1.0))
-    ratio = 0.5 * x**2 + d * (1 - cube**3 + log_v)
+    ratio = 0.5 * x**2 + each * (1 - cube**3 + log_v)
     accepted = (cube[0] > 0) & (log_u[0] < ratio[0])
     # The last proposal is taken as it is; where it is no gamma draw at all, the mode is.
     log_ratio = jnp.where(accepted, log_v[0], jnp.where(cube[1] > 0, log_v[1], 0.0))

@@ -236,7 +236,9 @@ def test_how_often_it_reports_changes_nothing(seconds, monkeypatch):
 
 
 def test_a_fit_resumes_from_saved_arrays(tmp_path):
-    part = fit(SVIConfig(n_steps=230))[-1]
+    config = SVIConfig(n_steps=600)
+    stream = fit(config)
+    part, whole = stream[len(stream) // 2], stream[-1]
     arrays = {f"params/{name}": value for name, value in part.params.items()}
     arrays |= {f"state/{i}": leaf for i, leaf in enumerate(part.state)} | {"losses": part.losses}
     meta = {"stage": part.stage, "stage_start": part.stage_start, "n_leaves": len(part.state)}
@@ -244,7 +246,7 @@ def test_a_fit_resumes_from_saved_arrays(tmp_path):
     saved, meta = read_arrays(tmp_path / "part.h5")
     reread = Checkpoint(
         step=saved["losses"].size,
-        n_steps=230,
+        n_steps=600,
         losses=saved["losses"],
         params={},
         settled=False,
@@ -253,8 +255,7 @@ def test_a_fit_resumes_from_saved_arrays(tmp_path):
         stage_start=meta["stage_start"],
         state=tuple(saved[f"state/{i}"] for i in range(meta["n_leaves"])),
     )
-    resumed = fit(SVIConfig(n_steps=600), start=reread)[-1]
-    whole = fit(SVIConfig(n_steps=600))[-1]
+    resumed = fit(config, start=reread)[-1]
     assert resumed.losses.tolist() == whole.losses.tolist()
     assert resumed.params == whole.params
 
