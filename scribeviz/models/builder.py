@@ -64,14 +64,17 @@ class CountModel:
     def model(self, tables: Tables | None = None) -> None:
         """Priors and likelihood."""
         values = self._sample(self._shared_sites)
+        cell_total = None if tables is None else tables.cell_total
         with self._cells() as cells:
             values |= self._sample(self._cell_sites)
             if isinstance(tables, SparseRows):
                 batch = cut_out(tables, cells, self.n_genes)
+                cell_total = batch.cell_total
                 numpyro.factor("counts", self.counts_given(values).log_prob_cells(batch))
         for name, value in self.derived(values).items():
             numpyro.deterministic(name, value)
-        self._anchor(values)
+        if self.spec.total_mrna and cell_total is not None:
+            self._anchor(values, cell_total)
         counts = self.counts_given(values)
         if tables is None:
             numpyro.sample("counts", counts)
@@ -314,17 +317,19 @@ class CountModel:
     def _guide_params(self, site: Site, params: Params) -> list[Array]:
         return [jnp.asarray(params[name]) for name in guide_names(site)]
 
-    def _anchor(self, values: Values) -> None:
-        """Tell capture from expression: the mean mRNA content of a cell is about as stated."""
-        if not self.spec.total_mrna:
-            return
-        natural = self.natural(values)
-        log_means = natural["log_r"] + natural["log_odds"][:, None]
-        content = jax.nn.logsumexp(
-            natural["log_weights"] + jax.nn.logsumexp(log_means, axis=1), axis=0
-        )
-        about = dist.Normal(jnp.log(self.spec.total_mrna), _SPREAD_OF_MRNA)
-        numpyro.factor("total_mrna", about.log_prob(content))
+    def _anchor(self, values: Values, cell_total: Array) -> None:
+        """Tell capture from expression: so much of a cell's mRNA as stated was counted.
+
+        On the level every other prior has a say, once per cell and gene; what is stated counts for
+        as much as all of them.  It speaks of capture alone: the mean count is its other side, but
+        would tie every gene to the odds, and mean field would take that for certainty.
+        """
+        log_capture = self.natural(values)["log_capture"]
+        mean_capture = jax.nn.logsumexp(log_capture) - jnp.log(log_capture.size)
+        stated = jnp.log(jnp.maximum(cell_total.mean(), 1.0) / self.spec.total_mrna)
+        about = dist.Normal(stated, _SPREAD_OF_MRNA).log_prob(mean_capture)
+        voices = self.n_cells + self.spec.n_components * self.n_genes
+        numpyro.factor("total_mrna", voices * about)
 
 
 def _from_free(site: Site, free: Array) -> Array:

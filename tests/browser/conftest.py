@@ -59,7 +59,11 @@ def app_url(tmp_path_factory, data_folder):
         port = free.getsockname()[1]
     runs = tmp_path_factory.mktemp("runs")
     log = runs / "server.log"
-    environment = os.environ | {"SCRIBEVIZ_DATA": str(data_folder), "SCRIBEVIZ_RUNS": str(runs)}
+    environment = os.environ | {
+        "SCRIBEVIZ_DATA": str(data_folder),
+        "SCRIBEVIZ_RUNS": str(runs),
+        "SCRIBEVIZ_MODELS": str(ROOT / "tests" / "models" / "tutorial_model.py"),
+    }
     command = ["serve", "app", "--address", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
         server = subprocess.Popen(

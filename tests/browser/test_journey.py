@@ -149,6 +149,61 @@ def test_a_reload_comes_back_to_the_run(page, app_url):
     expect(page.get_by_role("heading", name=shown, exact=True)).to_be_visible(timeout=PATIENT)
 
 
+def test_capture_and_sampling_from_the_page(page, app_url, shoot, console_errors):
+    page.goto(app_url)
+    choose_file(page, "hostile <script>.h5ad")
+    expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
+    click(page, "Choose a model")
+    capture = page.get_by_role("heading", name="Capture", exact=True)
+    expect(capture).to_have_count(1)
+    expect(capture).not_to_be_visible()
+    page.get_by_label("Negative binomial with capture", exact=True).check()
+    expect(capture).to_be_visible()
+    page.get_by_label("Parameterization").click()
+    page.get_by_role("menuitem", name="Odds ratio").click()
+    expect(page.get_by_text("Capture odds", exact=False).first).to_be_visible()
+    page.get_by_text("The maths", exact=True).click()
+    shoot("13-capture-model")
+    click(page, "Go to the fit")
+    click(page, "Start the fit")
+    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+
+    # Sampling starts from that fit.
+    page.get_by_label("Sampling (NUTS)").check()
+    expect(page.get_by_text("It starts from the newest variational fit")).to_be_visible()
+    for label, value in (("Warm-up", "100"), ("Draws", "100")):
+        page.get_by_label(label).fill(value)
+        page.get_by_label(label).press("Enter")
+    shoot("14-sampling")
+    click(page, "Start the fit")
+    expect(page.get_by_text("all draws are done")).to_be_visible(timeout=PATIENT)
+    shoot("15-sampled")
+    click(page, "Explore the result")
+    expect(page.get_by_role("heading", name="Genes")).to_be_visible()
+    expect(page.get_by_text("The level of capture is open")).to_be_visible()
+    shoot("16-sampled-explore")
+    assert not console_errors
+
+
+def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
+    open_example(page, app_url)
+    click(page, "Choose a model")
+    page.get_by_label("NBDM, log-normal dispersions (own model)").check()
+    expect(page.get_by_text("mu_r (gene-specific)")).to_be_visible()
+    expect(page.get_by_role("heading", name="Priors", exact=True)).not_to_be_visible()
+    shoot("17-own-model")
+    click(page, "Go to the fit")
+    expect(page.get_by_label("Sampling (NUTS)")).not_to_be_visible()
+    field = page.get_by_label("At most")
+    field.fill("200")
+    field.press("Enter")
+    click(page, "Start the fit")
+    expect(page.get_by_role("button", name="Explore the result")).to_be_visible(timeout=PATIENT)
+    click(page, "Explore the result")
+    expect(page.get_by_role("heading", name="Genes")).to_be_visible()
+    shoot("18-own-model-explore")
+
+
 def test_normalised_data_are_refused_with_a_cure(page, app_url, shoot):
     page.goto(app_url)
     choose_file(page, "normalised.h5ad")
