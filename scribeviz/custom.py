@@ -1,6 +1,6 @@
 """What a fit of a user's own model returns: the interface of the built-in results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -264,13 +264,13 @@ class CustomResults:
             settled=meta["settled"],
         )
 
-    def data_sets(self, key: PRNGKeyArray, n_samples: int) -> Any:
+    def data_sets(self, key: PRNGKeyArray, n_samples: int) -> Iterator[np.ndarray]:
         """Draw data sets one after the other, so that only one is in memory at a time."""
         own, data = jax.random.split(key)
         draws = self.get_posterior_samples(own, n_samples, store_samples=False)
         return self._data_sets(jax.random.split(data, n_samples), draws)
 
-    def _data_sets(self, keys: Array, draws: Mapping[str, np.ndarray]) -> Any:
+    def _data_sets(self, keys: Array, draws: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
         make_args = self.custom_model.get_model_args_fn
         bound = self.bound if make_args is None else self.bound.with_model_args(make_args(self))
 

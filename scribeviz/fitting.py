@@ -1,5 +1,6 @@
 """From data and a model to a result: what the command line, the workers and ``fit`` share."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -39,7 +40,9 @@ if TYPE_CHECKING:
 # Of every start of a mixture so many steps are done before the best goes on.
 _TRIAL_STEPS = 200
 _JUDGED_STEPS = 50
-_REPLICATES = 100  # of a user's own model
+# Data sets that a user's own model predicts: as many as it draws in this time, within bounds.
+_MOST_REPLICATES, _FEWEST_REPLICATES = 100, 20
+_SECONDS_FOR_REPLICATES = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +229,17 @@ class CustomFit(Fit[Checkpoint]):
     def critique(self, checkpoint: Checkpoint) -> Critique:
         """What ``checkpoint`` is judged by: data sets that the model predicts."""
         key = jax.random.PRNGKey(self.config.seed)
-        replicates = self.results(checkpoint).data_sets(key, _REPLICATES)
-        return criticise_replicates(self.counts, replicates)
+        replicates = self.results(checkpoint).data_sets(key, _MOST_REPLICATES)
+        return criticise_replicates(self.counts, _while_there_is_time(replicates))
+
+
+def _while_there_is_time(replicates: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The first replicates; some samplers of NumPyro take a second for each."""
+    started = time.monotonic()
+    for i, replicate in enumerate(replicates, start=1):
+        yield replicate
+        if i >= _FEWEST_REPLICATES and time.monotonic() - started > _SECONDS_FOR_REPLICATES:
+            return
 
 
 def prior_params(spec: ModelSpec) -> dict[str, tuple[float, ...]]:
