@@ -12,12 +12,9 @@ from jaxtyping import Float, Int
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.assignments import assignment_probabilities
 from scribeviz.criticism.draws import NaturalDraws, natural_draws
-from scribeviz.criticism.predictive import GeneCheck, check_gene, gene_table
-from scribeviz.criticism.replicates import (
-    ReplicateBands,
-    replicate_bands,
-    replicate_table,
-)
+from scribeviz.criticism.misfit import gene_table
+from scribeviz.criticism.predictive import GeneCheck, check_gene
+from scribeviz.criticism.replicates import ReplicateBands, check_replicates
 from scribeviz.data.counts import Counts
 from scribeviz.models.builder import CountModel
 from scribeviz.models.parameterizations import Values
@@ -37,7 +34,7 @@ class Critique:
     draws
         Posterior draws of the likelihood's parameters; of a user's own model bands over replicates.
     genes
-        From :func:`scribeviz.criticism.predictive.gene_table`.
+        From :func:`scribeviz.criticism.misfit.gene_table`.
     probabilities
         Of each cell's assignment, shape ``(cells, components)``; one column unless a mixture.
     notes
@@ -129,6 +126,6 @@ def criticise_replicates(counts: Counts, replicates: Iterable[np.ndarray]) -> Cr
     replicates
         Data sets drawn from the fitted model, ``(n_cells, n_genes)`` each.
     """
-    bands = replicate_bands(counts, replicates)
+    bands, genes = check_replicates(counts, replicates)
     one = np.ones((counts.n_cells, 1), np.float32)
-    return Critique(draws=bands, genes=replicate_table(counts, bands), probabilities=one)
+    return Critique(draws=bands, genes=genes, probabilities=one)

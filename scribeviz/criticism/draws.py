@@ -1,7 +1,7 @@
 """Posterior draws in the likelihood's own parameters: what every check starts from."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -58,6 +58,28 @@ class NaturalDraws:
         joint = self.weights[:, :, None].astype(float) * self.groups
         return joint.reshape(self.n_draws, -1)
 
+    def thinned(self, most: int) -> "NaturalDraws":
+        """At most so many of the draws, evenly spaced."""
+        if self.n_draws <= most:
+            return self
+        kept = np.linspace(0, self.n_draws - 1, most).astype(int)
+        natural = {name: value[kept] for name, value in self.natural.items()}
+        return replace(self, natural=natural, weights=self.weights[kept])
+
+    def moments(self) -> "Moments":
+        """Mean and variance of every gene's counts over cells, averaged over draws."""
+        odds = np.exp(np.asarray(self.natural["log_odds"], float))
+        weights = self.weights[:, :, None] * self.groups
+        # Of each component: the mean of odds and of odds (1 + odds), and of the squared odds.
+        first = (weights * odds).sum(axis=-1)[..., None]
+        scatter = (weights * odds * (1 + odds)).sum(axis=-1)[..., None]
+        square = (weights * odds**2).sum(axis=-1)[..., None]
+        r = np.asarray(self.natural["r"], float)
+        kept = 1 - np.asarray(self.natural["gate"], float) if "gate" in self.natural else 1.0
+        mean = (kept * r * first).sum(axis=1)
+        second = (kept * (r * scatter + r**2 * square)).sum(axis=1)
+        return Moments(mean=mean.mean(axis=0), variance=(second - mean**2).mean(axis=0))
+
     def genes(
         self, index: int | slice
     ) -> dict[str, Float[np.ndarray, "draws components*groups genes"]]:
@@ -71,6 +93,14 @@ class NaturalDraws:
         }
         log_odds = np.asarray(self.natural["log_odds"], float)
         return found | {"log_odds": log_odds.reshape(self.n_draws, -1, 1)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """Of predicted counts."""
+
+    mean: Float[np.ndarray, " genes"]
+    variance: Float[np.ndarray, " genes"]
 
 
 def natural_draws(model: CountModel, values: Values) -> NaturalDraws:

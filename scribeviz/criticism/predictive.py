@@ -7,14 +7,11 @@ looked like is then a multinomial draw.  No array of cells x genes x draws is ev
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
 
 from scribeviz.criticism.draws import NaturalDraws
-from scribeviz.data.counts import Counts
 
 _MOST_BARS = 40
-_GENES_AT_ONCE = 512
 _MUCH_OUTSIDE = 0.25  # share of bars; 0.10 is expected
 _BANDS = (5, 25, 50, 75, 95)  # percent
 
@@ -116,49 +113,6 @@ def check_gene(
         zeros=np.percentile(zeros, (5, 50, 95)),
         mean=np.percentile(_means(draws, gene), (5, 50, 95)),
     )
-
-
-def gene_table(counts: Counts, draws: NaturalDraws) -> pd.DataFrame:
-    """All fitted genes at a glance, observed beside predicted.
-
-    Parameters
-    ----------
-    counts
-        The genes that were fitted.
-    draws
-        Posterior draws of their parameters.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per gene: ``gene``, ``mean``, ``predicted_mean``, ``zeros``, ``predicted_zeros``
-        (shares of cells), ``excess_zeros`` (observed less predicted), ``largest`` count.
-    """
-    starts = range(0, counts.n_genes, _GENES_AT_ONCE)
-    blocks = [_expected(draws, slice(start, start + _GENES_AT_ONCE)) for start in starts]
-    predicted_mean, predicted_zeros = np.concatenate(blocks, axis=1)
-    seen_in = np.diff(counts.columns.indptr)
-    zeros = 1 - seen_in / counts.n_cells
-    return pd.DataFrame(
-        {
-            "gene": counts.genes,
-            "mean": counts.gene_totals / counts.n_cells,
-            "predicted_mean": predicted_mean,
-            "zeros": zeros,
-            "predicted_zeros": predicted_zeros,
-            "excess_zeros": zeros - predicted_zeros,
-            "largest": counts.columns.max(axis=0).toarray().ravel(),
-        }
-    )
-
-
-def _expected(draws: NaturalDraws, genes: slice) -> Float[np.ndarray, "2 genes"]:
-    natural = draws.genes(genes)
-    weights = draws.mixed_weights
-    zero = np.exp(draws.likelihood.log_pmf(np.zeros(1), natural))
-    mean = draws.likelihood.mean(natural)
-    parts = [np.einsum("dk,dkg->g", weights, part) for part in (mean, zero)]
-    return np.stack(parts) / draws.n_draws
 
 
 def _means(draws: NaturalDraws, gene: int) -> Float[np.ndarray, " draws"]:

@@ -6,11 +6,13 @@ replicate is reduced to one histogram per gene as soon as it is drawn.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from scribeviz.criticism.misfit import EDGES, as_table, compared, misfit
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.counts import Counts
 
@@ -62,10 +64,10 @@ class ReplicateBands:
         )
 
 
-def replicate_bands(
+def check_replicates(
     counts: Counts, replicates: Iterable[Int[np.ndarray, "cells genes"]]
-) -> ReplicateBands:
-    """Reduce replicated data sets, one at a time.
+) -> tuple[ReplicateBands, pd.DataFrame]:
+    """Compare the data with replicated data sets, of which only one is in memory at a time.
 
     Parameters
     ----------
@@ -73,41 +75,80 @@ def replicate_bands(
         The data that were fitted: they decide how wide a gene's bars are.
     replicates
         Data sets drawn from the fitted model.
+
+    Returns
+    -------
+    tuple
+        The bands, and all genes at a glance: the columns of
+        :func:`scribeviz.criticism.misfit.gene_table`.
     """
-    largest = np.maximum(counts.columns.max(axis=0).toarray().ravel(), 3)
+    largest = np.maximum(counts.columns.max(axis=0).toarray().ravel(), 3).astype(np.int64)
     width = -(-(largest + 1) // _BARS)
-    reduced = [_reduced(replicate, width) for replicate in replicates]
-    histograms, zeros, means = (np.stack(part) for part in zip(*reduced, strict=True))
-    return ReplicateBands(
-        width=width.astype(np.int64),
-        bands=np.percentile(histograms, _BANDS, axis=0).astype(np.float32),
-        zeros=np.percentile(zeros, _RANGE, axis=0).astype(np.float32),
-        mean=np.percentile(means, _RANGE, axis=0).astype(np.float32),
+    reduced = [_Reduced.of(replicate, width) for replicate in replicates]
+    bands = ReplicateBands(
+        width=width,
+        bands=np.percentile([r.bars for r in reduced], _BANDS, axis=0).astype(np.float32),
+        zeros=np.percentile([r.zeros for r in reduced], _RANGE, axis=0).astype(np.float32),
+        mean=np.percentile([r.mean for r in reduced], _RANGE, axis=0).astype(np.float32),
         n_draws=len(reduced),
     )
+    return bands, _table(counts, reduced)
 
 
-def replicate_table(counts: Counts, bands: ReplicateBands) -> pd.DataFrame:
-    """All genes at a glance; the columns of :func:`scribeviz.criticism.predictive.gene_table`."""
-    zeros = 1 - np.diff(counts.columns.indptr) / counts.n_cells
-    return pd.DataFrame(
-        {
-            "gene": counts.genes,
-            "mean": counts.gene_totals / counts.n_cells,
-            "predicted_mean": bands.mean[1].astype(float),
-            "zeros": zeros,
-            "predicted_zeros": bands.zeros[1].astype(float),
-            "excess_zeros": zeros - bands.zeros[1],
-            "largest": counts.columns.max(axis=0).toarray().ravel(),
-        }
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reduced:
+    """What is kept of a replicate, gene by gene."""
+
+    bars: Int[np.ndarray, "genes bars"]
+    bins: Int[np.ndarray, "genes bins"]
+    zeros: Float[np.ndarray, " genes"]
+    mean: Float[np.ndarray, " genes"]
+    variance: Float[np.ndarray, " genes"]
+    largest: Int[np.ndarray, " genes"]
+
+    @classmethod
+    def of(
+        cls, replicate: Int[np.ndarray, "cells genes"], width: Int[np.ndarray, " genes"]
+    ) -> Self:
+        """Reduce a replicate; ``width`` is that of the bars of each gene."""
+        return cls(
+            # Beyond the last bar nothing is shown: such counts go to one more, which is dropped.
+            bars=_tallied(np.minimum(replicate // width, _BARS), _BARS + 1)[:, :_BARS],
+            bins=_binned(replicate),
+            zeros=(replicate == 0).mean(axis=0),
+            mean=replicate.mean(axis=0),
+            variance=replicate.var(axis=0),
+            largest=replicate.max(axis=0),
+        )
 
 
-def _reduced(replicate: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, ...]:
-    n_genes = width.size
-    # Beyond the last bar nothing is shown: such counts go to one more, which is dropped.
-    bar = np.minimum(replicate // width, _BARS).astype(np.int64)
-    flat = bar + np.arange(n_genes) * (_BARS + 1)
-    histogram = np.bincount(flat.ravel(), minlength=n_genes * (_BARS + 1))
-    kept = histogram.reshape(n_genes, _BARS + 1)[:, :_BARS].astype(np.int32)
-    return kept, (replicate == 0).mean(axis=0), replicate.mean(axis=0)
+def _table(counts: Counts, reduced: list[_Reduced]) -> pd.DataFrame:
+    seen = _binned(counts.matrix.toarray())
+    replicates = np.stack([r.bins for r in reduced])
+    held = seen.sum(axis=0) + replicates.sum(axis=(0, 1))
+    used = int(np.flatnonzero(held)[-1]) + 1
+    seen, replicates = seen[:, :used], replicates[..., :used]
+    predicted = replicates.mean(axis=0) / counts.n_cells
+    against = misfit(seen, predicted[None], replicates[:, None])
+    found = compared(seen, predicted, EDGES[:used]) | {
+        "misfit": against.excess,
+        "distance": against.distance,
+        "p_value": against.p_value,
+        "predicted_mean": np.mean([r.mean for r in reduced], axis=0),
+        "predicted_variance": np.mean([r.variance for r in reduced], axis=0),
+        "predicted_largest": np.median([r.largest for r in reduced], axis=0).astype(int),
+    }
+    return as_table(counts, pd.DataFrame(found))
+
+
+def _binned(matrix: Int[np.ndarray, "cells genes"]) -> Int[np.ndarray, "genes bins"]:
+    bins = np.searchsorted(EDGES, matrix, side="right") - 1
+    return _tallied(bins, EDGES.size)
+
+
+def _tallied(bins: Int[np.ndarray, "cells genes"], n_bins: int) -> Int[np.ndarray, "genes bins"]:
+    """Cells per bin, gene by gene."""
+    n_genes = bins.shape[1]
+    flat = bins.astype(np.int64) + np.arange(n_genes) * n_bins
+    found = np.bincount(flat.ravel(), minlength=n_genes * n_bins)
+    return found.reshape(n_genes, n_bins).astype(np.int32)

@@ -20,6 +20,10 @@ class Method:
         Name in specs and files, and of ``inference_method``.
     label, doc
         What the user reads.
+    result
+        What its runs are called beside the model; nothing for the usual method.
+    trace_doc
+        How to read what is plotted while it runs.
     config
         Its settings.
     """
@@ -27,6 +31,8 @@ class Method:
     key: str
     label: str
     doc: str
+    result: str
+    trace_doc: str
     config: type[InferenceConfig]
 
 
@@ -37,6 +43,9 @@ METHODS: Mapping[str, Method] = {
             key="svi",
             label="Variational inference",
             doc="Fits a posterior of simple shape: seconds to a minute, for every model.",
+            result="",
+            trace_doc="The loss is the negative ELBO of all cells: it falls, then wobbles around a "
+            "level. Between models of the same data, lower is better.",
             config=SVIConfig,
         ),
         Method(
@@ -44,6 +53,9 @@ METHODS: Mapping[str, Method] = {
             label="Sampling (NUTS)",
             doc="Draws from the posterior itself, whatever its shape: minutes. For a last check of "
             "intervals; of a mixture it explores the groups that it starts from.",
+            result="sampled",
+            trace_doc="The loss is the energy of each transition, minus the log posterior density: "
+            "after the warm-up it should wander around a level, without drift.",
             config=NUTSConfig,
         ),
     )

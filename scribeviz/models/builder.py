@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 from numpyro.infer import Predictive
 from scipy.special import expit
 
@@ -64,7 +64,7 @@ class CountModel:
     def model(self, tables: Tables | None = None) -> None:
         """Priors and likelihood."""
         values = self._sample(self._shared_sites)
-        cell_total = None if tables is None else tables.cell_total
+        cell_total: ArrayLike | None = None if tables is None else tables.cell_total
         with self._cells() as cells:
             values |= self._sample(self._cell_sites)
             if isinstance(tables, SparseRows):
@@ -317,7 +317,7 @@ class CountModel:
     def _guide_params(self, site: Site, params: Params) -> list[Array]:
         return [jnp.asarray(params[name]) for name in guide_names(site)]
 
-    def _anchor(self, values: Values, cell_total: Array) -> None:
+    def _anchor(self, values: Values, cell_total: ArrayLike) -> None:
         """Tell capture from expression: so much of a cell's mRNA as stated was counted.
 
         On the level every other prior has a say, once per cell and gene; what is stated counts for
@@ -326,7 +326,7 @@ class CountModel:
         """
         log_capture = self.natural(values)["log_capture"]
         mean_capture = jax.nn.logsumexp(log_capture) - jnp.log(log_capture.size)
-        stated = jnp.log(jnp.maximum(cell_total.mean(), 1.0) / self.spec.total_mrna)
+        stated = jnp.log(jnp.maximum(jnp.mean(cell_total), 1.0) / self.spec.total_mrna)
         about = dist.Normal(stated, _SPREAD_OF_MRNA).log_prob(mean_capture)
         voices = self.n_cells + self.spec.n_components * self.n_genes
         numpyro.factor("total_mrna", voices * about)

@@ -54,7 +54,7 @@ def loss_curve(data: dict[str, np.ndarray]) -> hv.Overlay:
     ).opts(
         **look(
             xlabel="step",
-            ylabel="loss: negative ELBO (nats)",
+            ylabel="loss (nats)",
             yformatter="%.5g",
             legend_position="top_right",
             hooks=[follow_data],

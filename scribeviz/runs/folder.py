@@ -14,7 +14,12 @@ from scribeviz._storage import read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique
 from scribeviz.custom import CustomResults
 from scribeviz.data.counts import Counts
-from scribeviz.inference.methods import InferenceConfig, config_as_dict, config_from_dict
+from scribeviz.inference.methods import (
+    InferenceConfig,
+    config_as_dict,
+    config_from_dict,
+    method_of,
+)
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.mcmc import ScribeMCMCResults
 from scribeviz.models.custom_registry import ChosenModel, CustomSpec, chosen_from_dict
@@ -53,6 +58,11 @@ class RunSpec:
     created: float
     versions: Mapping[str, str]
     start_from: str = ""  # id of the run that this one goes on from
+
+    @property
+    def described(self) -> str:
+        """The model in words, and how it is fitted unless as usual."""
+        return ", ".join(filter(None, [self.model.described, method_of(self.config).result]))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able content."""

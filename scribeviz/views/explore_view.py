@@ -30,13 +30,15 @@ from scribeviz.views.state import Explored, ExploreState
 
 _TITLES = {
     "gene": "Gene",
+    "misfit": "Misfit",
+    "problem": "Problem",
     "mean": "Mean",
     "predicted_mean": "Model mean",
     "zeros": "Zeros",
     "predicted_zeros": "Model zeros",
-    "excess_zeros": "Excess zeros",
     "largest": "Max",
 }
+_WORDS = ("gene", "problem")  # set to the left; numbers to the right
 
 
 class ExploreView(pn.viewable.Viewer):
@@ -65,7 +67,7 @@ class ExploreView(pn.viewable.Viewer):
             words(explored.name, faint=True),
             *(notice(text, "info") for text in explored.critique.notes),
             ui.Row(
-                ui.Column(GeneTable(state=self.state), width=600),
+                ui.Column(GeneTable(state=self.state), width=660),
                 ui.Column(self._gene_view, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
                 sizing_mode="stretch_width",
             ),
@@ -82,8 +84,8 @@ class GeneTable(pn.viewable.Viewer):
 
     def __panel__(self) -> Viewable:
         explored = self.state.explored
-        order = explored.critique.genes["excess_zeros"].abs().sort_values(ascending=False).index
-        table = explored.critique.genes.loc[order].reset_index(drop=True)
+        table = explored.critique.genes.sort_values("misfit", ascending=False)[list(_TITLES)]
+        table = table.reset_index(drop=True)
         search = ui.AutocompleteInput(
             label="Search a gene",
             options=[str(gene) for gene in table["gene"]],
@@ -106,8 +108,8 @@ class GeneTable(pn.viewable.Viewer):
             page_size=12,
             selectable=1,
             layout="fit_columns",
-            widths={"gene": 120},
-            header_align={name: "left" if name == "gene" else "right" for name in _TITLES},
+            widths={"gene": 105, "problem": 125, "largest": 60},
+            header_align={name: "left" if name in _WORDS else "right" for name in _TITLES},
             configuration={"columnDefaults": {"headerWordWrap": True}},
             margin=0,
             formatters={
@@ -115,9 +117,9 @@ class GeneTable(pn.viewable.Viewer):
                 "predicted_mean": NumberFormatter(format="0,0.00"),
                 "zeros": NumberFormatter(format="0.0 %"),
                 "predicted_zeros": NumberFormatter(format="0.0 %"),
-                "excess_zeros": NumberFormatter(format="+0.0 %"),
+                "misfit": NumberFormatter(format="0.0 %"),
             },
-            text_align={name: "right" for name in _TITLES if name != "gene"},
+            text_align={name: "right" for name in _TITLES if name not in _WORDS},
             sizing_mode="stretch_width",
         )
         listing.on_click(lambda event: self.state.param.update(gene=str(table["gene"][event.row])))
@@ -127,8 +129,9 @@ class GeneTable(pn.viewable.Viewer):
             "Genes",
             search,
             words(
-                f"{len(table):,} genes, the largest gap between observed and predicted zeros "
-                f"first; click one to see it.{note}",
+                f"{len(table):,} genes, worst first; click one to see it. The misfit is the share "
+                "of cells that would have to show another count for the gene to look as the "
+                f"model expects, less what chance does.{note}",
                 faint=True,
             ),
             listing,

@@ -14,7 +14,7 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
-from scribeviz.inference.methods import METHODS
+from scribeviz.inference.methods import METHODS, method_of
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
@@ -185,7 +185,7 @@ class RunList(pn.viewable.Viewer):
             {
                 "started": [_when(run.spec.created) for run, _ in history],
                 "data": [run.spec.data_name for run, _ in history],
-                "model": [run.spec.model.described for run, _ in history],
+                "model": [run.spec.described for run, _ in history],
                 "state": [status.state.value for _, status in history],
                 "took": [in_words(status.seconds) if status.ended else "" for _, status in history],
             },
@@ -210,6 +210,7 @@ class ProgressView(pn.viewable.Viewer):
         )
         self._problem = ui.Column(sizing_mode="stretch_width")
         self._actions = ui.Row()
+        self._how_to_read = words("", faint=True)
         self._pipe = Pipe(data=thinned_loss(np.zeros(0)))
         curve = hv.DynamicMap(loss_curve, streams={"data": self._pipe.param.data})
         steps = ui.RadioButtonGroup.from_param(
@@ -223,6 +224,7 @@ class ProgressView(pn.viewable.Viewer):
         self._plot = ui.Column(
             steps,
             ui.HoloViews(curve, sizing_mode="stretch_width", height=340),
+            self._how_to_read,
             sizing_mode="stretch_width",
             visible=False,
         )
@@ -251,8 +253,9 @@ class ProgressView(pn.viewable.Viewer):
             self._what.object = words_html("Nothing has been started yet.")
             return
         self._what.object = words_html(
-            f"{run.spec.model.described} on {run.spec.data_name}: {_state_in_words(run, status)}"
+            f"{run.spec.described} on {run.spec.data_name}: {_state_in_words(run, status)}"
         )
+        self._how_to_read.object = words_html(method_of(run.spec.config).trace_doc, faint=True)
         figures = {
             f"steps, of at most {status.n_steps:,}": f"{status.step:,}",
             "done": f"{status.percent} %",

@@ -371,7 +371,7 @@ def _read_explored(path: Path, _written: int) -> Explored:
     fitted = counts if len(critique.genes) == counts.n_genes else counts.seen_genes()
     return Explored(
         run_id=run.id,
-        name=f"{run.spec.model.described} on {run.spec.data_name}",
+        name=f"{run.spec.described} on {run.spec.data_name}",
         model=run.spec.model,
         counts=fitted,
         critique=critique,
@@ -392,7 +392,7 @@ class ExploreState(param.Parameterized):
         labels = dict.fromkeys(str(column) for column in explored.counts.obs.columns)
         self.param.label.objects = [None, *labels]
         table = explored.critique.genes
-        worst = str(table["gene"].iloc[int(table["excess_zeros"].abs().argmax())])
+        worst = str(table["gene"].iloc[int(table["misfit"].argmax())])
         kept = self.gene if self.gene in set(explored.counts.genes) else worst
         self.param.update(explored=explored, gene=kept, label=_most_telling(explored.counts.obs))
 

@@ -6,7 +6,8 @@ import scipy.stats as st
 from scipy.special import expit, logit
 
 from scribeviz.criticism.draws import NaturalDraws
-from scribeviz.criticism.predictive import GeneCheck, check_gene, gene_table, predictive_pmf
+from scribeviz.criticism.misfit import gene_table
+from scribeviz.criticism.predictive import GeneCheck, check_gene, predictive_pmf
 from scribeviz.data.counts import plain_counts
 
 N_DRAWS, N_GENES = 30, 7
@@ -204,9 +205,9 @@ def test_a_verdict_reads_the_bands_and_not_the_bars():
     assert "30% of the bars" in replace(check, observed=outside).verdict
 
 
-@pytest.mark.parametrize("at_once", [512, 3], ids=["all at once", "in blocks"])
+@pytest.mark.parametrize("at_once", [131_072, 48], ids=["all at once", "in blocks"])
 def test_the_table_of_genes_is_scipys(mixture, rng, at_once, monkeypatch):
-    monkeypatch.setattr("scribeviz.criticism.predictive._GENES_AT_ONCE", at_once)
+    monkeypatch.setattr("scribeviz.criticism.misfit._AT_ONCE", at_once)
     matrix = rng.poisson(1.0, (50, N_GENES))
     matrix[0] = [9, 8, 7, 6, 5, 11, 4]
     counts = plain_counts(matrix)
@@ -219,9 +220,9 @@ def test_the_table_of_genes_is_scipys(mixture, rng, at_once, monkeypatch):
         table["predicted_mean"], (weights * oracle.mean()).sum(axis=1).mean(axis=0), rtol=1e-6
     )
     np.testing.assert_allclose(table["zeros"], (matrix == 0).mean(axis=0))
-    np.testing.assert_allclose(table["predicted_zeros"], expected_zeros, rtol=1e-6)
+    np.testing.assert_allclose(table["predicted_zeros"], expected_zeros, rtol=1e-5)
     np.testing.assert_allclose(
-        table["excess_zeros"], (matrix == 0).mean(axis=0) - expected_zeros, atol=1e-7
+        table["excess_zeros"], (matrix == 0).mean(axis=0) - expected_zeros, atol=1e-5
     )
     assert table["largest"].tolist() == matrix.max(axis=0).tolist()
 

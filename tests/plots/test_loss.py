@@ -70,4 +70,4 @@ def test_the_axes_follow_the_data_in_the_browser(draw):
     assert isinstance(figure.x_range, DataRange1d)
     assert isinstance(figure.y_range, DataRange1d)
     assert figure.xaxis.axis_label == "step"
-    assert figure.yaxis.axis_label == "loss: negative ELBO (nats)"
+    assert figure.yaxis.axis_label == "loss (nats)"

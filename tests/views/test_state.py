@@ -349,7 +349,7 @@ def explore(mixture):
 
 
 def test_the_worst_gene_is_shown_first(explore):
-    table = explore.explored.critique.genes.set_index("gene")["excess_zeros"].abs()
+    table = explore.explored.critique.genes.set_index("gene")["misfit"]
     assert explore.gene == table.idxmax()
     assert list(explore.explored.left_out_genes) == ["Unseen"]
     assert explore.explored.counts.n_genes == 8

@@ -299,7 +299,7 @@ def test_the_explore_page_shows_genes_and_assignments(explore, labels_of, html_o
     view = pn.panel(ExploreView(state=explore))
     assert {"Search a gene", "Compare with", "Logarithmic"} <= labels_of(view)
     [listing] = view.select(ui.Tabulator)
-    gaps = listing.value["excess_zeros"].abs().to_numpy()
+    gaps = listing.value["misfit"].to_numpy()
     assert (np.diff(gaps) <= 0).all()
     assert listing.value["gene"][0] == explore.gene
     shown = html_of(view)

@@ -1,0 +1,187 @@
+"""How well a model foretells cells that it has not seen: PSIS-LOO, and the comparison of models.
+
+The numbers are ArviZ's (Vehtari, Gelman & Gabry 2017, Stat. Comput. 27, 1413; stacking: Yao et al.
+2018, Bayesian Anal. 13, 917).
+"""
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+GOOD_K = 0.7  # above it an estimate is not to be relied on
+_CLEAR = 2.0  # standard errors
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellScores:
+    """Expected log predictive density of every cell, left out of the fit.
+
+    Attributes
+    ----------
+    elpd
+        In nats.
+    pareto_k
+        How heavily each cell weighs in the fit: above 0.7 its score is not to be relied on.
+    p_loo
+        Effective number of parameters.
+    """
+
+    elpd: Float[np.ndarray, " cells"]
+    pareto_k: Float[np.ndarray, " cells"]
+    p_loo: float
+
+    @property
+    def total(self) -> float:
+        """elpd_loo of the data set."""
+        return float(self.elpd.sum())
+
+    @property
+    def standard_error(self) -> float:
+        """Of ``total``."""
+        return _standard_error(self.elpd)
+
+    @property
+    def n_unreliable(self) -> int:
+        """Cells with a Pareto k above 0.7."""
+        return int((self.pareto_k > GOOD_K).sum())
+
+
+def loo(log_likelihood: Float[np.ndarray, "draws cells"]) -> CellScores:
+    """Leave one cell out at a time, by Pareto-smoothed importance sampling.
+
+    Parameters
+    ----------
+    log_likelihood
+        In nats, from :func:`scribeviz.criticism.integrated.integrated_log_likelihood`; draws are
+        taken as independent.
+    """
+    import arviz_stats
+    import xarray as xr
+
+    values = (("chain", "draw", "cell"), np.asarray(log_likelihood, np.float64)[None])
+    tree = xr.DataTree.from_dict({"log_likelihood": xr.Dataset({"counts": values})})
+    with warnings.catch_warnings():
+        # Said in our own words, with the number of cells that it concerns.
+        warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
+        found = arviz_stats.loo(tree, pointwise=True, reff=1.0)
+    return CellScores(
+        elpd=found.elpd_i.to_numpy(), pareto_k=found.pareto_k.to_numpy(), p_loo=float(found.p)
+    )
+
+
+def waic(log_likelihood: Float[np.ndarray, "draws scored"]) -> Float[np.ndarray, " scored"]:
+    """Widely applicable information criterion on the scale of elpd, in nats, pointwise.
+
+    Log pointwise predictive density less the variance over draws (Watanabe 2010, J. Mach. Learn.
+    Res. 11, 3571); minus twice its sum is WAIC.
+    """
+    top = log_likelihood.max(axis=0)
+    density = top + np.log(np.exp(log_likelihood - top).mean(axis=0))
+    return density - log_likelihood.var(axis=0, ddof=1)
+
+
+def compare(scores: Mapping[str, CellScores]) -> pd.DataFrame:
+    """Models of the same cells side by side, best first.
+
+    Parameters
+    ----------
+    scores
+        By name.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Indexed by name: ``elpd_loo`` and ``se``; ``difference`` to the best and
+        ``difference_se``; ``p_loo``; ``worst_k`` and ``n_unreliable`` (cells with k above 0.7);
+        ``weight``, by stacking.
+
+    Raises
+    ------
+    ValueError
+        If the models were not fitted to equally many cells.
+    """
+    sizes = {name: one.elpd.size for name, one in scores.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        raise ValueError(f"only models of the same cells can be compared; these have {told}.")
+    order = sorted(scores, key=lambda name: -scores[name].total)
+    best = scores[order[0]]
+    weights = stacking_weights({name: scores[name].elpd for name in order})
+    rows = {
+        name: {
+            "elpd_loo": scores[name].total,
+            "se": scores[name].standard_error,
+            "difference": scores[name].total - best.total,
+            "difference_se": _standard_error(scores[name].elpd - best.elpd),
+            "p_loo": scores[name].p_loo,
+            "worst_k": float(scores[name].pareto_k.max()),
+            "n_unreliable": scores[name].n_unreliable,
+            "weight": weights[name],
+        }
+        for name in order
+    }
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def stacking_weights(elpd: Mapping[str, Float[np.ndarray, " cells"]]) -> dict[str, float]:
+    """Weights of a mixture of the models' predictions that foretells left-out cells best."""
+    if len(elpd) == 1:
+        return dict.fromkeys(elpd, 1.0)
+    import arviz_stats
+    from arviz_stats.utils import ELPDData
+
+    # exp of an elpd near -1,000 is 0: only differences matter, so each cell's best model is at 0.
+    top = np.max(list(elpd.values()), axis=0)
+    data = {name: _elpd_data(ELPDData, values - top) for name, values in elpd.items()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about k, which is reported beside
+        table = arviz_stats.compare(data, method="stacking", round_to="none")
+    return {name: float(table.loc[name, "weight"]) for name in elpd}
+
+
+def verdict(table: pd.DataFrame) -> str:
+    """Who wins, and by how much, in a sentence."""
+    best = table.index[0]
+    if len(table) == 1:
+        return f"Only {best} has been scored; choose another run to compare it with."
+    second = table.iloc[1]
+    margin, error = -second["difference"], second["difference_se"]
+    told = f"elpd {margin:,.0f} ± {error:,.0f} nats"
+    if margin < _CLEAR * error:
+        return (
+            f"No clear winner: {best} and {second.name} are within two standard errors of each "
+            f"other ({told} apart)."
+        )
+    unreliable = int(table.iloc[:2]["n_unreliable"].max())
+    warning = (
+        f" For {unreliable:,} cells the estimate is not to be relied on (Pareto k above 0.7)."
+        if unreliable
+        else ""
+    )
+    return f"{best} foretells unseen cells best, ahead of {second.name} by {told}.{warning}"
+
+
+def _elpd_data(kind: type, values: np.ndarray) -> object:
+    import xarray as xr
+
+    pointwise = xr.DataArray(values, dims="cell")
+    return kind(
+        elpd=float(values.sum()),
+        se=_standard_error(values),
+        p=0.0,
+        n_samples=1_000,
+        n_data_points=values.size,
+        scale="log",
+        warning=False,
+        good_k=GOOD_K,
+        elpd_i=pointwise,
+        pareto_k=xr.zeros_like(pointwise),
+    )
+
+
+def _standard_error(values: Float[np.ndarray, " cells"]) -> float:
+    return float(np.sqrt(values.size * values.var()))

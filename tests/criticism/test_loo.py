@@ -1,0 +1,85 @@
+"""Scores of left-out cells against what can be computed exactly."""
+
+import numpy as np
+import pytest
+import scipy.stats as st
+from scipy.special import logsumexp
+
+from scribeviz.criticism.loo import CellScores, compare, loo, stacking_weights, verdict, waic
+
+
+@pytest.fixture
+def conjugate(rng):
+    """Gamma-Poisson counts: the posterior is known, and that without each count too."""
+    x = rng.poisson(4.0, 60)
+    a, b = 2.0 + x.sum(), 0.5 + x.size
+    draws = st.gamma(a, scale=1 / b).rvs(4_000, random_state=0)
+    exact = st.nbinom(a - x, (b - 1) / b).logpmf(x)  # each from the posterior of the others
+    return st.poisson(draws[:, None]).logpmf(x), exact
+
+
+def test_left_out_scores_are_the_exact_ones(conjugate):
+    log_likelihood, exact = conjugate
+    scores = loo(log_likelihood)
+    np.testing.assert_allclose(scores.elpd, exact, atol=0.02)
+    np.testing.assert_allclose(scores.total, exact.sum(), atol=0.1)
+    assert scores.n_unreliable == 0
+    assert 0.5 < scores.p_loo < 2
+
+
+def test_waic_is_close_to_it(conjugate):
+    log_likelihood, exact = conjugate
+    np.testing.assert_allclose(waic(log_likelihood).sum(), exact.sum(), atol=0.2)
+
+
+def test_a_cell_that_decides_the_fit_is_reported(rng):
+    log_likelihood = rng.normal(-1_000, 0.3, (400, 20))
+    log_likelihood[:, 4] += 4 * rng.standard_cauchy(400).clip(-20, 0)
+    scores = loo(log_likelihood)
+    assert scores.pareto_k.argmax() == 4
+    assert scores.n_unreliable == 1
+
+
+@pytest.mark.parametrize("level", [0.0, -1_000.0, -50_000.0])
+def test_stacking_weights_are_right_at_any_level(rng, level):
+    """Two models that are each right for some cells; ArviZ alone says 0.5 and 0.5 at -1,000."""
+    first = rng.random(3_000) < 0.7
+    a = level + np.where(first, 0.0, -3.0)
+    b = level + np.where(first, -3.0, 0.0)
+    weights = stacking_weights({"a": a, "b": b})
+
+    def score(w):
+        return logsumexp([np.log(w) + a - level, np.log1p(-w) + b - level], axis=0).sum()
+
+    grid = np.linspace(0.01, 0.99, 981)
+    best = grid[np.argmax([score(w) for w in grid])]
+    np.testing.assert_allclose(weights["a"], best, atol=0.02)
+    assert 0.68 < best < 0.78
+
+
+def scored(values):
+    return CellScores(elpd=values, pareto_k=np.full(values.size, 0.1), p_loo=3.0)
+
+
+def test_models_are_compared_cell_by_cell(rng):
+    base = rng.normal(-1_000, 200, 500)
+    gain = rng.normal(2.0, 1.0, 500)
+    table = compare({"plain": scored(base), "better": scored(base + gain)})
+    assert table.index.tolist() == ["better", "plain"]
+    np.testing.assert_allclose(table.loc["plain", "difference"], -gain.sum())
+    expected = np.sqrt(500) * gain.std()
+    np.testing.assert_allclose(table.loc["plain", "difference_se"], expected, rtol=1e-6)
+    assert table.loc["plain", "se"] > 50 * table.loc["plain", "difference_se"]
+    assert table["weight"].sum() == pytest.approx(1)
+    assert verdict(table).startswith("better foretells unseen cells best, ahead of plain by elpd")
+
+
+def test_no_winner_within_two_standard_errors(rng):
+    base = rng.normal(-1_000, 200, 500)
+    table = compare({"a": scored(base), "b": scored(base + rng.normal(0, 1, 500))})
+    assert verdict(table).startswith("No clear winner")
+
+
+def test_other_cells_are_refused(rng):
+    with pytest.raises(ValueError, match="a 10, b 11"):
+        compare({"a": scored(rng.random(10)), "b": scored(rng.random(11))})
