@@ -12,6 +12,8 @@ from jaxtyping import Float, Int
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.assignments import assignment_probabilities
 from scribeviz.criticism.draws import NaturalDraws, natural_draws
+from scribeviz.criticism.integrated import integrated_log_likelihood
+from scribeviz.criticism.loo import CellScores, loo
 from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.predictive import GeneCheck, check_gene
 from scribeviz.criticism.replicates import ReplicateBands, check_replicates
@@ -35,6 +37,9 @@ class Critique:
         Posterior draws of the likelihood's parameters; of a user's own model bands over replicates.
     genes
         From :func:`scribeviz.criticism.misfit.gene_table`.
+    scores
+        How well unseen cells are foretold, by leaving one out; None of a model that can only be
+        simulated.
     probabilities
         Of each cell's assignment, shape ``(cells, components)``; one column unless a mixture.
     notes
@@ -45,17 +50,29 @@ class Critique:
     genes: pd.DataFrame
     probabilities: Float[np.ndarray, "cells components"]
     notes: Sequence[str] = ()
+    scores: CellScores | None = None
 
-    def check(self, counts: Int[np.ndarray, " cells"], gene: int) -> GeneCheck:
-        """Compare the counts of one gene with replicated data sets."""
+    def check(
+        self,
+        counts: Int[np.ndarray, " cells"],
+        gene: int,
+        edges: Int[np.ndarray, " bars+1"] | None = None,
+    ) -> GeneCheck:
+        """Compare the counts of one gene with replicated data sets.
+
+        ``edges`` are those of the bars; a model that can only be simulated has its own.
+        """
         if isinstance(self.draws, ReplicateBands):
             return self.draws.check(counts, gene)
-        return check_gene(counts, self.draws, gene)
+        return check_gene(counts, self.draws, gene, edges=edges)
 
     def save(self, path: Path) -> None:
         """Write to one HDF5 file."""
         arrays = {f"genes/{name}": self.genes[name].to_numpy() for name in self.genes}
         arrays["probabilities"] = self.probabilities
+        if self.scores is not None:
+            arrays |= {"elpd": self.scores.elpd, "pareto_k": self.scores.pareto_k}
+            arrays["p_loo"] = np.asarray(self.scores.p_loo)
         meta: dict[str, Any] = {"columns": list(self.genes), "notes": list(self.notes)}
         if isinstance(self.draws, ReplicateBands):
             arrays |= {name: getattr(self.draws, name) for name in _BANDS}
@@ -92,6 +109,9 @@ class Critique:
             genes=genes,
             probabilities=arrays["probabilities"],
             notes=meta["notes"],
+            scores=CellScores(arrays["elpd"], arrays["pareto_k"], float(arrays["p_loo"]))
+            if "elpd" in arrays
+            else None,
         )
 
 
@@ -109,11 +129,13 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
         (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
     """
     draws = natural_draws(model, values)
+    scores = loo(integrated_log_likelihood(model, values, counts))
     probabilities = np.ones((counts.n_cells, 1), np.float32)
     if model.spec.is_mixture:
         few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
         probabilities = assignment_probabilities(model, model.rows(counts), few)
-    return Critique(draws=draws, genes=gene_table(counts, draws), probabilities=probabilities)
+    genes = gene_table(counts, draws)
+    return Critique(draws=draws, genes=genes, probabilities=probabilities, scores=scores)
 
 
 def criticise_replicates(counts: Counts, replicates: Iterable[np.ndarray]) -> Critique:

@@ -73,7 +73,7 @@ def loo(log_likelihood: Float[np.ndarray, "draws cells"]) -> CellScores:
     )
 
 
-def waic(log_likelihood: Float[np.ndarray, "draws scored"]) -> Float[np.ndarray, " scored"]:
+def waic(log_likelihood: Float[np.ndarray, "draws *scored"]) -> Float[np.ndarray, "*scored"]:
     """Widely applicable information criterion on the scale of elpd, in nats, pointwise.
 
     Log pointwise predictive density less the variance over draws (Watanabe 2010, J. Mach. Learn.

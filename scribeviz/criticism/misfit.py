@@ -14,6 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from scribeviz.criticism.draws import NaturalDraws
+from scribeviz.criticism.loo import waic
 from scribeviz.criticism.pmf import predictive_pmfs
 from scribeviz.data.counts import Counts
 
@@ -31,6 +32,8 @@ _LEVELS = {"cover50": (0.25, 0.75), "cover90": (0.05, 0.95)}
 _TAIL = 0.9  # counts beyond this quantile of the prediction
 _HEAVIER = 1.2  # times as much beyond it, summed over cells
 _MOSTLY = 0.5  # of the misfit
+
+_TINY = np.float32(1e-37)  # a probability that rounds to 0 has a logarithm all the same
 
 AS_EXPECTED = "as expected"
 
@@ -100,7 +103,9 @@ def gene_table(counts: Counts, draws: NaturalDraws, seed: int = 0) -> pd.DataFra
         and ``largest`` count, each also with ``predicted_``, averaged over draws (of ``largest``
         the median over replicates); ``excess_zeros``, observed less predicted; ``cover50`` and
         ``cover90``, share of cells within the central intervals (ties split as chance would);
-        ``pit_distance``, the Kolmogorov-Smirnov distance of the residuals from uniform.
+        ``pit_distance``, the Kolmogorov-Smirnov distance of the residuals from uniform; ``elpd``,
+        what the gene's counts in unseen cells are expected to score, in nats (by WAIC, count by
+        count; comparable between all models of the same cells).
     """
     few = draws.thinned(_MOST_DRAWS)
     rng = np.random.default_rng(seed)
@@ -139,6 +144,7 @@ def as_table(counts: Counts, judged: pd.DataFrame) -> pd.DataFrame:
             "cover50": judged["cover50"],
             "cover90": judged["cover90"],
             "pit_distance": judged["pit_distance"],
+            "elpd": judged["elpd"],
         }
     )
 
@@ -234,6 +240,7 @@ def _judged(
         "misfit": against.excess,
         "distance": against.distance,
         "p_value": against.p_value,
+        "elpd": (seen * waic(np.log(np.maximum(pmfs, _TINY)))).sum(axis=1),
         "predicted_largest": _first_that(np.cumsum(pmf, axis=1) ** float(counts.n_cells) >= 0.5),
     }
     return pd.DataFrame(found, index=block.genes)

@@ -74,7 +74,11 @@ def predictive_pmf(
 
 
 def check_gene(
-    counts: Int[np.ndarray, " cells"], draws: NaturalDraws, gene: int, seed: int = 0
+    counts: Int[np.ndarray, " cells"],
+    draws: NaturalDraws,
+    gene: int,
+    seed: int = 0,
+    edges: Int[np.ndarray, " bars+1"] | None = None,
 ) -> GeneCheck:
     """Compare a gene's counts with replicated data sets.
 
@@ -88,8 +92,11 @@ def check_gene(
         Its position among the fitted genes.
     seed
         Of the replicates.
+    edges
+        Of the bars; chosen to hold the data and nearly all of the prediction when left out.
     """
-    edges = _edges(int(counts.max(initial=0)), draws, gene)
+    if edges is None:
+        edges = _edges(int(counts.max(initial=0)), draws, gene)
     observed = np.histogram(counts, edges)[0]
     pmf = predictive_pmf(draws, gene, int(edges[-1]) - 1)
     bars = np.add.reduceat(pmf, edges[:-1], axis=1)

@@ -134,6 +134,7 @@ def _table(counts: Counts, reduced: list[_Reduced]) -> pd.DataFrame:
         "misfit": against.excess,
         "distance": against.distance,
         "p_value": against.p_value,
+        "elpd": np.full(counts.n_genes, np.nan),  # its probabilities are not known
         "predicted_mean": np.mean([r.mean for r in reduced], axis=0),
         "predicted_variance": np.mean([r.variance for r in reduced], axis=0),
         "predicted_largest": np.median([r.largest for r in reduced], axis=0).astype(int),

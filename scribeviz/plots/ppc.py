@@ -22,12 +22,18 @@ LEGEND = tuple((label, fill, opacity) for label, fill, opacity, *_ in _LAYERS)
 """Label, colour and opacity of each layer, for a legend beside the picture."""
 
 
+def highest(observed: Int[np.ndarray, " bars"], bands: Float[np.ndarray, "5 bars"]) -> float:
+    """Where the axis of cells ends, a little above all that is drawn."""
+    return 1.08 * float(max(observed.max(initial=1), bands.max(initial=1)))
+
+
 def ppc_histogram(
     edges: Int[np.ndarray, " bars+1"],
     observed: Int[np.ndarray, " bars"],
     bands: Float[np.ndarray, "5 bars"],
     *,
     log: bool,
+    top: float | None = None,
 ) -> hv.Rectangles:
     """Draw observed cells per count, under the bands of replicated data sets.
 
@@ -43,6 +49,8 @@ def ppc_histogram(
         Predicted cells per bar: 5, 25, 50, 75 and 95 % quantiles.
     log
         Draw the cells on a logarithmic axis.
+    top
+        Where the axis of cells ends, to be the same in several pictures.
     """
     floor = _FLOOR if log else 0.0
     low90, low50, median, high50, high90 = np.maximum(bands, floor)
@@ -60,7 +68,8 @@ def ppc_histogram(
     }
     for i, name in enumerate(style):
         columns[name] = np.repeat([layer[i + 1] for layer in _LAYERS], n)
-    top = 1.08 * max(seen.max(initial=1), high90.max(initial=1))
+    if top is None:
+        top = highest(observed, bands)
     return hv.Rectangles(columns, corners, style).opts(
         **look(
             fill_color=dim("fill"),

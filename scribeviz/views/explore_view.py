@@ -12,6 +12,7 @@ from panel.viewable import Viewable
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.plots.mixtures import component_sizes, cross_heatmap, entropy_histogram
 from scribeviz.plots.ppc import LEGEND, ppc_histogram
+from scribeviz.views.explored import Explored
 from scribeviz.views.parts import (
     card,
     empty,
@@ -26,7 +27,7 @@ from scribeviz.views.parts import (
     words,
     words_html,
 )
-from scribeviz.views.state import Explored, ExploreState
+from scribeviz.views.state import ExploreState
 
 _TITLES = {
     "gene": "Gene",

@@ -18,22 +18,30 @@ from scribeviz.data.counts import Counts, CountsError
 from scribeviz.models.custom_registry import load_configured_models
 from scribeviz.runs.folder import RunStatus
 from scribeviz.runs.store import RunStore, default_root
+from scribeviz.views.compare_state import CompareState
+from scribeviz.views.compare_view import CompareView
 from scribeviz.views.data_view import DataView
 from scribeviz.views.explore_view import ExploreView
+from scribeviz.views.explored import load_explored
 from scribeviz.views.fit_view import FitView
 from scribeviz.views.model_view import ModelView
 from scribeviz.views.state import (
     PLACES,
     Session,
     default_folder,
-    load_explored,
     open_data,
     open_example,
 )
 
 _LOG = logging.getLogger(__name__)
 _REFRESH_MS = 250
-_ICONS = {"Data": "table_chart", "Model": "functions", "Fit": "show_chart", "Explore": "search"}
+_ICONS = {
+    "Data": "table_chart",
+    "Model": "functions",
+    "Fit": "show_chart",
+    "Explore": "search",
+    "Compare": "balance",
+}
 _THEME = {
     "palette": {"primary": {"main": "#0b5d7a"}, "secondary": {"main": "#d55e00"}},
     "typography": {"button": {"textTransform": "none"}},
@@ -78,6 +86,7 @@ class Shell(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         session = self.session
+        self._compare = CompareState(store=session.fit.store)
         self._steps = ui.StepperMenu(
             items=self._items(),
             orientation="vertical",
@@ -157,6 +166,9 @@ class Shell(pn.viewable.Viewer):
                 go_on=lambda: self.go("Explore"),
             ),
             "Explore": lambda: ExploreView(state=session.explore),
+            "Compare": lambda: CompareView(
+                state=self._compare, data=session.data, model=session.model, fit=session.fit
+            ),
         }
         return pn.panel(makers[place]())
 
@@ -188,6 +200,7 @@ class Shell(pn.viewable.Viewer):
             "Model": session.fit.run is not None,
             "Fit": session.is_open("Explore"),
             "Explore": False,
+            "Compare": False,
         }
         return [
             {

@@ -11,12 +11,10 @@ import pandas as pd
 import param
 
 from scribeviz.criticism.assignments import (
-    assigned,
     cross_table,
     depth_warning,
     entropy,
 )
-from scribeviz.criticism.critique import Critique
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.examples import demo
@@ -33,9 +31,10 @@ from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
+from scribeviz.views.explored import Explored
 from scribeviz.views.forms import Form, form_for
 
-PLACES = ("Data", "Model", "Fit", "Explore")
+PLACES = ("Data", "Model", "Fit", "Explore", "Compare")
 EXAMPLE = "example"
 _MOST_COMPONENTS = 20
 
@@ -340,45 +339,6 @@ class FitState(param.Parameterized):
         return self.status.state in unfinished
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Explored:
-    """A run that has ended, with everything that its pictures need."""
-
-    run_id: str
-    name: str
-    model: ChosenModel
-    counts: Counts
-    critique: Critique
-    left_out_genes: np.ndarray
-
-    @property
-    def components(self) -> np.ndarray:
-        """Likeliest component of every cell, from 0."""
-        return assigned(self.critique.probabilities)
-
-
-def load_explored(path: Path) -> Explored:
-    """Read a finished run; the last four stay in memory, for all sessions."""
-    return _read_explored(path, RunFolder(path).critique_path.stat().st_mtime_ns)
-
-
-@lru_cache(maxsize=4)
-def _read_explored(path: Path, _written: int) -> Explored:
-    # A run that goes on after a stop writes its results anew: the time of writing tells them apart.
-    run = RunFolder(path)
-    counts, critique = run.counts, run.critique
-    # A user's own model fits every gene, also those without counts.
-    fitted = counts if len(critique.genes) == counts.n_genes else counts.seen_genes()
-    return Explored(
-        run_id=run.id,
-        name=f"{run.spec.described} on {run.spec.data_name}",
-        model=run.spec.model,
-        counts=fitted,
-        critique=critique,
-        left_out_genes=np.setdiff1d(counts.genes, fitted.genes),
-    )
-
-
 class ExploreState(param.Parameterized):
     """What is looked at in a finished run."""
 
@@ -464,6 +424,7 @@ class Session(param.Parameterized):
             "Model": self.data.counts is not None,
             "Fit": self.data.counts is not None or bool(self.fit.history),
             "Explore": self.fit.run is not None and self.fit.run.has_results,
+            "Compare": self.data.counts is not None or bool(self.fit.history),
         }
         return needs[place]
 

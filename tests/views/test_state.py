@@ -11,6 +11,7 @@ from scribeviz.data.counts import plain_counts
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
 from scribeviz.runs.folder import RunState, RunStatus, create_run
+from scribeviz.views.explored import load_explored
 from scribeviz.views.state import (
     PLACES,
     DataState,
@@ -20,7 +21,6 @@ from scribeviz.views.state import (
     PriorState,
     Session,
     default_folder,
-    load_explored,
     open_data,
     open_example,
     prior_numbers,
@@ -480,17 +480,17 @@ def test_places_open_as_their_inputs_come(tmp_path, store, counts):
     assert session.place == "Data"
     assert open_places(session) == ["Data"]
     session.data.counts = counts
-    assert open_places(session) == ["Data", "Model", "Fit"]
+    assert open_places(session) == ["Data", "Model", "Fit", "Compare"]
     session.fit.start(counts, ModelSpec())
-    assert open_places(session) == ["Data", "Model", "Fit"]
+    assert open_places(session) == ["Data", "Model", "Fit", "Compare"]
 
 
 def test_earlier_runs_open_fit_and_explore_without_data(tmp_path, finished_store):
     session = Session(finished_store, tmp_path)
     session.fit.refresh()
-    assert open_places(session) == ["Data", "Fit"]
+    assert open_places(session) == ["Data", "Fit", "Compare"]
     session.fit.look_at(session.fit.history[0][0])
-    assert open_places(session) == ["Data", "Fit", "Explore"]
+    assert open_places(session) == ["Data", "Fit", "Explore", "Compare"]
 
 
 def test_sessions_do_not_share_choices(tmp_path, store):

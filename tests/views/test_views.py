@@ -17,6 +17,7 @@ from scribeviz.models.priors import PRIOR_FAMILIES
 from scribeviz.runs.folder import RunState
 from scribeviz.views.data_view import DataView
 from scribeviz.views.explore_view import ExploreView
+from scribeviz.views.explored import load_explored
 from scribeviz.views.fit_view import FitView
 from scribeviz.views.model_view import ModelView
 from scribeviz.views.state import (
@@ -25,7 +26,6 @@ from scribeviz.views.state import (
     FitState,
     ModelState,
     OpenedData,
-    load_explored,
     open_data,
 )
 

@@ -1,0 +1,108 @@
+"""Models side by side: which genes prefer which, and how their losses fell."""
+
+from collections.abc import Mapping
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+from bokeh.models import HoverTool
+from jaxtyping import Float
+
+from scribeviz.plots.theme import ACCENT, COMPONENTS, OBSERVED, PREDICTED, look
+
+_DECADES = 10.0 ** np.arange(7)
+_MOST_POINTS = 400
+_SMOOTHING = 0.02  # of the steps
+
+
+def gene_differences(genes: pd.DataFrame, first: str, second: str) -> hv.Points:
+    """Draw how much better the first model foretells each gene than the second.
+
+    Parameters
+    ----------
+    genes
+        ``gene``, ``mean`` count and ``difference`` in elpd, in nats, first less second.
+    first, second
+        Names of the models.
+    """
+    shown = genes.assign(
+        height=_squeezed(genes["difference"]),
+        color=np.where(genes["difference"] > 0, PREDICTED, ACCENT),
+    )
+    most = float(np.abs(genes["difference"]).max()) if len(genes) else 1.0
+    marks = [0.0, *(d for d in _DECADES if d <= max(most, 1.0))]
+    signed = sorted({sign * mark for mark in marks for sign in (1, -1)})
+    ticks = [(float(_squeezed(mark)), f"{mark:+,.0f}" if mark else "0") for mark in signed]
+    return hv.Points(shown, ["mean", "height"], ["gene", "difference", "color"]).opts(
+        **look(
+            color="color",
+            size=5,
+            alpha=0.55,
+            logx=True,
+            height=420,
+            yticks=ticks,
+            tools=["tap", _hover()],
+            selection_alpha=1.0,
+            nonselection_alpha=0.35,
+            xlabel="mean count of the gene",
+            ylabel=f"nats in favour of {second}  |  of {first}",
+        )
+    )
+
+
+def losses_beside(losses: Mapping[str, Float[np.ndarray, " steps"]]) -> hv.Overlay:
+    """Smoothed losses of several runs, each with its name; the axis shows where they end."""
+    curves, ends = [], []
+    for i, (name, values) in enumerate(losses.items()):
+        smooth, steps = _smoothed(values)
+        ends.append(smooth[smooth.size // 4 :])
+        color = COMPONENTS[i % len(COMPONENTS)]
+        curves.append(
+            hv.Curve((steps, smooth), "step", "loss", label=name).opts(color=color, line_width=2)
+        )
+    reached = np.concatenate(ends)
+    margin = 0.05 * max(float(np.ptp(reached)), 1.0)
+    return hv.Overlay(curves).opts(
+        **look(
+            ylim=(float(reached.min()) - margin, float(reached.max()) + margin),
+            xlabel="step",
+            ylabel="loss (nats)",
+            yformatter="%.5g",
+            legend_position="top_right",
+        )
+    )
+
+
+def entropies_beside(
+    entropies: tuple[Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]],
+    names: tuple[str, str],
+) -> hv.Points:
+    """How undecided two mixtures are about each cell."""
+    return hv.Points(entropies, ["first", "second"]).opts(
+        **look(
+            color=OBSERVED,
+            size=4,
+            alpha=0.5,
+            xlabel=f"entropy under {names[0]} (nats)",
+            ylabel=f"entropy under {names[1]} (nats)",
+        )
+    )
+
+
+def _squeezed(nats: pd.Series | float) -> np.ndarray:
+    """Nearly linear below 1 nat, logarithmic above: differences span five orders of magnitude."""
+    return np.arcsinh(np.asarray(nats)) / np.log(10)
+
+
+def _smoothed(
+    values: Float[np.ndarray, " steps"],
+) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
+    width = max(int(values.size * _SMOOTHING), 1)
+    running = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    ends = np.unique(np.linspace(width, values.size, _MOST_POINTS).astype(int))
+    return (running[ends] - running[ends - width]) / width, ends.astype(float)
+
+
+def _hover() -> HoverTool:
+    shown = {"gene": "@gene", "mean": "@mean{0.000}", "difference": "@difference{+0.0} nats"}
+    return HoverTool(tooltips=list(shown.items()))

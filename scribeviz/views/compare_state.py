@@ -1,0 +1,217 @@
+"""Which runs are compared, and what follows.  Plain ``param``: it runs without a server."""
+
+from dataclasses import fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import param
+
+from scribeviz.criticism.assignments import entropy
+from scribeviz.criticism.loo import compare, verdict
+from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.inference.methods import InferenceConfig
+from scribeviz.models.custom_registry import ChosenModel
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.spec import ModelSpec
+from scribeviz.runs.folder import RunFolder, RunStatus
+from scribeviz.runs.store import RunStore
+from scribeviz.views.explored import Explored, load_explored
+
+_LAST_LOSSES = 200
+
+
+class CompareState(param.Parameterized):
+    """Finished runs of the same data, side by side."""
+
+    store = param.ClassSelector(class_=RunStore, constant=True, doc="All runs.")
+    runs = param.List([], doc="Ids of the runs that are compared.")
+    table = param.DataFrame(doc="One row per run, best first; None until there are two.")
+    problem = param.String("", doc="Why the runs cannot be compared.")
+    pair = param.Tuple(("", ""), doc="Names of the two runs whose genes are compared.")
+    gene = param.String("", doc="The gene that is shown under both.")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self.explored: dict[str, Explored] = {}
+
+    def load(self, runs: list[str]) -> dict[str, Explored]:
+        """Read runs, each under its name; the slow part of :meth:`show`, for another thread.
+
+        Raises
+        ------
+        ValueError
+            If they are not of the same cells and genes.
+        """
+        paths = [self.store.root / Path(run).name for run in runs]
+        found = [load_explored(path) for path in paths]
+        for one, other in pairwise(found):
+            check_same(one, other)
+        names = distinct([explored.label for explored in found])
+        return dict(zip(names, found, strict=True))
+
+    def show(self, runs: list[str], explored: dict[str, Explored], table: pd.DataFrame) -> None:
+        """Compare what :meth:`load` and :func:`score` gave."""
+        self.explored = explored
+        first, second, *_ = [*table.index, "", ""]
+        gene = self.gene
+        if second:
+            ranked = self.gene_differences((first, second))
+            known = set(ranked["gene"])
+            gene = gene if gene in known else str(ranked["gene"].iloc[0])
+        pair = (first, second) if second else ("", "")
+        self.param.update(runs=runs, problem="", pair=pair, gene=gene, table=table)
+
+    def refuse(self, runs: list[str], problem: str) -> None:
+        """Say why ``runs`` cannot be compared."""
+        self.explored = {}
+        self.param.update(runs=runs, table=None, problem=problem, pair=("", ""))
+
+    @property
+    def verdict(self) -> str:
+        """Who wins, in a sentence."""
+        return verdict(self.table[self.table["elpd_loo"].notna()])
+
+    def gene_differences(self, pair: tuple[str, str] | None = None) -> pd.DataFrame:
+        """``gene``, ``mean`` and ``difference`` in elpd (nats), the largest first."""
+        first, second = (self.explored[name].critique.genes for name in pair or self.pair)
+        found = first[["gene", "mean"]].assign(
+            difference=first["elpd"] - second["elpd"],
+            first_problem=first["problem"],
+            second_problem=second["problem"],
+        )
+        order = found["difference"].abs().sort_values(ascending=False).index
+        return found.loc[order].reset_index(drop=True)
+
+    def checks(self) -> dict[str, GeneCheck]:
+        """The chosen gene under both models, with the same bars."""
+        found: dict[str, GeneCheck] = {}
+        edges = None
+        for name in sorted(self.pair, key=lambda name: -self._reach(name)):
+            explored = self.explored[name]
+            index = explored.counts.gene_index(self.gene)
+            found[name] = explored.critique.check(explored.counts.gene_at(index), index, edges)
+            edges = found[name].edges
+        return {name: found[name] for name in self.pair}
+
+    def _reach(self, name: str) -> int:
+        explored = self.explored[name]
+        index = explored.counts.gene_index(self.gene)
+        return int(explored.critique.check(explored.counts.gene_at(index), index).edges[-1])
+
+    def losses(self) -> dict[str, np.ndarray]:
+        """Of every run that is compared."""
+        return {name: self._run(name).losses for name in self.explored}
+
+    def entropies(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of every cell's assignment under both models, if both are mixtures."""
+        both = [self.explored[name] for name in self.pair if name]
+        if len(both) < 2 or not all(one.model.is_mixture for one in both):
+            return None
+        first, second = (entropy(one.critique.probabilities) for one in both)
+        return first, second
+
+    def differing_settings(self) -> pd.DataFrame:
+        """The settings in which the runs differ: one row each, one column per run."""
+        settings = {name: settings_of(self._run(name)) for name in self.explored}
+        table = pd.DataFrame(settings).fillna("-")
+        return table[table.ne(table.iloc[:, 0], axis=0).any(axis=1)]
+
+    def _run(self, name: str) -> RunFolder:
+        return RunFolder(self.store.root / self.explored[name].run_id)
+
+
+def finished(history: list[tuple[RunFolder, RunStatus]]) -> list[tuple[RunFolder, RunStatus]]:
+    """The runs that can be compared: those with results."""
+    return [(run, status) for run, status in history if status.state.is_over and run.has_results]
+
+
+def score(explored: dict[str, Explored], runs: dict[str, RunFolder]) -> pd.DataFrame:
+    """All that is known of the runs side by side, best first; those without a score come last."""
+    scores = {
+        name: one.critique.scores
+        for name, one in explored.items()
+        if one.critique.scores is not None
+    }
+    scored = compare(scores) if scores else pd.DataFrame()
+    order = [*scored.index, *(name for name in explored if name not in scores)]
+    about = pd.DataFrame({name: _about(runs[explored[name].run_id]) for name in order}).T
+    return about.join(scored).reindex(order)
+
+
+def check_same(one: Explored, other: Explored) -> None:
+    """Raise unless both runs are of the same cells and genes."""
+    if one.fingerprint != other.fingerprint:
+        raise ValueError(
+            f"{one.name} and {other.name} cannot be compared: they are fits of different data. "
+            "Tick runs of the same data set."
+        )
+    if list(one.counts.genes) != list(other.counts.genes):
+        raise ValueError(
+            f"{one.name} and {other.name} cannot be compared: one of them was fitted to "
+            f"{one.counts.n_genes:,} genes and the other to {other.counts.n_genes:,}."
+        )
+
+
+def family(spec: ChosenModel) -> list[ModelSpec]:
+    """The four likelihoods with the settings of ``spec`` that apply to each."""
+    plain = spec if isinstance(spec, ModelSpec) else ModelSpec()
+    found = []
+    for key, likelihood in LIKELIHOODS.items():
+        total = plain.total_mrna if likelihood.has_capture else 0.0
+        one = replace(plain, likelihood=key, total_mrna=total, priors=())
+        own = {site.key for site in one.sites}
+        priors = tuple(prior for prior in plain.priors if prior[0] in own)
+        found.append(replace(one, priors=priors))
+    return found
+
+
+def distinct(names: list[str]) -> list[str]:
+    """The names, numbered where two are equal."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if names.count(name) == 1 else f"{name} ({seen[name]})")
+    return found
+
+
+def settings_of(run: RunFolder) -> dict[str, str]:
+    """Every setting of a run in words, those of the model before those of the method."""
+    spec = run.spec
+    model = spec.model.as_dict()
+    priors = model.pop("priors", {})
+    config: InferenceConfig = spec.config
+    found = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
+    found |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
+    found["method"] = type(config).__name__.removesuffix("Config")
+    return found | {
+        f.name.replace("_", " "): _in_words(getattr(config, f.name)) for f in fields(config)
+    }
+
+
+def _about(run: RunFolder) -> dict[str, Any]:
+    spec, status, losses = run.spec.model, run.status, run.losses
+    plain = spec if isinstance(spec, ModelSpec) else None
+    return {
+        "model": run.spec.described,
+        "parameterization": "-" if plain is None else plain.parameterization,
+        "components": 1 if plain is None else plain.n_components,
+        "loss": float(losses[-_LAST_LOSSES:].mean()) if losses.size else np.nan,
+        "seconds": status.seconds,
+    }
+
+
+def _in_words(value: Any) -> str:
+    match value:
+        case {"family": family, "numbers": numbers}:
+            return f"{family}({', '.join(f'{n:g}' for n in numbers)})"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case None:
+            return "-"
+    return str(value)

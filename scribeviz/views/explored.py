@@ -1,0 +1,56 @@
+"""A finished run with everything that its pictures need, read once for all sessions."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from scribeviz.criticism.assignments import assigned
+from scribeviz.criticism.critique import Critique
+from scribeviz.data.counts import Counts
+from scribeviz.models.custom_registry import ChosenModel
+from scribeviz.runs.folder import RunFolder
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explored:
+    """A run that has ended, with everything that its pictures need."""
+
+    run_id: str
+    label: str  # the model in words
+    name: str  # the same, with the data
+    fingerprint: str  # of all counts that were given
+    model: ChosenModel
+    counts: Counts
+    critique: Critique
+    left_out_genes: np.ndarray
+
+    @property
+    def components(self) -> np.ndarray:
+        """Likeliest component of every cell, from 0."""
+        return assigned(self.critique.probabilities)
+
+
+def load_explored(path: Path) -> Explored:
+    """Read a finished run; the last eight stay in memory, for all sessions."""
+    return _read_explored(path, RunFolder(path).critique_path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _read_explored(path: Path, _written: int) -> Explored:
+    # A run that goes on after a stop writes its results anew: the time of writing tells them apart.
+    run = RunFolder(path)
+    counts, critique = run.counts, run.critique
+    # A user's own model fits every gene, also those without counts.
+    fitted = counts if len(critique.genes) == counts.n_genes else counts.seen_genes()
+    return Explored(
+        run_id=run.id,
+        label=run.spec.described,
+        fingerprint=run.spec.fingerprint,
+        name=f"{run.spec.described} on {run.spec.data_name}",
+        model=run.spec.model,
+        counts=fitted,
+        critique=critique,
+        left_out_genes=np.setdiff1d(counts.genes, fitted.genes),
+    )
