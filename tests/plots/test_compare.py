@@ -44,7 +44,8 @@ def test_losses_are_named_and_end_inside(draw):
     figure = draw(losses_beside({"nbdm": falling, "nbvcp": falling[:300] - 200}))
     names = [item.label.value for item in figure.legend[0].items]
     assert names == ["nbdm", "nbvcp"]
-    assert figure.y_range.start < 800 < 1_000 < figure.y_range.end < 1_500
+    assert figure.y_range.start < 800
+    assert 1_000 < figure.y_range.end < 1_500
     for renderer in figure.renderers:
         assert len(renderer.data_source.data["step"]) <= 400
 

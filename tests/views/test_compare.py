@@ -25,22 +25,26 @@ from scribeviz.views.state import DataState, FitState, ModelState
 
 
 @pytest.fixture(scope="module")
-def finished_runs(runs_folder, counts, mixture):
-    """The mixture, an nbvcp mixture and a plain model of the same data."""
-    found = [mixture]
-    for name, spec in (
-        ("captured", ModelSpec(likelihood="nbvcp", n_components=2)),
-        ("plain", ModelSpec()),
-    ):
-        run = create_run(runs_folder / name, counts, spec, SVIConfig(n_steps=200))
+def finished_runs(tmp_path_factory, counts):
+    """Two mixtures and a plain model of the same data."""
+    folder = tmp_path_factory.mktemp("compared")
+    specs = {
+        "mixture": ModelSpec(n_components=2),
+        "captured": ModelSpec(likelihood="nbvcp", n_components=2),
+        "plain": ModelSpec(),
+    }
+    found = [
+        create_run(folder / name, counts, spec, SVIConfig(n_steps=200))
+        for name, spec in specs.items()
+    ]
+    for run in found:
         work(run)
-        found.append(run)
     return found
 
 
 @pytest.fixture
-def fit_state(store, runs_folder, finished_runs):
-    store.root = runs_folder
+def fit_state(store, finished_runs):
+    store.root = finished_runs[0].path.parent
     state = FitState(store=store)
     state.refresh()
     return state
@@ -114,9 +118,8 @@ def test_runs_of_other_data_or_genes_are_refused(state):
 
 
 def test_the_family_keeps_the_settings_that_apply():
-    spec = ModelSpec(
-        likelihood="nbvcp", n_components=3, total_mrna=1e5, priors={"p": ("beta", 2, 3)}
-    )
+    priors = {"p": ("beta", 2, 3)}
+    spec = ModelSpec(likelihood="nbvcp", n_components=3, total_mrna=1e5, priors=priors)
     found = family(spec)
     assert [one.likelihood for one in found] == ["nbdm", "zinb", "nbvcp", "zinbvcp"]
     assert all(one.n_components == 3 for one in found)
