@@ -23,6 +23,9 @@ from scribeviz.models.parameterizations import Values
 
 # An assignment costs a pass over the non-zeros per draw, and its average settles quickly.
 _ASSIGNMENT_DRAWS = 50
+# With gates and capture each draw is scored by some thirty passes over the non-zeros.
+_COSTLY_DRAWS = 100
+_FEWEST_DRAWS = 30  # fewer have no tail that could be smoothed
 _NATURAL = "natural/"
 _BANDS = ("width", "bands", "zeros", "mean")
 
@@ -129,13 +132,24 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
         (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
     """
     draws = natural_draws(model, values)
-    scores = loo(integrated_log_likelihood(model, values, counts))
     probabilities = np.ones((counts.n_cells, 1), np.float32)
     if model.spec.is_mixture:
         few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
         probabilities = assignment_probabilities(model, model.rows(counts), few)
-    genes = gene_table(counts, draws)
-    return Critique(draws=draws, genes=genes, probabilities=probabilities, scores=scores)
+    return Critique(
+        draws=draws,
+        genes=gene_table(counts, draws),
+        probabilities=probabilities,
+        scores=_scores(model, counts, values),
+    )
+
+
+def _scores(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
+    costly = model.likelihood.has_gate and model.likelihood.has_capture
+    kept = {name: value[: _COSTLY_DRAWS if costly else None] for name, value in values.items()}
+    if len(next(iter(kept.values()))) < _FEWEST_DRAWS:
+        return None
+    return loo(integrated_log_likelihood(model, kept, counts))
 
 
 def criticise_replicates(counts: Counts, replicates: Iterable[np.ndarray]) -> Critique:

@@ -25,7 +25,7 @@ from scribeviz.data.tables import CellRows
 from scribeviz.models.builder import CountModel
 from scribeviz.models.parameterizations import SUPPORTS, Site, Values
 
-_NODES = 11
+_NODES = 9
 _PASSES = 3  # where the nodes lie is corrected so often
 _LIMITS = (1e-3, 5.0)  # of the spread of a cell's capture on the free scale
 _FARTHEST = 30.0  # exp of it is all that float32 tells from 0 or 1

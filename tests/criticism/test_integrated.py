@@ -55,9 +55,8 @@ def by_hand(model, values, counts, prior):
 
 
 @pytest.mark.parametrize("likelihood", ["nbvcp", "zinbvcp"])
-@pytest.mark.parametrize("parameterization", ["linked", "odds_ratio"])
 @pytest.mark.parametrize("k", [1, 2])
-@pytest.mark.parametrize("a_b", [(1, 1), (3, 8)])
+@pytest.mark.parametrize(("parameterization", "a_b"), [("linked", (1, 1)), ("odds_ratio", (3, 8))])
 def test_the_integral_is_scipys(likelihood, parameterization, k, a_b):
     a, b = a_b
     capture = {"p_capture": ("beta", a, b)}
