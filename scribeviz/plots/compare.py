@@ -68,7 +68,8 @@ def losses_beside(losses: Mapping[str, Float[np.ndarray, " steps"]]) -> hv.Overl
             xlabel="step",
             ylabel="loss (nats)",
             yformatter="%.5g",
-            legend_position="top_right",
+            legend_position="top",
+            legend_opts={"orientation": "horizontal", "background_fill_alpha": 0.0},
         )
     )
 

@@ -23,6 +23,7 @@ from scribeviz.inference.methods import (
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.mcmc import ScribeMCMCResults
 from scribeviz.models.custom_registry import ChosenModel, CustomSpec, chosen_from_dict
+from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.checkpoints import AnyCheckpoint, load_checkpoint, save_checkpoint
 from scribeviz.svi import ScribeSVIResults
 
@@ -63,6 +64,13 @@ class RunSpec:
     def described(self) -> str:
         """The model in words, and how it is fitted unless as usual."""
         return ", ".join(filter(None, [self.model.described, method_of(self.config).result]))
+
+    @property
+    def label(self) -> str:
+        """The same in short: the model's name, its components, and an unusual method."""
+        k = self.model.n_components if isinstance(self.model, ModelSpec) else 1
+        parts = [self.model.name, f"K = {k}" if k > 1 else "", method_of(self.config).result]
+        return ", ".join(filter(None, parts))
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able content."""

@@ -29,6 +29,7 @@ from scribeviz.views.parts import (
     page,
     row,
     tiles,
+    when,
     words,
     words_html,
 )
@@ -37,8 +38,7 @@ from scribeviz.views.state import DataState, FitState, ModelState
 _LOG = logging.getLogger(__name__)
 _COLUMNS = {
     "model": "Model",
-    "components": "K",
-    "parameterization": "Parameterization",
+    "described": "In words",
     "elpd_loo": "elpd (LOO)",
     "difference": "Difference",
     "p_loo": "p (LOO)",
@@ -106,6 +106,8 @@ class CompareView(pn.viewable.Viewer):
                         "after the other, on the open data.",
                         faint=True,
                     ),
+                    margin=(10, 0, 0, 0),
+                    align="center",
                 ),
                 self._busy,
             ),
@@ -117,7 +119,7 @@ class CompareView(pn.viewable.Viewer):
         self._shown = [run.id for run, _ in runs]
         return pd.DataFrame(
             {
-                "started": [run.id[9:11] + ":" + run.id[11:13] for run, _ in runs],
+                "started": [when(run.spec.created) for run, _ in runs],
                 "data": [run.spec.data_name for run, _ in runs],
                 "model": [run.spec.described for run, _ in runs],
                 "took": [in_words(status.seconds) for _, status in runs],
@@ -302,10 +304,9 @@ def _table(table: pd.DataFrame) -> Viewable:
     shown = pd.DataFrame(
         {
             "model": table.index,
-            "components": table["components"],
-            "parameterization": table["parameterization"],
+            "described": table["model"],
             "elpd_loo": _with_error(table["elpd_loo"], table["se"]),
-            "difference": _with_error(table["difference"], table["difference_se"]),
+            "difference": ["best", *_with_error(table["difference"], table["difference_se"])[1:]],
             "p_loo": table["p_loo"].map(_number("{:,.0f}")),
             "worst_k": table["worst_k"].map(_number("{:.2f}")),
             "weight": table["weight"].map(_number("{:.2f}")),
@@ -314,14 +315,22 @@ def _table(table: pd.DataFrame) -> Viewable:
         },
         dtype=str,
     )
-    numbers = [name for name in _COLUMNS if name not in {"model", "parameterization"}]
+    numbers = [name for name in _COLUMNS if name not in {"model", "described"}]
     return ui.Tabulator(
         shown,
         show_index=False,
         disabled=True,
         titles=_COLUMNS,
         layout="fit_columns",
-        widths={"model": 240, "components": 60, "elpd_loo": 190, "difference": 160},
+        widths={
+            "model": 100,
+            "described": 250,
+            "elpd_loo": 150,
+            "difference": 130,
+            "p_loo": 85,
+            "worst_k": 85,
+        }
+        | {"weight": 85, "loss": 100, "took": 90},
         text_align=dict.fromkeys(numbers, "right"),
         header_align=dict.fromkeys(numbers, "right"),
         sizing_mode="stretch_width",

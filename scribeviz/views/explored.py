@@ -18,7 +18,7 @@ class Explored:
     """A run that has ended, with everything that its pictures need."""
 
     run_id: str
-    label: str  # the model in words
+    label: str  # the model in short
     name: str  # the same, with the data
     fingerprint: str  # of all counts that were given
     model: ChosenModel
@@ -46,7 +46,7 @@ def _read_explored(path: Path, _written: int) -> Explored:
     fitted = counts if len(critique.genes) == counts.n_genes else counts.seen_genes()
     return Explored(
         run_id=run.id,
-        label=run.spec.described,
+        label=run.spec.label,
         fingerprint=run.spec.fingerprint,
         name=f"{run.spec.described} on {run.spec.data_name}",
         model=run.spec.model,

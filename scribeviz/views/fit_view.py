@@ -1,7 +1,6 @@
 """Start a fit, watch it, stop it."""
 
 from dataclasses import fields
-from datetime import datetime
 from typing import Any
 
 import holoviews as hv
@@ -27,6 +26,7 @@ from scribeviz.views.parts import (
     number_field,
     page,
     tiles_html,
+    when,
     words,
     words_html,
 )
@@ -183,7 +183,7 @@ class RunList(pn.viewable.Viewer):
         history = self.state.history
         return pd.DataFrame(
             {
-                "started": [_when(run.spec.created) for run, _ in history],
+                "started": [when(run.spec.created) for run, _ in history],
                 "data": [run.spec.data_name for run, _ in history],
                 "model": [run.spec.described for run, _ in history],
                 "state": [status.state.value for _, status in history],
@@ -319,7 +319,3 @@ def _state_in_words(run: RunFolder, status: RunStatus) -> str:
 def _time_left(status: RunStatus) -> str:
     left = status.most_seconds_left
     return "-" if left is None else f"at most {in_words(left)}"
-
-
-def _when(seconds: float) -> str:
-    return f"{datetime.fromtimestamp(seconds):%d %b %H:%M}"  # noqa: DTZ006  the server's clock

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
 import param
@@ -170,6 +171,11 @@ def number_field(
     field.param.watch(take, "value")
     state.param.watch(lambda event: setattr(field, "value", event.new), name)
     return field
+
+
+def when(seconds: float) -> str:
+    """A point in time, in seconds since 1970, on the server's clock."""
+    return f"{datetime.fromtimestamp(seconds):%d %b %H:%M}"  # noqa: DTZ006
 
 
 def in_words(seconds: float) -> str:

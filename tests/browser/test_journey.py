@@ -20,6 +20,16 @@ SERIES = """(name) => {
   return found;
 }"""
 
+# Where the vertical axes of the pictures with that horizontal axis end.
+Y_ENDS = """(label) => {
+  const found = [];
+  for (const doc of Bokeh.documents)
+    for (const model of doc._all_models.values())
+      if (model.type === "Figure" && model.below.some(a => a.axis_label === label))
+        found.push(model.y_range.end);
+  return found;
+}"""
+
 
 def click(page, name):
     page.get_by_role("button", name=name, exact=True).click()
@@ -205,6 +215,61 @@ def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
     click(page, "Explore the result")
     expect(page.get_by_role("heading", name="Genes")).to_be_visible()
     shoot("18-own-model-explore")
+
+
+def test_three_runs_are_compared(page, app_url, shoot, console_errors):
+    page.goto(app_url)
+    choose_file(page, "hostile <script>.h5ad")
+    expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
+    click(page, "Choose a model")
+    for likelihood in (
+        "Negative binomial",
+        "Zero-inflated negative binomial",
+        "Negative binomial with capture",
+    ):
+        step(page, "Model")
+        page.get_by_label(likelihood, exact=True).check()
+        click(page, "Go to the fit")
+        click(page, "Start the fit")
+        name = likelihood[0].lower() + likelihood[1:]
+        settled = re.compile(f"^{name} on .*: the loss has settled")
+        expect(page.get_by_text(settled)).to_be_visible(timeout=PATIENT)
+    step(page, "Compare")
+    expect(page.get_by_text("Tick two runs above")).to_be_visible()
+    boxes = page.locator(".tabulator-row input[type=checkbox]")
+    for i in range(3):
+        boxes.nth(i).check()
+    expect(page.get_by_role("heading", name="Gene by gene")).to_be_visible(timeout=PATIENT)
+    models = page.locator(".tabulator-cell[tabulator-field=model]")
+    for name in ("nbdm", "zinb", "nbvcp"):
+        expect(models.get_by_text(name, exact=True)).to_be_visible()
+    shoot("19-compare")
+
+    # A row shows its gene under both models, on the same axes.
+    expect(page.get_by_role("heading", name=re.compile(": zinb$"))).to_have_count(1)
+    row = page.locator(".tabulator-row", has=page.locator("[tabulator-field=difference]")).nth(4)
+    gene = row.locator("[tabulator-field=gene]").inner_text()
+    row.click()
+    expect(page.get_by_role("heading", name=f"{gene}: ")).to_have_count(2)
+    page.wait_for_timeout(500)
+    ends = page.evaluate(Y_ENDS, "counts (UMIs) of the gene in a cell")
+    assert len(ends) >= 2
+    assert len(set(ends[-2:])) == 1
+    page.get_by_role("heading", name=f"{gene}: ").first.scroll_into_view_if_needed()
+    shoot("20-compare-gene")
+    page.get_by_role("heading", name="What differs").scroll_into_view_if_needed()
+    shoot("21-compare-settings")
+
+    # Runs of other data are refused in a sentence.
+    open_example(page, app_url)
+    choose_components(page, 1)
+    click(page, "Start the fit")
+    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+    step(page, "Compare")
+    for i in range(2):
+        boxes.nth(i).check()
+    expect(page.get_by_text("they are fits of different data")).to_be_visible(timeout=PATIENT)
+    assert not console_errors
 
 
 def test_normalised_data_are_refused_with_a_cure(page, app_url, shoot):
