@@ -23,6 +23,7 @@ _HOME = {
     "register_model": "scribeviz.models.custom_registry",
     "ModelConfig": "scribeviz.scribe",
     "fit": "scribeviz.fitting",
+    "compare": "scribeviz.criticism.loo",
     "run_scribe": "scribeviz.scribe",
     "rerun_scribe": "scribeviz.scribe",
 }

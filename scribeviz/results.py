@@ -16,7 +16,11 @@ from scribeviz._indexing import GeneIndex, gene_columns
 from scribeviz.criticism.assignments import component_probabilities, entropy
 from scribeviz.criticism.budget import check_budget
 from scribeviz.criticism.dirichlet import fit_dirichlet
+from scribeviz.criticism.draws import natural_draws
+from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.log_likelihood import log_likelihood
+from scribeviz.criticism.loo import CellScores, loo
+from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.normalization import fit_expression, normalized_expression
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
@@ -445,22 +449,62 @@ class CountResults(ABC):
             self._keep("predictive_samples", predictive)
         return {"parameter_samples": parameters, "predictive_samples": predictive}
 
-    def to_anndata(self, adata: "AnnData", key_added: str = "scribeviz") -> None:
+    def gene_table(self, counts: Any, n_samples: int = 100) -> pd.DataFrame:
+        """Every gene's counts against what the model predicts, and how far apart they are.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted, in any form that ``fit`` takes.
+        n_samples
+            Posterior draws.
+
+        Returns
+        -------
+        pandas.DataFrame
+            See :func:`scribeviz.criticism.misfit.gene_table`.
+        """
+        draws = natural_draws(self.model, self._site_draws(n_samples))
+        return gene_table(self._counts(counts), draws)
+
+    def loo(self, counts: Any, n_samples: int = 200) -> CellScores:
+        """How well cells are foretold that were left out, one at a time (PSIS-LOO).
+
+        The capture of a cell is integrated out.  :func:`scribeviz.compare` sets such scores of
+        several models side by side.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted, in any form that ``fit`` takes.
+        n_samples
+            Posterior draws.
+        """
+        values = self._site_draws(n_samples)
+        return loo(integrated_log_likelihood(self.model, values, self._counts(counts)))
+
+    def to_anndata(
+        self, adata: "AnnData", key_added: str = "scribeviz", *, misfit: bool = False
+    ) -> None:
         """Write the results into ``adata``, under names that begin with ``key_added``.
 
         ``uns[key]`` has the model and the end of the losses; ``var[key_mean]`` and
         ``var[key_dispersion]`` expected counts and r (NaN for genes that were not fitted); with
         capture ``obs[key_capture]``; of a mixture ``obs[key_component]``, ``obs[key_entropy]``,
-        ``obsm[key_probabilities]`` and ``varm[key_component_means]``.  Nothing else is touched.
+        ``obsm[key_probabilities]`` and ``varm[key_component_means]``.  With ``misfit`` every gene
+        is checked too, which takes seconds: ``var[key_misfit]``, ``var[key_p_value]`` and
+        ``var[key_problem]``, from :meth:`gene_table`.  Nothing else is touched.
 
         Raises
         ------
         CountsError
             If the cells or genes of ``adata`` are not those that were fitted.
         """
-        from scribeviz.writing import write_results
+        from scribeviz.writing import write_misfit, write_results
 
         write_results(self, adata, key_added)
+        if misfit:
+            write_misfit(self, adata, key_added)
 
     def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":
         """The posterior for ArviZ: a ``posterior`` group of (chain, draw, …) by name.
@@ -498,6 +542,11 @@ class CountResults(ABC):
                 f"without {missing[0]!r}; pass the data that were fitted, or results[genes]."
             )
         return counts.select_genes(np.asarray([position[name] for name in self.genes]))
+
+    def _site_draws(self, n_samples: int) -> dict[str, np.ndarray]:
+        """Posterior draws of the model's own sites."""
+        drawn = self.get_posterior_samples(n_samples=n_samples, store_samples=False)
+        return {site.key: drawn[site.key] for site in self.model_config.sites}
 
     def _check_mixture(self) -> None:
         if not self.model_config.is_mixture:

@@ -55,6 +55,16 @@ def write_results(results: "CountResults", adata: "AnnData", key: str) -> None:
     adata.uns[key] = _about(results)
 
 
+def write_misfit(results: "CountResults", adata: "AnnData", key: str) -> None:
+    """Write how wrong the model is about every gene."""
+    table = results.gene_table(adata)
+    for name in ("misfit", "p_value"):
+        adata.var[f"{key}_{name}"] = _of_all(results, adata, table[name].to_numpy())
+    words = pd.Series(table["problem"].to_numpy(), index=[str(gene) for gene in table["gene"]])
+    names = [str(name) for name in adata.var_names]
+    adata.var[f"{key}_problem"] = words.reindex(names, fill_value="not fitted").to_numpy()
+
+
 def data_tree(results: "CountResults", n_samples: int) -> "xr.DataTree":
     """The posterior for ArviZ; see :meth:`scribeviz.results.CountResults.to_datatree`."""
     import xarray as xr

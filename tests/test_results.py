@@ -15,14 +15,12 @@ C, G, K, S = 40, 6, 3, 5
 
 
 def fitted(**settings):
-    k = settings.get("n_components", 1)
     spec = scribeviz.ModelSpec(**settings)
     rng = np.random.default_rng(0)
     counts = scribeviz.simulate(
         spec.likelihood, n_cells=C, n_genes=G,
         values={"p": 0.6, "r": rng.lognormal(1.0, 0.5, G)},
     )[0]  # fmt: skip
-    del k
     results = scribeviz.fit(counts, spec, n_steps=20, progress=False)
     results.get_posterior_samples(n_samples=S)
     return counts, results
@@ -259,6 +257,26 @@ def test_anndata_gets_what_it_is_promised(mixture, tmp_path):
     assert ad.read_h5ad(tmp_path / "fit.h5ad").uns["fit"]["model"] == "nbvcp_mix"
     with pytest.raises(scribeviz.CountsError, match="cells were fitted"):
         results.to_anndata(adata[:5].copy())
+
+
+def test_every_gene_is_judged_and_written(mixture):
+    counts, results = mixture
+    table = results.gene_table(counts, n_samples=40)
+    assert table["gene"].tolist() == results.genes.tolist()
+    assert table["misfit"].between(0, 1).all()
+    adata = ad.AnnData(counts.matrix)
+    adata.var_names = [str(name) for name in counts.genes]
+    results.to_anndata(adata, "key", misfit=True)
+    assert adata.var["key_misfit"].notna().sum() == results.n_genes
+    assert set(adata.var["key_problem"]) <= {"not fitted", *table["problem"], "as expected"}
+
+
+def test_models_are_compared_by_their_scores(mixture):
+    counts, results = mixture
+    scores = results.loo(counts, n_samples=50)
+    assert scores.elpd.shape == (C,)
+    table = scribeviz.compare({"mixture": scores})
+    assert table.loc["mixture", "elpd_loo"] == pytest.approx(scores.elpd.sum())
 
 
 def test_arviz_gets_a_tree(mixture):
