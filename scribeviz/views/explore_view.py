@@ -5,11 +5,13 @@ import numpy as np
 import panel as pn
 import param
 from bokeh.models.widgets.tables import NumberFormatter
-from holoviews.streams import Pipe
+from holoviews.streams import Pipe, Selection1D
 from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.plots.genes import LEGEND as GENES_LEGEND
+from scribeviz.plots.genes import mean_variance, mean_zeros
 from scribeviz.plots.mixtures import component_sizes, cross_heatmap, entropy_histogram
 from scribeviz.plots.ppc import LEGEND, ppc_histogram
 from scribeviz.views.explored import Explored
@@ -73,6 +75,7 @@ class ExploreView(pn.viewable.Viewer):
                 sizing_mode="stretch_width",
             ),
         ]
+        parts.append(AllGenesView(state=self.state))
         if explored.model.is_mixture:
             parts.append(AssignmentView(state=self.state))
         return ui.Column(*parts, sizing_mode="stretch_width")
@@ -141,6 +144,44 @@ class GeneTable(pn.viewable.Viewer):
     def _search(self, text: str | None) -> None:
         if text and not self.state.find_gene(text):
             pn.state.notifications.warning(f"No gene of this run is called {text}.")
+
+
+class AllGenesView(pn.viewable.Viewer):
+    """Every gene as a point, against what the model expects at its mean; a tap shows one."""
+
+    state = param.ClassSelector(class_=ExploreState, constant=True)
+
+    def __panel__(self) -> Viewable:
+        genes = self.state.explored.critique.genes
+        pictures = []
+        for title, picture in (
+            ("Scatter and mean", mean_variance),
+            ("Zeros and mean", mean_zeros),
+        ):
+            points, overlay = picture(genes)
+            tapped = Selection1D(source=points)
+            tapped.param.watch(self._tapped, "index")
+            pictures.append(
+                ui.Column(
+                    heading(title),
+                    ui.HoloViews(overlay, sizing_mode="stretch_width", height=320),
+                    sizing_mode="stretch_width",
+                )
+            )
+        return card(
+            "All genes",
+            words(
+                "Each point is a gene. The line is what the model expects of genes with that mean; "
+                "tap a point to see its gene above.",
+                faint=True,
+            ),
+            legend(GENES_LEGEND),
+            row(*pictures),
+        )
+
+    def _tapped(self, event: param.parameterized.Event) -> None:
+        if event.new:
+            self.state.gene = str(self.state.explored.critique.genes["gene"].iloc[event.new[0]])
 
 
 class GeneView(pn.viewable.Viewer):

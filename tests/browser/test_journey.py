@@ -20,6 +20,20 @@ SERIES = """(name) => {
   return found;
 }"""
 
+# Where on the page a gene is drawn, in the picture with that vertical axis.
+PLACE_OF_GENE = """([axis, i]) => {
+  for (const doc of Bokeh.documents)
+    for (const model of doc._all_models.values())
+      if (model.type === "Figure" && model.left.some(a => a.axis_label === axis)) {
+        const view = Bokeh.index.find_one_by_id(model.id);
+        const data = model.renderers[0].data_source.data;
+        const box = view.canvas_view.el.getBoundingClientRect();
+        const x = view.frame.x_scale.compute(data.mean[i]);
+        const y = view.frame.y_scale.compute(data.height[i]);
+        return [box.left + x, box.top + y, data.gene[i]];
+      }
+}"""
+
 # Where the vertical axes of the pictures with that horizontal axis end.
 Y_ENDS = """(label) => {
   const found = [];
@@ -60,6 +74,15 @@ def set_tolerance(page, value):
         page.get_by_text("More", exact=True).click()
     field.fill(value)
     field.press("Enter")
+
+
+def tap_gene(page, axis, position):
+    """Tap the gene at ``position`` in the picture with that vertical axis; gives its name."""
+    page.get_by_role("heading", name="All genes").scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    x, y, name = page.evaluate(PLACE_OF_GENE, [axis, position])
+    page.mouse.click(x, y)
+    return name
 
 
 def loss_lengths(page):
@@ -135,6 +158,11 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     name = row.locator("[tabulator-field=gene]").inner_text()
     row.click()
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+
+    # All genes at once, and a tap on one.
+    tapped = tap_gene(page, "share of cells without it", 5)
+    expect(page.get_by_role("heading", name=tapped, exact=True)).to_be_visible()
+    shoot("10-all-genes")
 
     page.get_by_role("heading", name="Against labels").scroll_into_view_if_needed()
     heights = [sum(series) for series in page.evaluate(SERIES, "top") if len(series) == 30]

@@ -1,0 +1,86 @@
+"""All genes at once: how scatter and zeros go with the mean, in the data and in the model."""
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+from bokeh.models import HoverTool
+
+from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, look
+
+LEGEND = (
+    ("observed", OBSERVED, 0.55),
+    ("observed, not as expected", ACCENT, 0.8),
+    ("predicted", PREDICTED, 0.9),
+)
+"""Label, colour and opacity, for a legend beside the pictures."""
+
+_SMALLEST_VARIANCE = 1e-6  # a gene that never varies has to be somewhere on a logarithmic axis
+_TRACE = 300  # points of the predicted curve
+
+
+def mean_variance(genes: pd.DataFrame) -> tuple[hv.Points, hv.Overlay]:
+    """Variance against mean, both logarithmic.
+
+    Parameters
+    ----------
+    genes
+        From :func:`scribeviz.criticism.misfit.gene_table`.
+
+    Returns
+    -------
+    tuple
+        The observed genes, whose taps can be listened to, and the whole picture.
+    """
+    shown = genes.assign(height=genes["variance"].clip(lower=_SMALLEST_VARIANCE))
+    curve = _trace(genes["predicted_mean"], genes["predicted_variance"])
+    return _picture(shown, curve, "variance of its counts", logy=True)
+
+
+def mean_zeros(genes: pd.DataFrame) -> tuple[hv.Points, hv.Overlay]:
+    """Share of cells without the gene against its mean; see :func:`mean_variance`."""
+    shown = genes.assign(height=genes["zeros"])
+    curve = _trace(genes["predicted_mean"], genes["predicted_zeros"])
+    return _picture(shown, curve, "share of cells without it", logy=False)
+
+
+def _picture(
+    genes: pd.DataFrame, curve: pd.DataFrame, ylabel: str, *, logy: bool
+) -> tuple[hv.Points, hv.Overlay]:
+    off = (genes["problem"] != "as expected").to_numpy()
+    shown = genes[["gene", "mean", "height", "misfit", "problem"]].assign(
+        color=np.where(off, ACCENT, OBSERVED), size=np.where(off, 5, 3)
+    )
+    told = {"gene": "@gene", "misfit": "@misfit{0.0 %}", "problem": "@problem"}
+    points = hv.Points(shown, ["mean", "height"], ["gene", "misfit", "problem", "color", "size"])
+    points = points.opts(
+        color="color",
+        size="size",
+        alpha=0.55,
+        line_color=None,
+        nonselection_alpha=0.3,
+        tools=["tap", HoverTool(tooltips=list(told.items()))],
+    )
+    line = hv.Curve(curve, "mean", "height").opts(color=PREDICTED, line_width=2)
+    overlay = (points * line).opts(
+        **look(
+            logx=True,
+            logy=logy,
+            height=320,
+            xlabel="mean count of the gene",
+            ylabel=ylabel,
+            backend_opts={"plot.output_backend": "webgl"},
+        )
+    )
+    return points, overlay
+
+
+def _trace(mean: pd.Series, height: pd.Series) -> pd.DataFrame:
+    """The median of the predictions among genes of about the same mean."""
+    order = np.argsort(mean.to_numpy())
+    parts = np.array_split(order, min(_TRACE, order.size))
+    return pd.DataFrame(
+        {
+            "mean": [float(np.median(mean.to_numpy()[part])) for part in parts],
+            "height": [float(np.median(height.to_numpy()[part])) for part in parts],
+        }
+    )

@@ -1,0 +1,47 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from scribeviz.plots.genes import mean_variance, mean_zeros
+from scribeviz.plots.theme import ACCENT
+
+
+@pytest.fixture
+def genes():
+    mean = np.geomspace(1e-3, 100, 50)
+    problem = np.full(50, "as expected", dtype=object)
+    problem[7] = "too many zeros"
+    return pd.DataFrame(
+        {
+            "gene": [f"G{i}" for i in range(50)],
+            "misfit": np.linspace(0, 0.5, 50),
+            "problem": problem,
+            "mean": mean,
+            "variance": mean * 2,
+            "zeros": np.exp(-mean),
+            "predicted_mean": mean,
+            "predicted_variance": mean * 1.5,
+            "predicted_zeros": np.exp(-mean) * 0.9,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("picture", "seen", "predicted"),
+    [(mean_variance, "variance", "predicted_variance"), (mean_zeros, "zeros", "predicted_zeros")],
+)
+def test_every_gene_and_the_prediction_are_drawn(draw, genes, picture, seen, predicted):
+    points, overlay = picture(genes)
+    assert len(points) == 50
+    figure = draw(overlay)
+    observed, curve = (renderer.data_source.data for renderer in figure.renderers)
+    np.testing.assert_allclose(observed["height"], genes[seen])
+    assert np.flatnonzero(np.asarray(observed["color"]) == ACCENT).tolist() == [7]
+    np.testing.assert_allclose(curve["height"], genes[predicted])
+    assert figure.output_backend == "webgl"
+
+
+def test_a_gene_that_never_varies_stays_on_the_axis(draw, genes):
+    genes.loc[3, "variance"] = 0.0
+    _, overlay = mean_variance(genes)
+    assert (draw(overlay).renderers[0].data_source.data["height"] > 0).all()
