@@ -25,6 +25,7 @@ from scribeviz.criticism.assignments import (
     depth_warning,
     entropy,
 )
+from scribeviz.criticism.loo import loo
 from scribeviz.data.counts import plain_counts
 from scribeviz.fitting import prepare_fit
 from scribeviz.inference.svi import SVIConfig, svi_checkpoints
@@ -219,6 +220,23 @@ def test_6_very_noisy_counts_are_fitted(parameterization):
     assert np.isfinite(results.loss_history).all()
     p = results.get_posterior_samples(n_samples=100)["p"]
     np.testing.assert_allclose(1 / (1 - p.mean()), 200, rtol=0.15)
+
+
+# 8. Leaving a cell out while its own capture is kept.
+
+
+def test_8_a_left_out_cell_does_not_keep_its_capture(captured):
+    counts, _ = captured
+    spec = ModelSpec(likelihood="nbvcp", parameterization="linked")
+    results = fit(counts, spec, progress=False)
+    results.get_posterior_samples(n_samples=400)
+    conditioned = loo(results.log_likelihood(counts))
+    integrated = results.loo(counts, n_samples=400)
+    assert integrated.n_unreliable < 0.05 * counts.n_cells
+    # Every cell brings a parameter of its own; integrated out, there are p and the genes.
+    n_shared = counts.n_genes + 1
+    assert conditioned.p_loo > n_shared + 0.5 * counts.n_cells
+    assert integrated.p_loo < 1.5 * n_shared
 
 
 # 9. Probabilities that are 0 or 1, and what can still be read from them.
