@@ -121,7 +121,8 @@ def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
             found["gate"] = jax.nn.sigmoid(natural["gate_logit"])
         return found, jnp.exp(natural["log_weights"])
 
-    natural, weights = jax.lax.map(one, {name: jnp.asarray(v) for name, v in values.items()})
+    # Not compiled: each model and number of draws would be compiled anew.
+    natural, weights = jax.vmap(one)({name: jnp.asarray(v) for name, v in values.items()})
     arrays = {name: np.asarray(value, np.float32) for name, value in natural.items()}
     arrays["log_odds"], groups = _grouped(arrays["log_odds"])
     return NaturalDraws(

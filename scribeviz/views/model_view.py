@@ -27,6 +27,7 @@ from scribeviz.views.parts import (
     words,
     words_html,
 )
+from scribeviz.views.prior_check_view import PriorCheckView
 from scribeviz.views.state import DataState, ModelState, PriorState, prior_numbers
 
 
@@ -106,6 +107,7 @@ class ModelView(pn.viewable.Viewer):
             ),
             self._unless_custom("Parameterization and posterior", self._parameterization),
             self._unless_custom("Priors", self._prior_cards),
+            self._unless_custom("Before any data", self._prior_check),
             ui.Row(
                 button("Go to the fit", "arrow_forward", lambda _: self.go_on()),
                 ui.HTML(
@@ -273,6 +275,9 @@ class ModelView(pn.viewable.Viewer):
             pn.bind(self._priors, self.state.param.priors),
             sizing_mode="stretch_width",
         )
+
+    def _prior_check(self) -> Viewable:
+        return PriorCheckView(model=self.state, data=self.data)
 
     def _priors(self, priors: dict[str, PriorState]) -> Viewable:
         views = [PriorView(state=prior, model=self.state) for prior in priors.values()]

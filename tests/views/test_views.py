@@ -13,13 +13,14 @@ from panel import ui
 
 from scribeviz import ModelSpec
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.priors import PRIOR_FAMILIES
+from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.runs.folder import RunState
 from scribeviz.views.data_view import DataView
 from scribeviz.views.explore_view import ExploreView
 from scribeviz.views.explored import load_explored
 from scribeviz.views.fit_view import FitView
 from scribeviz.views.model_view import ModelView
+from scribeviz.views.prior_check_view import PriorCheckView
 from scribeviz.views.state import (
     DataState,
     ExploreState,
@@ -341,3 +342,18 @@ def test_the_picture_is_drawn_on_either_axis(explore):
 
 def test_the_served_script_is_only_a_door():
     assert len((ROOT / "app" / "main.py").read_text().splitlines()) <= 12
+
+
+def test_the_prior_check_follows_priors_and_data(model_view, counts):
+    model_view.data.counts = counts
+    view = PriorCheckView(model=model_view.state, data=model_view.data)
+    assert view.gene in set(counts.genes)
+    shown = []
+    view._pipe.add_subscriber(lambda data: shown.append(data.zeros[1]))
+    model_view.state.priors["r"].prior = Prior("lognormal", (3.0, 0.1))
+    model_view.state.priors["r"].prior = Prior("lognormal", (-3.0, 0.1))
+    assert len(shown) >= 2
+    assert shown[-1] > shown[-2], "quieter genes have more zeros"
+    view._search.value = "CD3E"
+    assert view.gene == "CD3E"
+    assert "lack CD3E" in view._about.object

@@ -1,0 +1,37 @@
+"""What a model expects before it has seen any data: one gene's counts, drawn from the priors."""
+
+import jax
+import numpy as np
+
+from scribeviz.criticism.draws import NaturalDraws, natural_draws
+from scribeviz.models.builder import build
+from scribeviz.models.spec import ModelSpec
+
+_CELLS = 32  # as many groups as capture is averaged over
+
+
+def prior_draws(spec: ModelSpec, n_draws: int = 200, seed: int = 0) -> NaturalDraws:
+    """Draws of one gene's parameters from their priors, to be checked like a posterior.
+
+    Parameters
+    ----------
+    spec
+        The model; before data all genes are alike.
+    n_draws
+        How many.
+    seed
+        The same seed gives the same draws, so that a picture moves with a prior and not by chance.
+    """
+    model = build(spec, _CELLS, n_genes=1)
+    keys = jax.random.split(jax.random.key(seed), len(spec.sites))
+    # Site by site and not through the model: a new prior would be compiled anew.
+    values = {
+        site.key: spec.prior(site).distribution(model.shape(site)).sample(key, (n_draws,))
+        for site, key in zip(spec.sites, keys, strict=True)
+    }
+    return natural_draws(model, values)
+
+
+def typical_gene(means: np.ndarray) -> int:
+    """A gene to begin with: one whose mean count is closest to 1."""
+    return int(np.abs(np.log(np.maximum(means, 1e-9))).argmin())

@@ -1,0 +1,134 @@
+"""What the priors expect of a gene, before any fit, beside what was counted."""
+
+import asyncio
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+import param
+from holoviews.streams import Pipe
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.criticism.predictive import GeneCheck, check_gene
+from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
+from scribeviz.data.counts import Counts
+from scribeviz.models.spec import ModelSpec
+from scribeviz.plots.ppc import LEGEND, ppc_histogram
+from scribeviz.views.parts import empty, legend, words, words_html
+from scribeviz.views.state import DataState, ModelState
+
+
+class PriorCheckView(pn.viewable.Viewer):
+    """One gene against data sets drawn from the priors; follows every change of a prior."""
+
+    model = param.ClassSelector(class_=ModelState, constant=True)
+    data = param.ClassSelector(class_=DataState, constant=True)
+    gene = param.String("", doc="The gene that is shown.")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._pipe: Pipe | None = None
+        self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
+        self._picture = ui.Column(sizing_mode="stretch_width")
+        self._search = ui.AutocompleteInput(
+            label="Gene",
+            options=[],
+            lazy_search=True,
+            case_sensitive=False,
+            search_strategy="includes",
+            min_characters=1,
+            restrict=True,
+            width=260,
+            margin=(4, 0, 8, 0),
+        )
+        self._search.param.watch(self._chosen, "value")
+        self._watched: list[tuple[param.Parameterized, object]] = []
+        self.model.param.watch(self._follow_priors, "priors")
+        self.model.param.watch(
+            self._changed,
+            ["likelihood", "n_components", "component_specific_params", "total_mrna"],
+        )
+        self.data.param.watch(self._new_data, "counts")
+        self._follow_priors()
+        self._new_data()
+
+    def __panel__(self) -> Viewable:
+        return ui.Column(
+            words(
+                "What data sets would look like if the priors were all that is known: wide bands "
+                "are as they should be; counts far outside of them mean that a prior is too sure.",
+                faint=True,
+            ),
+            self._search,
+            self._about,
+            legend(LEGEND),
+            self._picture,
+            sizing_mode="stretch_width",
+        )
+
+    def _new_data(self, *_: param.parameterized.Event) -> None:
+        counts: Counts | None = self.data.counts
+        if counts is None:
+            self._picture[:] = [empty("Open data first: then a gene is shown here.")]
+            return
+        self._search.options = [str(gene) for gene in counts.genes]
+        self.gene = str(counts.genes[typical_gene(counts.gene_totals / counts.n_cells)])
+        self._search.value = self.gene
+        self._changed()
+
+    def _chosen(self, event: param.parameterized.Event) -> None:
+        counts = self.data.counts
+        if counts is not None and event.new in set(map(str, counts.genes)):
+            self.gene = event.new
+            self._changed()
+
+    def _follow_priors(self, *_: param.parameterized.Event) -> None:
+        for prior, watcher in self._watched:
+            prior.param.unwatch(watcher)
+        self._watched = [
+            (prior, prior.param.watch(self._changed, "prior"))
+            for prior in self.model.priors.values()
+        ]
+        self._changed()
+
+    def _changed(self, *_: param.parameterized.Event) -> None:
+        spec, counts = self.model.spec(), self.data.counts
+        if counts is None or not isinstance(spec, ModelSpec) or not self.gene:
+            return
+        if pn.state.curdoc is None:
+            self._show(check_before(spec, counts, self.gene))
+        else:
+            # The first check compiles for seconds: other clicks must not wait for it.
+            pn.state.execute(self._update)
+
+    async def _update(self) -> None:
+        spec, counts, gene = self.model.spec(), self.data.counts, self.gene
+        found = await asyncio.to_thread(check_before, spec, counts, gene)
+        if (spec, gene) == (self.model.spec(), self.gene):  # else another change is on its way
+            self._show(found)
+
+    def _show(self, check: GeneCheck) -> None:
+        low, _, high = check.zeros
+        self._about.object = words_html(
+            f"{check.observed_zeros:.1%} of the cells lack {self.gene}; before any data the model "
+            f"expects {low:.1%} to {high:.1%}. Its mean is {check.observed_mean:.3g}, expected "
+            f"{check.mean[0]:.2g} to {check.mean[2]:.2g}."
+        )
+        if self._pipe is None:
+            self._pipe = Pipe(data=check)
+            drawn = hv.DynamicMap(_draw, streams={"check": self._pipe.param.data})
+            self._picture[:] = [ui.HoloViews(drawn, sizing_mode="stretch_width", height=300)]
+        else:
+            self._pipe.send(check)
+
+
+def check_before(spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
+    """The counts of ``gene`` against the priors of ``spec``."""
+    index = counts.gene_index(gene)
+    return check_gene(counts.gene_at(index), prior_draws(spec), 0)
+
+
+def _draw(check: GeneCheck) -> hv.Rectangles:
+    bands = np.stack([check.low90, check.low50, check.median, check.high50, check.high90])
+    return ppc_histogram(check.edges, check.observed, bands, log=False)
