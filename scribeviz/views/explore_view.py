@@ -24,6 +24,7 @@ from scribeviz.views.parts import (
     notice,
     page,
     row,
+    short,
     tiles,
     tiles_html,
     words,
@@ -247,8 +248,8 @@ class GeneView(pn.viewable.Viewer):
     def _numbers(self) -> dict[str, str]:
         check = self._check
         return {
-            "mean": f"{check.observed_mean:.3g}",
-            "mean, model (90 %)": f"{check.mean[0]:.3g} to {check.mean[2]:.3g}",
+            "mean": short(check.observed_mean),
+            "mean, model (90 %)": f"{short(check.mean[0])} to {short(check.mean[2])}",
             "cells without it": f"{check.observed_zeros:.1%}",
             "without it, model (90 %)": f"{check.zeros[0]:.1%} to {check.zeros[2]:.1%}",
         }

@@ -173,6 +173,17 @@ def number_field(
     return field
 
 
+def short(number: float) -> str:
+    """A number as people write it, to three digits.
+
+    Examples
+    --------
+    >>> short(0.01234), short(3.14159), short(1234.5)
+    ('0.0123', '3.14', '1,234')
+    """
+    return f"{number:,.0f}" if abs(number) >= 1_000 else f"{number:.3g}"
+
+
 def when(seconds: float) -> str:
     """A point in time, in seconds since 1970, on the server's clock."""
     return f"{datetime.fromtimestamp(seconds):%d %b %H:%M}"  # noqa: DTZ006

@@ -15,7 +15,7 @@ from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
 from scribeviz.data.counts import Counts
 from scribeviz.models.spec import ModelSpec
 from scribeviz.plots.ppc import LEGEND, ppc_histogram
-from scribeviz.views.parts import empty, legend, words, words_html
+from scribeviz.views.parts import empty, legend, short, words, words_html
 from scribeviz.views.state import DataState, ModelState
 
 
@@ -112,8 +112,8 @@ class PriorCheckView(pn.viewable.Viewer):
         low, _, high = check.zeros
         self._about.object = words_html(
             f"{check.observed_zeros:.1%} of the cells lack {self.gene}; before any data the model "
-            f"expects {low:.1%} to {high:.1%}. Its mean is {check.observed_mean:.3g}, expected "
-            f"{check.mean[0]:.2g} to {check.mean[2]:.2g}."
+            f"expects {low:.1%} to {high:.1%}. Its mean is {short(check.observed_mean)}, "
+            f"expected {short(check.mean[0])} to {short(check.mean[2])}."
         )
         if self._pipe is None:
             self._pipe = Pipe(data=check)

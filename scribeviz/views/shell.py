@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 import panel as pn
 import param
+from bokeh.models import CustomJS
 from panel import ui
 from panel.util import edit_readonly
 from panel.viewable import Viewable
@@ -46,6 +47,17 @@ _THEME = {
     "palette": {"primary": {"main": "#0b5d7a"}, "secondary": {"main": "#d55e00"}},
     "typography": {"button": {"textTransform": "none"}},
 }
+
+# After Enter a number field takes nothing more until it is left and entered again: do that for the
+# user, who may type another number at once.
+_ENTER_ANOTHER_NUMBER = """
+document.addEventListener("keydown", (event) => {
+  const field = event.composedPath()[0];
+  if (event.key !== "Enter" || field.tagName !== "INPUT") return;
+  if (field.parentElement.querySelectorAll("button").length === 2)  // less and more
+    setTimeout(() => { field.blur(); field.focus(); field.select(); }, 60);
+});
+"""
 
 _STEPS_LOOK = {
     "& .MuiStepLabel-label": {"color": "text.primary"},
@@ -222,6 +234,8 @@ def serve_page() -> Viewable:
         reconnect=True,
         exception_handler=_unexpected,
     )
+    if pn.state.curdoc is not None:
+        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_ENTER_ANOTHER_NUMBER))
     session = Session(run_store(), default_folder())
     shell = Shell(session=session)
 

@@ -224,6 +224,27 @@ def test_capture_and_sampling_from_the_page(page, app_url, shoot, console_errors
     assert not console_errors
 
 
+def test_the_prior_predictive_moves_with_a_prior(page, app_url, shoot, console_errors):
+    open_example(page, app_url)
+    click(page, "Choose a model")
+    told = page.get_by_text("before any data the model expects")
+    expect(told).to_be_visible(timeout=PATIENT)
+    field = page.get_by_role("textbox", name="log median")
+    field.click()
+    seen = [told.inner_text()]
+    for number in ("3", "-2"):  # one after the other, without leaving the field
+        field.fill(number)
+        field.press("Enter")
+        expect(told).not_to_have_text(seen[-1])
+        seen.append(told.inner_text())
+        page.wait_for_timeout(300)
+    means = [float(re.search("expected ([0-9.,]+) to", text)[1].replace(",", "")) for text in seen]
+    assert means[2] < means[0] < means[1]
+    told.scroll_into_view_if_needed()
+    shoot("22-prior-predictive")
+    assert not console_errors
+
+
 def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
     open_example(page, app_url)
     click(page, "Choose a model")
