@@ -14,6 +14,8 @@ from jaxtyping import Float
 
 GOOD_K = 0.7  # above it an estimate is not to be relied on
 _CLEAR = 2.0  # standard errors
+_COLUMNS = ["elpd_loo", "se", "difference", "difference_se", "p_loo", "worst_k", "n_unreliable"]
+_COLUMNS += ["weight"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,13 +99,15 @@ def compare(scores: Mapping[str, CellScores]) -> pd.DataFrame:
     pandas.DataFrame
         Indexed by name: ``elpd_loo`` and ``se``; ``difference`` to the best and
         ``difference_se``; ``p_loo``; ``worst_k`` and ``n_unreliable`` (cells with k above 0.7);
-        ``weight``, by stacking.
+        ``weight``, by stacking.  Of no scores an empty table.
 
     Raises
     ------
     ValueError
         If the models were not fitted to equally many cells.
     """
+    if not scores:
+        return pd.DataFrame(columns=_COLUMNS, dtype=float)
     sizes = {name: one.elpd.size for name, one in scores.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())

@@ -55,7 +55,8 @@ class CompareState(param.Parameterized):
     def show(self, runs: list[str], explored: dict[str, Explored], table: pd.DataFrame) -> None:
         """Compare what :meth:`load` and :func:`score` gave."""
         self.explored = explored
-        first, second, *_ = [*table.index, "", ""]
+        # A model that can only be simulated has no score, by cell or by gene.
+        first, second, *_ = [*table.index[table["elpd_loo"].notna()], "", ""]
         gene = self.gene
         if second:
             ranked = self.gene_differences((first, second))
@@ -135,7 +136,7 @@ def score(explored: dict[str, Explored], runs: dict[str, RunFolder]) -> pd.DataF
         for name, one in explored.items()
         if one.critique.scores is not None
     }
-    scored = compare(scores) if scores else pd.DataFrame()
+    scored = compare(scores)
     order = [*scored.index, *(name for name in explored if name not in scores)]
     about = pd.DataFrame({name: _about(runs[explored[name].run_id]) for name in order}).T
     return about.join(scored).reindex(order)

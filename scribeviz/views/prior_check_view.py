@@ -6,7 +6,6 @@ import holoviews as hv
 import numpy as np
 import panel as pn
 import param
-from holoviews.streams import Pipe
 from panel import ui
 from panel.viewable import Viewable
 
@@ -28,7 +27,6 @@ class PriorCheckView(pn.viewable.Viewer):
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
-        self._pipe: Pipe | None = None
         self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._picture = ui.Column(sizing_mode="stretch_width")
         self._search = ui.AutocompleteInput(
@@ -79,6 +77,8 @@ class PriorCheckView(pn.viewable.Viewer):
 
     def _chosen(self, event: param.parameterized.Event) -> None:
         counts = self.data.counts
+        if event.new == self.gene:
+            return
         if counts is not None and event.new in set(map(str, counts.genes)):
             self.gene = event.new
             self._changed()
@@ -115,12 +115,10 @@ class PriorCheckView(pn.viewable.Viewer):
             f"expects {low:.1%} to {high:.1%}. Its mean is {short(check.observed_mean)}, "
             f"expected {short(check.mean[0])} to {short(check.mean[2])}."
         )
-        if self._pipe is None:
-            self._pipe = Pipe(data=check)
-            drawn = hv.DynamicMap(_draw, streams={"check": self._pipe.param.data})
-            self._picture[:] = [ui.HoloViews(drawn, sizing_mode="stretch_width", height=300)]
-        else:
-            self._pipe.send(check)
+        # Drawn anew, not streamed: a check may end after the page was left, and a stream would then
+        # speak to a picture that the browser no longer has.
+        picture = ui.HoloViews(_draw(check), sizing_mode="stretch_width", height=300)
+        self._picture[:] = [picture]
 
 
 def check_before(spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:

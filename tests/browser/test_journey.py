@@ -138,7 +138,7 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     shoot("6-fit-done")
 
     click(page, "Explore the result")
-    expect(page.get_by_role("heading", name="Genes")).to_be_visible()
+    expect(page.get_by_role("heading", name="Genes", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="How sure")).to_be_visible()
     shoot("7-explore")
     before = page.evaluate(SERIES, "top")
@@ -218,7 +218,7 @@ def test_capture_and_sampling_from_the_page(page, app_url, shoot, console_errors
     expect(page.get_by_text("all draws are done")).to_be_visible(timeout=PATIENT)
     shoot("15-sampled")
     click(page, "Explore the result")
-    expect(page.get_by_role("heading", name="Genes")).to_be_visible()
+    expect(page.get_by_role("heading", name="Genes", exact=True)).to_be_visible()
     expect(page.get_by_text("The level of capture is open")).to_be_visible()
     shoot("16-sampled-explore")
     assert not console_errors
@@ -262,7 +262,7 @@ def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
     expect(page.get_by_text("steps, of at most 200")).to_be_visible(timeout=PATIENT)
     expect(page.get_by_role("button", name="Explore the result")).to_be_visible(timeout=PATIENT)
     click(page, "Explore the result")
-    expect(page.get_by_role("heading", name="Genes")).to_be_visible()
+    expect(page.get_by_role("heading", name="Genes", exact=True)).to_be_visible()
     shoot("18-own-model-explore")
 
 

@@ -108,6 +108,24 @@ def test_entropies_only_of_two_mixtures(state):
     assert state.entropies() is None
 
 
+def test_models_without_scores_are_listed_last(fit_state, finished_runs):
+    state = CompareState(store=fit_state.store)
+    runs = [run.id for run in finished_runs]
+    known = {run.id: run for run in finished_runs}
+    explored = state.load(runs)
+    for n_scored in (1, 0):
+        kept = list(explored)[:n_scored]
+        partly = {
+            name: one if name in kept else replace(one, critique=replace(one.critique, scores=None))
+            for name, one in explored.items()
+        }
+        table = score(partly, known)
+        state.show(runs, partly, table)
+        assert list(table.index[:n_scored]) == kept
+        assert table["elpd_loo"].notna().sum() == n_scored
+        assert state.pair == ("", "")
+
+
 def test_runs_of_other_data_or_genes_are_refused(state):
     one, other, _ = state.explored.values()
     with pytest.raises(ValueError, match="fits of different data"):

@@ -344,16 +344,17 @@ def test_the_served_script_is_only_a_door():
     assert len((ROOT / "app" / "main.py").read_text().splitlines()) <= 12
 
 
-def test_the_prior_check_follows_priors_and_data(model_view, counts):
+def test_the_prior_check_follows_priors_and_data(model_view, counts, monkeypatch):
     model_view.data.counts = counts
     view = PriorCheckView(model=model_view.state, data=model_view.data)
     assert view.gene in set(counts.genes)
     shown = []
-    view._pipe.add_subscriber(lambda data: shown.append(data.zeros[1]))
+    monkeypatch.setattr(view, "_show", lambda check: shown.append(check.zeros[1]))
     model_view.state.priors["r"].prior = Prior("lognormal", (3.0, 0.1))
     model_view.state.priors["r"].prior = Prior("lognormal", (-3.0, 0.1))
     assert len(shown) >= 2
     assert shown[-1] > shown[-2], "quieter genes have more zeros"
+    monkeypatch.undo()
     view._search.value = "CD3E"
     assert view.gene == "CD3E"
     assert "lack CD3E" in view._about.object
