@@ -1,6 +1,7 @@
 """What the priors expect of a gene, before any fit, beside what was counted."""
 
 import asyncio
+from functools import partial
 
 import holoviews as hv
 import numpy as np
@@ -106,7 +107,9 @@ class PriorCheckView(pn.viewable.Viewer):
         spec, counts, gene = self.model.spec(), self.data.counts, self.gene
         found = await asyncio.to_thread(check_before, spec, counts, gene)
         if (spec, gene) == (self.model.spec(), self.gene):  # else another change is on its way
-            self._show(found)
+            # As a callback of the document it waits for the message that brings this page: sent
+            # before it, the change would speak of elements that the browser does not know yet.
+            pn.state.execute(partial(self._show, found), schedule=True)
 
     def _show(self, check: GeneCheck) -> None:
         low, _, high = check.zeros
@@ -115,8 +118,6 @@ class PriorCheckView(pn.viewable.Viewer):
             f"expects {low:.1%} to {high:.1%}. Its mean is {short(check.observed_mean)}, "
             f"expected {short(check.mean[0])} to {short(check.mean[2])}."
         )
-        # Drawn anew, not streamed: a check may end after the page was left, and a stream would then
-        # speak to a picture that the browser no longer has.
         picture = ui.HoloViews(_draw(check), sizing_mode="stretch_width", height=300)
         self._picture[:] = [picture]
 
