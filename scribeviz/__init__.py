@@ -24,6 +24,9 @@ _HOME = {
     "ModelConfig": "scribeviz.scribe",
     "fit": "scribeviz.fitting",
     "compare": "scribeviz.criticism.loo",
+    "held_out": "scribeviz.validation",
+    "check_posterior": "scribeviz.validation",
+    "compare_posteriors": "scribeviz.validation",
     "run_scribe": "scribeviz.scribe",
     "rerun_scribe": "scribeviz.scribe",
 }

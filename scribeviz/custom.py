@@ -1,5 +1,6 @@
 """What a fit of a user's own model returns: the interface of the built-in results."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,12 +15,15 @@ from numpyro.infer import Predictive
 from scribeviz._indexing import GeneIndex, gene_columns
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
+from scribeviz.criticism.critique import Critique, criticise_replicates
 from scribeviz.data.readers import as_counts
 from scribeviz.models.custom import BoundModel, CustomModel
 from scribeviz.models.custom_params import select_component, select_genes, without_components
 
 _FORMAT = 1
 _SEED = 42
+_MOST_REPLICATES, _FEWEST_REPLICATES = 100, 20
+_SECONDS_FOR_REPLICATES = 20.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -264,6 +268,20 @@ class CustomResults:
             settled=meta["settled"],
         )
 
+    def critique(self, counts: Any, seed: int = 0) -> Critique:
+        """Judge every gene by data sets that the model predicts; what the dashboard shows.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted, in any form that ``fit`` takes.
+        seed
+            Of the data sets: 100 of them, or as many as 20 seconds allow, but 20 at least.
+        """
+        replicates = self.data_sets(jax.random.PRNGKey(seed), _MOST_REPLICATES)
+        found = criticise_replicates(as_counts(counts), _while_there_is_time(replicates))
+        return replace(found, notes=self.notes)
+
     def data_sets(self, key: PRNGKeyArray, n_samples: int) -> Iterator[np.ndarray]:
         """Draw data sets one after the other, so that only one is in memory at a time."""
         own, data = jax.random.split(key)
@@ -305,3 +323,12 @@ def _missing(function: str, instead: str) -> str:
         f"this model was fitted without {function}; pass it to run_scribe({function}=…), or use "
         f"{instead}, which needs none."
     )
+
+
+def _while_there_is_time(replicates: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The first replicates; some samplers of NumPyro take a second for each."""
+    started = time.monotonic()
+    for i, replicate in enumerate(replicates, start=1):
+        yield replicate
+        if i >= _FEWEST_REPLICATES and time.monotonic() - started > _SECONDS_FOR_REPLICATES:
+            return

@@ -1,18 +1,14 @@
 """From data and a model to a result: what the command line, the workers and ``fit`` share."""
 
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 from jaxtyping import Array
 
-from scribeviz.criticism.critique import Critique, criticise, criticise_replicates
-from scribeviz.criticism.draws import affordable_draws
 from scribeviz.custom import CustomResults
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
@@ -41,8 +37,6 @@ if TYPE_CHECKING:
 _TRIAL_STEPS = 200
 _JUDGED_STEPS = 50
 # Data sets that a user's own model predicts: as many as it draws in this time, within bounds.
-_MOST_REPLICATES, _FEWEST_REPLICATES = 100, 20
-_SECONDS_FOR_REPLICATES = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +60,6 @@ class Fit[C: Checkpoint | NUTSCheckpoint](ABC):
     @abstractmethod
     def results(self, checkpoint: C) -> Any:
         """The result that ``checkpoint`` stands for."""
-
-    @abstractmethod
-    def critique(self, checkpoint: C) -> Critique:
-        """What ``checkpoint`` is judged by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +97,6 @@ class SVIFit(Fit[Checkpoint]):
             left_out_genes=self.left_out_genes,
             settled=checkpoint.settled,
         )
-
-    def critique(self, checkpoint: Checkpoint) -> Critique:
-        """What ``checkpoint`` is judged by."""
-        key = jax.random.key(self.config.seed)
-        n_draws = affordable_draws(self.model)
-        values = self.model.sample_posterior(key, n_draws, checkpoint.params)
-        return criticise(self.model, self.counts, values)
 
     def _start(self, *, chosen: bool) -> dict[str, Array]:
         """Start values; the best of several where several are asked for."""
@@ -182,13 +165,6 @@ class NUTSFit(Fit[NUTSCheckpoint]):
             prior_params=prior_params(self.model.spec),
         )
 
-    def critique(self, checkpoint: NUTSCheckpoint) -> Critique:
-        """What ``checkpoint`` is judged by."""
-        n_draws = len(checkpoint.diverging)
-        chosen = np.linspace(0, n_draws - 1, min(affordable_draws(self.model), n_draws))
-        values = {name: v[chosen.astype(int)] for name, v in checkpoint.samples.items()}
-        return criticise(self.model, self.counts, values)
-
 
 @dataclass(frozen=True, slots=True)
 class CustomFit(Fit[Checkpoint]):
@@ -225,21 +201,6 @@ class CustomFit(Fit[Checkpoint]):
             obs=self.counts.obs,
             settled=checkpoint.settled,
         )
-
-    def critique(self, checkpoint: Checkpoint) -> Critique:
-        """What ``checkpoint`` is judged by: data sets that the model predicts."""
-        key = jax.random.PRNGKey(self.config.seed)
-        replicates = self.results(checkpoint).data_sets(key, _MOST_REPLICATES)
-        return criticise_replicates(self.counts, _while_there_is_time(replicates))
-
-
-def _while_there_is_time(replicates: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-    """The first replicates; some samplers of NumPyro take a second for each."""
-    started = time.monotonic()
-    for i, replicate in enumerate(replicates, start=1):
-        yield replicate
-        if i >= _FEWEST_REPLICATES and time.monotonic() - started > _SECONDS_FOR_REPLICATES:
-            return
 
 
 def prior_params(spec: ModelSpec) -> dict[str, tuple[float, ...]]:

@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,8 +16,9 @@ from numpy.typing import DTypeLike
 from scribeviz._indexing import GeneIndex, gene_columns
 from scribeviz.criticism.assignments import component_probabilities, entropy
 from scribeviz.criticism.budget import check_budget
+from scribeviz.criticism.critique import Critique, criticise
 from scribeviz.criticism.dirichlet import fit_dirichlet
-from scribeviz.criticism.draws import natural_draws
+from scribeviz.criticism.draws import affordable_draws, natural_draws
 from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.log_likelihood import log_likelihood
 from scribeviz.criticism.loo import CellScores, loo
@@ -449,6 +451,20 @@ class CountResults(ABC):
             self._keep("predictive_samples", predictive)
         return {"parameter_samples": parameters, "predictive_samples": predictive}
 
+    def critique(self, counts: Any, seed: int = 0) -> Critique:
+        """Judge every gene and every cell: all that the dashboard shows of a fit.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted, in any form that ``fit`` takes.
+        seed
+            Of the posterior draws; the dashboard takes that of the fit.
+        """
+        values = self._site_draws(self._most_draws(affordable_draws(self.model)), seed)
+        found = criticise(self.model, self._counts(counts), values)
+        return replace(found, notes=self.notes)
+
     def gene_table(self, counts: Any, n_samples: int = 100) -> pd.DataFrame:
         """Every gene's counts against what the model predicts, and how far apart they are.
 
@@ -543,9 +559,14 @@ class CountResults(ABC):
             )
         return counts.select_genes(np.asarray([position[name] for name in self.genes]))
 
-    def _site_draws(self, n_samples: int) -> dict[str, np.ndarray]:
+    def _most_draws(self, wanted: int) -> int:
+        """As many draws as there are, at most."""
+        return wanted if self.diverging is None else min(wanted, self.diverging.size)
+
+    def _site_draws(self, n_samples: int, seed: int = _SEED) -> dict[str, np.ndarray]:
         """Posterior draws of the model's own sites."""
-        drawn = self.get_posterior_samples(n_samples=n_samples, store_samples=False)
+        key = jax.random.PRNGKey(seed)
+        drawn = self.get_posterior_samples(key, n_samples, store_samples=False)
         return {site.key: drawn[site.key] for site in self.model_config.sites}
 
     def _check_mixture(self) -> None:

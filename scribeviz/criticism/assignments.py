@@ -97,6 +97,26 @@ def cross_table(components: Int[np.ndarray, " cells"], labels: pd.Series, k: int
     return pd.crosstab(rows, columns, dropna=False).rename_axis(index=None, columns="component")
 
 
+def agreement(components: Int[np.ndarray, " cells"], labels: pd.Series) -> tuple[float, float]:
+    """How well components and labels agree, whatever they are called, over the labelled cells.
+
+    Returns
+    -------
+    tuple of float
+        The adjusted Rand index (1 the same, 0 by chance; Hubert & Arabie 1985) and the normalised
+        mutual information (1 the same, 0 independent).
+    """
+    from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+
+    groups = _as_groups(labels)
+    known = (groups != _NO_LABEL).to_numpy()
+    theirs, ours = groups.astype(str).to_numpy()[known], components[known]
+    return (
+        float(adjusted_rand_score(theirs, ours)),
+        float(normalized_mutual_info_score(theirs, ours)),
+    )
+
+
 def depth_share(
     components: Int[np.ndarray, " cells"], cell_totals: Float[np.ndarray, " cells"]
 ) -> float:

@@ -1,7 +1,7 @@
 """What a finished fit is judged by, computed once and kept beside it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,15 @@ from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.assignments import assignment_probabilities
 from scribeviz.criticism.draws import NaturalDraws, natural_draws
 from scribeviz.criticism.integrated import integrated_log_likelihood
+from scribeviz.criticism.library import (
+    LibraryCheck,
+    library_check,
+    library_edges,
+    library_histogram,
+)
 from scribeviz.criticism.loo import CellScores, loo
 from scribeviz.criticism.misfit import gene_table
+from scribeviz.criticism.partition import gene_information
 from scribeviz.criticism.predictive import GeneCheck, check_gene
 from scribeviz.criticism.replicates import ReplicateBands, check_replicates
 from scribeviz.data.counts import Counts
@@ -27,7 +34,8 @@ _ASSIGNMENT_DRAWS = 50
 _COSTLY_DRAWS = 100
 _FEWEST_DRAWS = 30  # fewer have no tail that could be smoothed
 _NATURAL = "natural/"
-_BANDS = ("width", "bands", "zeros", "mean")
+_SHARES = ("weights", "groups", "group_of_cell")
+_BANDS = ("width", "bands", "cumulative", "expected", "zeros", "mean", "library")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,7 +47,8 @@ class Critique:
     draws
         Posterior draws of the likelihood's parameters; of a user's own model bands over replicates.
     genes
-        From :func:`scribeviz.criticism.misfit.gene_table`.
+        From :func:`scribeviz.criticism.misfit.gene_table`, for mixtures with the columns of
+        :func:`scribeviz.criticism.partition.gene_information`.
     scores
         How well unseen cells are foretold, by leaving one out; None of a model that can only be
         simulated.
@@ -69,6 +78,37 @@ class Critique:
             return self.draws.check(counts, gene)
         return check_gene(counts, self.draws, gene, edges=edges)
 
+    @property
+    def can_choose_cells(self) -> bool:
+        """Whether the model can be checked on some of the cells: not if it is only simulated."""
+        return isinstance(self.draws, NaturalDraws)
+
+    @property
+    def natural(self) -> NaturalDraws:
+        """The draws of a model whose probabilities are known."""
+        if not isinstance(self.draws, NaturalDraws):
+            raise TypeError("a model that is only simulated has no draws of known parameters.")
+        return self.draws
+
+    def of_cells(self, chosen: Int[np.ndarray, " chosen"]) -> "Critique":
+        """The same fit, checked on some of the cells; ``genes`` and ``scores`` stay those of all.
+
+        Raises
+        ------
+        TypeError
+            If the model can only be simulated: replicates are not kept cell by cell.
+        """
+        draws = self.natural.of_cells(chosen, self.probabilities)
+        return replace(self, draws=draws, probabilities=self.probabilities[chosen])
+
+    def library(self, counts: Counts) -> LibraryCheck:
+        """Compare total counts of cells with replicated data sets."""
+        if not isinstance(self.draws, ReplicateBands):
+            return library_check(counts, self.draws)
+        edges = library_edges(counts)
+        observed = library_histogram(counts.cell_totals, edges)
+        return LibraryCheck(edges, observed, self.draws.library.astype(float))
+
     def save(self, path: Path) -> None:
         """Write to one HDF5 file."""
         arrays = {f"genes/{name}": self.genes[name].to_numpy() for name in self.genes}
@@ -82,7 +122,7 @@ class Critique:
             meta["n_draws"] = self.draws.n_draws
         else:
             arrays |= {f"{_NATURAL}{name}": value for name, value in self.draws.natural.items()}
-            arrays |= {"weights": self.draws.weights, "groups": self.draws.groups}
+            arrays |= {name: getattr(self.draws, name) for name in _SHARES}
             meta["likelihood"] = self.draws.likelihood_key
         write_arrays(path, arrays, meta)
 
@@ -103,8 +143,7 @@ class Critique:
                     for name, value in arrays.items()
                     if name.startswith(_NATURAL)
                 },
-                weights=arrays["weights"],
-                groups=arrays["groups"],
+                **{name: arrays[name] for name in _SHARES},
             )
         genes = pd.DataFrame({name: arrays[f"genes/{name}"] for name in meta["columns"]})
         return cls(
@@ -132,13 +171,15 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
         (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
     """
     draws = natural_draws(model, values)
+    genes = gene_table(counts, draws)
     probabilities = np.ones((counts.n_cells, 1), np.float32)
     if model.spec.is_mixture:
+        genes = genes.join(gene_information(counts, draws))
         few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
         probabilities = assignment_probabilities(model, model.rows(counts), few)
     return Critique(
         draws=draws,
-        genes=gene_table(counts, draws),
+        genes=genes,
         probabilities=probabilities,
         scores=_scores(model, counts, values),
     )

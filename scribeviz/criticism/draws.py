@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from scribeviz.models.builder import CountModel
 from scribeviz.models.likelihoods import LIKELIHOODS, Likelihood
@@ -35,12 +35,15 @@ class NaturalDraws:
         Shares of the components, shape ``(draws, components)``.
     groups
         Shares of the groups, shape ``(groups,)``.
+    group_of_cell
+        The group of each cell, from 0.
     """
 
     likelihood_key: str
     natural: Mapping[str, Float[np.ndarray, "draws components *genes"]]
     weights: Float[np.ndarray, "draws components"]
     groups: Float[np.ndarray, " groups"]
+    group_of_cell: Int[np.ndarray, " cells"]
 
     @property
     def likelihood(self) -> Likelihood:
@@ -66,6 +69,27 @@ class NaturalDraws:
         natural = {name: value[kept] for name, value in self.natural.items()}
         return replace(self, natural=natural, weights=self.weights[kept])
 
+    def of_cells(
+        self,
+        chosen: Int[np.ndarray, " chosen"],
+        probabilities: Float[np.ndarray, "cells components"],
+    ) -> "NaturalDraws":
+        """What is predicted for some of the cells, given what is known about them.
+
+        Parameters
+        ----------
+        chosen
+            Positions of the cells.
+        probabilities
+            Of the assignment of every cell: the components take part as far as these cells belong
+            to them.
+        """
+        weights = np.broadcast_to(probabilities[chosen].mean(axis=0), self.weights.shape)
+        share = np.bincount(self.group_of_cell[chosen], minlength=self.groups.size) / chosen.size
+        return replace(
+            self, weights=weights, groups=share, group_of_cell=self.group_of_cell[chosen]
+        )
+
     def moments(self) -> "Moments":
         """Mean and variance of every gene's counts over cells, averaged over draws."""
         odds = np.exp(np.asarray(self.natural["log_odds"], float))
@@ -79,6 +103,12 @@ class NaturalDraws:
         mean = (kept * r * first).sum(axis=1)
         second = (kept * (r * scatter + r**2 * square)).sum(axis=1)
         return Moments(mean=mean.mean(axis=0), variance=(second - mean**2).mean(axis=0))
+
+    def component_means(self) -> Float[np.ndarray, "components genes"]:
+        """Mean of every gene's counts in cells of each component, averaged over draws."""
+        odds = (np.exp(np.asarray(self.natural["log_odds"], float)) * self.groups).sum(axis=-1)
+        kept = 1 - np.asarray(self.natural["gate"], float) if "gate" in self.natural else 1.0
+        return (kept * np.asarray(self.natural["r"], float) * odds[..., None]).mean(axis=0)
 
     def genes(
         self, index: int | slice
@@ -124,28 +154,30 @@ def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
     # Not compiled: each model and number of draws would be compiled anew.
     natural, weights = jax.vmap(one)({name: jnp.asarray(v) for name, v in values.items()})
     arrays = {name: np.asarray(value, np.float32) for name, value in natural.items()}
-    arrays["log_odds"], groups = _grouped(arrays["log_odds"])
+    arrays["log_odds"], group_of_cell = _grouped(arrays["log_odds"], model.n_cells)
     return NaturalDraws(
         likelihood_key=model.spec.likelihood,
         natural=arrays,
         weights=np.asarray(weights),
-        groups=groups,
+        groups=np.bincount(group_of_cell) / model.n_cells,
+        group_of_cell=group_of_cell,
     )
 
 
-def _grouped(log_odds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _grouped(log_odds: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
     """Replace cells by groups of about equal odds, each group by its mean odds.
 
     The mean of the counts stays exact; within a group of one in 32 cells the odds differ little.
     """
-    n_cells = log_odds.shape[-1]
-    if n_cells == 1:
-        return log_odds, np.ones(1)
+    group_of_cell = np.zeros(n_cells, np.int32)
+    if log_odds.shape[-1] == 1:
+        return log_odds, group_of_cell
     order = np.argsort(log_odds.mean(axis=(0, 1)))
     bounds = np.linspace(0, n_cells, min(_CELL_GROUPS, n_cells) + 1).astype(int)
     sizes = np.diff(bounds)
     odds = np.add.reduceat(np.exp(log_odds[..., order]), bounds[:-1], axis=-1) / sizes
-    return np.log(odds), sizes / n_cells
+    group_of_cell[order] = np.repeat(np.arange(sizes.size), sizes)
+    return np.log(odds), group_of_cell
 
 
 def affordable_draws(model: CountModel) -> int:

@@ -8,6 +8,7 @@ that are at least as far from their prediction (Gelman, Meng & Stern 1996, Stat.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,8 @@ _AT_ONCE = 131_072  # genes x counts
 # Off is what chance does not explain, and what concerns more than one cell in 200.
 _SURE, _SMALL = 0.05, 0.005
 _LEVELS = {"cover50": (0.25, 0.75), "cover90": (0.05, 0.95)}
+TENTHS = {f"pit{i}0": i / 10 for i in range(1, 10)}
+"""Columns of the table of genes, and where they look at the distribution of residuals."""
 _TAIL = 0.9  # counts beyond this quantile of the prediction
 _HEAVIER = 1.2  # times as much beyond it, summed over cells
 _MOSTLY = 0.5  # of the misfit
@@ -103,14 +106,15 @@ def gene_table(counts: Counts, draws: NaturalDraws, seed: int = 0) -> pd.DataFra
         and ``largest`` count, each also with ``predicted_``, averaged over draws (of ``largest``
         the median over replicates); ``excess_zeros``, observed less predicted; ``cover50`` and
         ``cover90``, share of cells within the central intervals (ties split as chance would);
-        ``pit_distance``, the Kolmogorov-Smirnov distance of the residuals from uniform; ``elpd``,
+        ``pit_distance``, the Kolmogorov-Smirnov distance of the residuals from uniform; ``pit10`` …
+        ``pit90``, share of cells whose residual is below 0.1 … 0.9 (:func:`pit`); ``elpd``,
         what the gene's counts in unseen cells are expected to score, in nats (by WAIC, count by
         count; comparable between all models of the same cells).
     """
     few = draws.thinned(_MOST_DRAWS)
     rng = np.random.default_rng(seed)
     largest = counts.columns.max(axis=0).toarray().ravel().astype(np.int64)
-    judged = pd.concat([_judged(counts, few, block, rng) for block in _blocks(largest)])
+    judged = pd.concat([_judged(counts, few, block, rng) for block in blocks(largest)])
     moments = few.moments()
     return as_table(
         counts,
@@ -144,6 +148,7 @@ def as_table(counts: Counts, judged: pd.DataFrame) -> pd.DataFrame:
             "cover50": judged["cover50"],
             "cover90": judged["cover90"],
             "pit_distance": judged["pit_distance"],
+            **{name: judged[name] for name in TENTHS},
             "elpd": judged["elpd"],
         }
     )
@@ -162,10 +167,11 @@ def compared(
     upper, ours = np.cumsum(predicted, axis=1), np.cumsum(seen, axis=1) / n_cells[:, None]
     tail_from = first[_first_that(upper >= _TAIL)]
     beyond = np.maximum(first - tail_from[:, None], 0)
-    levels = np.unique(list(_LEVELS.values()))
+    levels = np.unique([*chain.from_iterable(_LEVELS.values()), *TENTHS.values()])
     reached = dict(zip(levels, pit(seen, predicted, levels).T, strict=True))
     expected_tail = np.maximum(n_cells * (predicted * beyond).sum(axis=1), 1e-9)
     found = {name: reached[high] - reached[low] for name, (low, high) in _LEVELS.items()}
+    found |= {name: reached[level] for name, level in TENTHS.items()}
     return found | {
         "predicted_zeros": predicted[:, 0],
         "tail_from": tail_from,
@@ -225,8 +231,14 @@ def pit(
     return np.einsum("gx,gxl->gl", share, np.clip(reached, 0, 1))
 
 
+def residuals_of_all(genes: pd.DataFrame) -> Float[np.ndarray, " 10"]:
+    """Share of all counts with residuals in each tenth of 0 … 1, from :func:`gene_table`."""
+    reached = genes[list(TENTHS)].mean().to_numpy()
+    return np.diff(np.concatenate([[0.0], reached, [1.0]]))
+
+
 def _judged(
-    counts: Counts, draws: NaturalDraws, block: "_Block", rng: np.random.Generator
+    counts: Counts, draws: NaturalDraws, block: "Block", rng: np.random.Generator
 ) -> pd.DataFrame:
     pmfs = predictive_pmfs(draws, block.padded, block.n_counts)[:, : block.genes.size]
     seen = histograms(counts, block.genes, block.n_counts)
@@ -247,7 +259,7 @@ def _judged(
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Block:
+class Block:
     """Genes that are looked at together, and up to which count."""
 
     genes: Int[np.ndarray, " genes"]
@@ -255,7 +267,7 @@ class _Block:
     n_counts: int
 
 
-def _blocks(largest: Int[np.ndarray, " genes"]) -> Iterator[_Block]:
+def blocks(largest: Int[np.ndarray, " genes"]) -> Iterator[Block]:
     """Genes with counts of about the same size; twice as far as the largest that was seen."""
     reach = np.maximum(2 * (largest + 1), _SHORTEST)
     classes = 2 ** np.ceil(np.log2(reach)).astype(np.int64)
@@ -265,7 +277,7 @@ def _blocks(largest: Int[np.ndarray, " genes"]) -> Iterator[_Block]:
         for start in range(0, genes.size, size):
             some = genes[start : start + size]
             padded = np.pad(some, (0, size - some.size), mode="edge")
-            yield _Block(genes=some, padded=padded, n_counts=int(n_counts))
+            yield Block(genes=some, padded=padded, n_counts=int(n_counts))
 
 
 def _distance(shares: np.ndarray, predicted: np.ndarray) -> np.ndarray:

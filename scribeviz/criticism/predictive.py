@@ -10,10 +10,12 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from scribeviz.criticism.draws import NaturalDraws
+from scribeviz.criticism.misfit import pit
 
 _MOST_BARS = 40
 _MUCH_OUTSIDE = 0.25  # share of bars; 0.10 is expected
-_BANDS = (5, 25, 50, 75, 95)  # percent
+BANDS = (5, 25, 50, 75, 95)
+"""Quantiles over replicated data sets that are drawn as bands, in percent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +28,13 @@ class GeneCheck:
         Bars span ``edges[i] <= count < edges[i + 1]``; whole numbers.
     observed
         Cells per bar.
-    low90, low50, median, high50, high90
-        Predicted cells per bar: quantiles over replicated data sets.
+    bands
+        Predicted cells per bar: 5, 25, 50, 75 and 95 % quantiles over replicated data sets.
+    cumulative
+        The same quantiles of the share of cells up to the end of each bar.
+    residuals
+        Share of the cells whose randomised quantile residual lies in each tenth of 0 … 1: a tenth
+        each where the prediction is right (:func:`scribeviz.criticism.misfit.pit`).
     observed_zeros, observed_mean
         Share of cells without the gene, and its mean count.
     zeros, mean
@@ -36,11 +43,9 @@ class GeneCheck:
 
     edges: Int[np.ndarray, " bars+1"]
     observed: Int[np.ndarray, " bars"]
-    low90: Float[np.ndarray, " bars"]
-    low50: Float[np.ndarray, " bars"]
-    median: Float[np.ndarray, " bars"]
-    high50: Float[np.ndarray, " bars"]
-    high90: Float[np.ndarray, " bars"]
+    bands: Float[np.ndarray, "5 bars"]
+    cumulative: Float[np.ndarray, "5 bars"]
+    residuals: Float[np.ndarray, " 10"]
     observed_zeros: float
     observed_mean: float
     zeros: Float[np.ndarray, " 3"]
@@ -55,7 +60,7 @@ class GeneCheck:
             return f"Too many zeros: {seen}; the model expects {low:.1%} to {high:.1%}."
         if self.observed_zeros < low:
             return f"Too few zeros: {seen}; the model expects {low:.1%} to {high:.1%}."
-        outside = (self.observed < self.low90) | (self.observed > self.high90)
+        outside = (self.observed < self.bands[0]) | (self.observed > self.bands[-1])
         if outside.mean() > _MUCH_OUTSIDE:
             return (
                 f"The zeros are as expected, but {outside.mean():.0%} of the bars lie outside "
@@ -105,21 +110,26 @@ def check_gene(
     chances /= chances.sum(axis=1, keepdims=True)
     rng = np.random.default_rng(seed)
     replicates = rng.multinomial(counts.size, chances)[:, :-1]
-    low90, low50, median, high50, high90 = np.percentile(replicates, _BANDS, axis=0)
+    seen = np.bincount(counts, minlength=pmf.shape[1])[None, : pmf.shape[1]]
     zeros = rng.binomial(counts.size, np.clip(pmf[:, 0], 0, 1)) / counts.size
     return GeneCheck(
         edges=edges,
         observed=observed,
-        low90=low90,
-        low50=low50,
-        median=median,
-        high50=high50,
-        high90=high90,
+        bands=np.percentile(replicates, BANDS, axis=0),
+        cumulative=np.percentile(replicates.cumsum(axis=1) / counts.size, BANDS, axis=0),
+        residuals=residual_shares(seen, pmf.mean(axis=0, keepdims=True))[0],
         observed_zeros=float((counts == 0).mean()),
         observed_mean=float(counts.mean()),
         zeros=np.percentile(zeros, (5, 50, 95)),
         mean=np.percentile(_means(draws, gene), (5, 50, 95)),
     )
+
+
+def residual_shares(
+    histogram: Int[np.ndarray, "genes counts"], pmf: Float[np.ndarray, "genes counts"]
+) -> Float[np.ndarray, "genes 10"]:
+    """Share of the cells with randomised quantile residuals in each tenth of 0 … 1."""
+    return np.diff(pit(histogram, pmf, np.linspace(0, 1, 11)), axis=1)
 
 
 def _means(draws: NaturalDraws, gene: int) -> Float[np.ndarray, " draws"]:

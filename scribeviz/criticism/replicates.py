@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from scribeviz.criticism.library import library_edges, library_histogram
 from scribeviz.criticism.misfit import EDGES, as_table, compared, misfit
-from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.criticism.predictive import BANDS, GeneCheck, residual_shares
 from scribeviz.data.counts import Counts
 
 _BARS = 40
-_BANDS = (5, 25, 50, 75, 95)  # percent
 _RANGE = (5, 50, 95)
 
 
@@ -31,16 +31,26 @@ class ReplicateBands:
         Counts per bar of each gene.
     bands
         Predicted cells per bar: 5, 25, 50, 75 and 95 % quantiles over replicates.
+    cumulative
+        The same quantiles of the share of cells up to the end of each bar.
+    expected
+        Predicted cells per bar, averaged.
     zeros, mean
         Share of cells without the gene, and its mean count: 5, 50 and 95 % quantiles.
+    library
+        The quantiles of cells per bar of their total counts
+        (:func:`scribeviz.criticism.library.library_edges`).
     n_draws
         Number of replicates.
     """
 
     width: Int[np.ndarray, " genes"]
     bands: Float[np.ndarray, "5 genes bars"]
+    cumulative: Float[np.ndarray, "5 genes bars"]
+    expected: Float[np.ndarray, "genes bars"]
     zeros: Float[np.ndarray, "3 genes"]
     mean: Float[np.ndarray, "3 genes"]
+    library: Float[np.ndarray, "5 totals"]
     n_draws: int
 
     def check(self, counts: Int[np.ndarray, " cells"], gene: int) -> GeneCheck:
@@ -48,15 +58,14 @@ class ReplicateBands:
         width = int(self.width[gene])
         n_bars = -(-(max(int(counts.max(initial=0)), 3) + 1) // width)
         edges = np.arange(n_bars + 1) * width
-        low90, low50, median, high50, high90 = self.bands[:, gene, :n_bars].astype(float)
+        observed = np.histogram(counts, edges)[0]
+        expected = self.expected[[gene], :n_bars].astype(float) / counts.size
         return GeneCheck(
             edges=edges,
-            observed=np.histogram(counts, edges)[0],
-            low90=low90,
-            low50=low50,
-            median=median,
-            high50=high50,
-            high90=high90,
+            observed=observed,
+            bands=self.bands[:, gene, :n_bars].astype(float),
+            cumulative=self.cumulative[:, gene, :n_bars].astype(float),
+            residuals=residual_shares(observed[None], expected)[0],
             observed_zeros=float((counts == 0).mean()),
             observed_mean=float(counts.mean()),
             zeros=self.zeros[:, gene].astype(float),
@@ -84,10 +93,17 @@ def check_replicates(
     """
     largest = np.maximum(counts.columns.max(axis=0).toarray().ravel(), 3).astype(np.int64)
     width = -(-(largest + 1) // _BARS)
-    reduced = [_Reduced.of(replicate, width) for replicate in replicates]
+    totals = library_edges(counts)
+    reduced = [_Reduced.of(replicate, width, totals) for replicate in replicates]
+    bars = np.stack([r.bars for r in reduced])
+    upto = bars.cumsum(axis=2) / counts.n_cells
+    library = [r.library for r in reduced]
     bands = ReplicateBands(
         width=width,
-        bands=np.percentile([r.bars for r in reduced], _BANDS, axis=0).astype(np.float32),
+        bands=np.percentile(bars, BANDS, axis=0).astype(np.float32),
+        cumulative=np.percentile(upto, BANDS, axis=0).astype(np.float32),
+        expected=bars.mean(axis=0).astype(np.float32),
+        library=np.percentile(library, BANDS, axis=0).astype(np.float32),
         zeros=np.percentile([r.zeros for r in reduced], _RANGE, axis=0).astype(np.float32),
         mean=np.percentile([r.mean for r in reduced], _RANGE, axis=0).astype(np.float32),
         n_draws=len(reduced),
@@ -105,12 +121,16 @@ class _Reduced:
     mean: Float[np.ndarray, " genes"]
     variance: Float[np.ndarray, " genes"]
     largest: Int[np.ndarray, " genes"]
+    library: Int[np.ndarray, " totals"]
 
     @classmethod
     def of(
-        cls, replicate: Int[np.ndarray, "cells genes"], width: Int[np.ndarray, " genes"]
+        cls,
+        replicate: Int[np.ndarray, "cells genes"],
+        width: Int[np.ndarray, " genes"],
+        totals: Float[np.ndarray, " totals+1"],
     ) -> Self:
-        """Reduce a replicate; ``width`` is that of the bars of each gene."""
+        """Reduce a replicate; ``width`` is that of a gene's bars, ``totals`` those of cells."""
         return cls(
             # Beyond the last bar nothing is shown: such counts go to one more, which is dropped.
             bars=_tallied(np.minimum(replicate // width, _BARS), _BARS + 1)[:, :_BARS],
@@ -119,6 +139,7 @@ class _Reduced:
             mean=replicate.mean(axis=0),
             variance=replicate.var(axis=0),
             largest=replicate.max(axis=0),
+            library=library_histogram(replicate.sum(axis=1), totals),
         )
 
 

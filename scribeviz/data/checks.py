@@ -129,6 +129,7 @@ def check_counts(adata: "AnnData", layer: str | None = None, *, name: str) -> Co
             name=name,
             where=where,
             notes=_reading_notes(adata),
+            obsm=adata.obsm,
         )
     except CountsError as error:
         better = None if 0 in adata.shape else _better_source(adata, where)
@@ -146,6 +147,7 @@ def check_matrix(
     name: str,
     where: str | None = None,
     notes: Iterable[str] = (),
+    obsm: Mapping[str, Any] | None = None,
 ) -> Counts:
     """Check a matrix whose rows are cells; :func:`check_counts` without the AnnData around it.
 
@@ -161,6 +163,8 @@ def check_matrix(
         Which part of the data this is (``"X"``, a layer), for errors; left out for a bare matrix.
     notes
         Sentences to put in front of this function's own.
+    obsm
+        AnnData's; the first two columns of each are kept, to draw the cells.
 
     Raises
     ------
@@ -194,7 +198,20 @@ def check_matrix(
             *_repeat_notes("cell", repeated_cells),
             *_empty_notes(whole),
         ),
+        embeddings=_embeddings(obsm or {}),
     )
+
+
+def _embeddings(obsm: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """First two dimensions of whatever can be drawn."""
+    found = {}
+    for name, places in obsm.items():
+        values = places if isinstance(places, np.ndarray) else getattr(places, "values", None)
+        if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] < 2:
+            continue
+        if values.dtype.kind in "iuf" and np.isfinite(values[:, :2]).all():
+            found[str(name)] = values[:, :2].astype(np.float32)
+    return found
 
 
 def count_sources(adata: "AnnData") -> dict[str, str]:

@@ -45,6 +45,11 @@ class Counts:
         What to call the data on screen.
     notes
         What was accepted, but the user should know; one sentence each.
+    embeddings
+        Where the cells lie in pictures that came with the data, by name (``X_umap``), shape
+        ``(n_cells, 2)`` each.
+    read_by
+        The Python that reads these counts again; empty where nobody knows.
     """
 
     matrix: sp.csr_array
@@ -54,6 +59,8 @@ class Counts:
     obs: pd.DataFrame
     name: str
     notes: tuple[str, ...] = field(default=())
+    embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
+    read_by: str = ""
 
     @property
     def n_cells(self) -> int:
@@ -115,6 +122,8 @@ class Counts:
             matrix=_canonical(self.matrix[index]),
             cells=self.cells[index],
             obs=self.obs.iloc[index],
+            embeddings={name: places[index] for name, places in self.embeddings.items()},
+            read_by="",
         )
 
     def gene(self, name: str) -> np.ndarray:
@@ -151,9 +160,11 @@ class Counts:
         }
         for i, values in enumerate(self._columns_of_obs()):
             arrays |= {f"obs/{i}/{part}": array for part, array in _column_arrays(values).items()}
+        arrays |= {f"obsm/{i}": places for i, places in enumerate(self.embeddings.values())}
         columns = [str(column) for column in self.obs.columns]
         meta = {"name": self.name, "notes": self.notes, "obs": columns}
-        meta["shape"] = list(self.matrix.shape)
+        meta |= {"shape": list(self.matrix.shape), "obsm": list(self.embeddings)}
+        meta["read_by"] = self.read_by
         write_arrays(path, arrays, meta)
 
     def _columns_of_obs(self) -> list[pd.Series]:
@@ -181,6 +192,8 @@ class Counts:
             obs=obs,
             name=meta["name"],
             notes=tuple(meta["notes"]),
+            embeddings={name: arrays[f"obsm/{i}"] for i, name in enumerate(meta.get("obsm", []))},
+            read_by=meta.get("read_by", ""),
         )
 
 

@@ -1,6 +1,7 @@
 """Data to try things on, without a file and without a download."""
 
 import warnings
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
@@ -46,10 +47,12 @@ def demo() -> Counts:
         adata = anndata.read_h5ad(_example_file())
         logarithms, obs = adata.raw.X, cast("pd.DataFrame", adata.obs)
         genes = pd.DataFrame(index=pd.Index(adata.raw.var_names))
+        obsm = dict(adata.obsm)
     totals = obs["n_counts"].to_numpy(dtype=np.float64)
     matrix = whole_counts(sp.csr_array(logarithms, dtype=np.float64), totals)
     note = "Counts were recovered from the normalised example of scanpy, which drops rare genes."
-    return check_matrix(matrix, var=genes, obs=obs, name=_NAME, notes=(note,))
+    found = check_matrix(matrix, var=genes, obs=obs, name=_NAME, notes=(note,), obsm=obsm)
+    return replace(found, read_by="scribeviz.demo()")
 
 
 def _example_file() -> Path:

@@ -1,5 +1,7 @@
 """All genes at once: how scatter and zeros go with the mean, in the data and in the model."""
 
+from functools import partial
+
 import holoviews as hv
 import numpy as np
 import pandas as pd
@@ -41,6 +43,46 @@ def mean_zeros(genes: pd.DataFrame) -> tuple[hv.Points, hv.Overlay]:
     shown = genes.assign(height=genes["zeros"])
     curve = _trace(genes["predicted_mean"], genes["predicted_zeros"])
     return _picture(shown, curve, "share of cells without it", logy=False)
+
+
+def coverage(genes: pd.DataFrame) -> hv.Overlay:
+    """Nominal against true coverage of central intervals: on average, and in nine of ten genes.
+
+    Parameters
+    ----------
+    genes
+        From :func:`scribeviz.criticism.misfit.gene_table`.
+    """
+    inner = {
+        (high - low) / 100: genes[f"pit{high}"] - genes[f"pit{low}"]
+        for low, high in ((40, 60), (30, 70), (20, 80), (10, 90))
+    }
+    of_genes = inner | {0.5: genes["cover50"], 0.9: genes["cover90"]}
+    levels = sorted(of_genes)
+    low, middle, high = (
+        np.array([f(of_genes[level]) for level in levels])
+        for f in (partial(np.percentile, q=5), np.mean, partial(np.percentile, q=95))
+    )
+    band = hv.Area((levels, low, high), "nominal", ["low", "high"])
+    line = hv.Curve((levels, middle), "nominal", "true")
+    points = hv.Scatter((levels, middle), "nominal", "true")
+    right = hv.Curve(([0, 1], [0, 1]), "nominal", "true")
+    return hv.Overlay(
+        [
+            band.opts(color=OBSERVED, alpha=0.25, line_color=None),
+            right.opts(color=PREDICTED, line_dash="dashed", line_width=1.5),
+            line.opts(color=OBSERVED, line_width=2),
+            points.opts(color=OBSERVED, size=6, tools=["hover"]),
+        ]
+    ).opts(
+        **look(
+            height=300,
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+            xlabel="nominal share of counts within the interval",
+            ylabel="true share",
+        )
+    )
 
 
 def _picture(

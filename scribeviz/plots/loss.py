@@ -42,8 +42,16 @@ def thinned_loss(
     return {"step": shown + 1, "loss": losses[shown], "smooth": smooth}
 
 
-def loss_curve(data: dict[str, np.ndarray]) -> hv.Overlay:
-    """Draw a loss; ``data`` is from :func:`thinned_loss`."""
+def loss_curve(data: dict[str, np.ndarray], *, log: bool = False) -> hv.Overlay:
+    """Draw a loss.
+
+    Parameters
+    ----------
+    data
+        From :func:`thinned_loss`.
+    log
+        Draw both axes logarithmic; for losses above 0.
+    """
     raw = hv.Curve((data["step"], data["loss"]), "step", "loss", label="each step")
     smooth = hv.Curve((data["step"], data["smooth"]), "step", "loss", label="smoothed")
     return hv.Overlay(
@@ -56,6 +64,8 @@ def loss_curve(data: dict[str, np.ndarray]) -> hv.Overlay:
             xlabel="step",
             ylabel="loss (nats)",
             yformatter="%.5g",
+            logx=log,
+            logy=log,
             legend_position="top_right",
             hooks=[follow_data],
         )

@@ -69,3 +69,39 @@ def cross_heatmap(table: pd.DataFrame) -> hv.Overlay:
     ).opts(
         **look(height=max(220, 40 + 32 * len(table)), xlabel="component", ylabel="", toolbar=None)
     )
+
+
+def component_heatmap(
+    profiles: Float[np.ndarray, "components genes"], genes: list[str], information: list[float]
+) -> hv.HeatMap:
+    """Draw how components express some genes.
+
+    Parameters
+    ----------
+    profiles
+        Log2 of each component's mean over the mean of all cells.
+    genes, information
+        Their names, and how much each tells about the component, in nats.
+    """
+    names = [str(i + 1) for i in range(len(profiles))]
+    most = max(float(np.abs(profiles).max(initial=0.0)), 1.0)
+    limit = min(most, 5.0)  # a gene that a component lacks would hide all others
+    rows = [
+        (gene, name, float(np.clip(profiles[k, g], -limit, limit)), information[g])
+        for g, gene in enumerate(genes)
+        for k, name in reversed(list(enumerate(names)))
+    ]
+    return hv.HeatMap(rows, ["gene", "component"], ["log2 fold", "information (nats)"]).opts(
+        **look(
+            cmap="RdBu_r",
+            clim=(-limit, limit),
+            colorbar=True,
+            clabel="log2 of mean over all cells' mean",
+            tools=["hover"],
+            line_color="white",
+            xrotation=60,
+            height=150 + 30 * len(names),
+            xlabel="",
+            ylabel="component",
+        )
+    )

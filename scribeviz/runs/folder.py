@@ -59,6 +59,7 @@ class RunSpec:
     created: float
     versions: Mapping[str, str]
     start_from: str = ""  # id of the run that this one goes on from
+    read_by: str = ""  # the Python that reads the counts again
 
     @property
     def described(self) -> str:
@@ -288,6 +289,7 @@ def create_run(
         raise FileExistsError(f"{path} is not empty; give the run a folder of its own.")
     spec = RunSpec(
         data_name=counts.name,
+        read_by=counts.read_by,
         fingerprint=counts.fingerprint,
         n_cells=counts.n_cells,
         n_genes=counts.n_genes,

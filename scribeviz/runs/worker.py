@@ -9,7 +9,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -121,7 +120,7 @@ def _publish(folder: RunFolder, checkpoint: AnyCheckpoint) -> None:
 def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
     folder.update_status(doing="checking every gene")
     results = fit.results(checkpoint)
-    folder.write_results(results, replace(fit.critique(checkpoint), notes=results.notes))
+    folder.write_results(results, results.critique(fit.counts, folder.spec.config.seed))
 
 
 def _device() -> str:

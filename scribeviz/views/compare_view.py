@@ -5,7 +5,6 @@ import logging
 from typing import Any
 
 import holoviews as hv
-import numpy as np
 import pandas as pd
 import panel as pn
 import param
@@ -68,6 +67,7 @@ class CompareView(pn.viewable.Viewer):
         super().__init__(**params)
         self._busy = ui.HTML("", sizing_mode="stretch_width")
         self._shown: list[str] = []  # ids of the runs in the list, in its order
+        self._awaited: set[str] = set()  # of the family that was started here
         self._listing = ui.Tabulator(
             self._runs(),
             show_index=False,
@@ -128,11 +128,13 @@ class CompareView(pn.viewable.Viewer):
         )
 
     def _follow_runs(self, *_: param.parameterized.Event) -> None:
-        ticked = set(self.state.runs)
+        # Those of a family are ticked as they finish, and with them the table grows.
+        ticked = set(self.state.runs) | self._awaited
         self._listing.value = self._runs()
         self._listing.visible = bool(self._shown)
         self._nothing.visible = not self._shown
         self._listing.selection = [i for i, run in enumerate(self._shown) if run in ticked]
+        self._awaited -= set(self._shown)
 
     async def _ticked(self, *_: param.parameterized.Event) -> None:
         runs = [self._shown[i] for i in sorted(self._listing.selection)]
@@ -158,14 +160,17 @@ class CompareView(pn.viewable.Viewer):
             _LOG.exception("a run could not be read")
             state.refuse(runs, f"One of these runs cannot be read ({type(problem).__name__}).")
         else:
-            state.show(runs, explored, table)
+            if runs == state.runs:  # else others were ticked meanwhile
+                state.show(runs, explored, table)
         finally:
-            self._busy.object = ""
+            waiting = "Waiting for the other fits …" if self._awaited else ""
+            self._busy.object = words_html(waiting, faint=True) if waiting else ""
 
     def _fit_family(self, _: Any) -> None:
-        for spec in family(self.model.spec()):
-            self.fit.start(self.data.counts, spec)
-        told = "Four fits are queued; they are listed here as they finish."
+        started = [self.fit.start(self.data.counts, spec) for spec in family(self.model.spec())]
+        self._awaited = {run.id for run in started}
+        self.state.refuse([], "")
+        told = "Four fits are queued; they are compared here as they finish."
         self._busy.object = words_html(told, faint=True)
 
     def _compared(self, table: pd.DataFrame | None, problem: str) -> Viewable:
@@ -278,7 +283,7 @@ class GenePairView(pn.viewable.Viewer):
 
     def _side_by_side(self, gene: str) -> Viewable:
         checks = self.state.checks()
-        top = max(highest(check.observed, _bands(check)) for check in checks.values())
+        top = max(highest(check.observed, check.bands) for check in checks.values())
         return row(
             *(
                 ui.Column(
@@ -293,11 +298,7 @@ class GenePairView(pn.viewable.Viewer):
 
 
 def _picture(check: GeneCheck, top: float) -> hv.Rectangles:
-    return ppc_histogram(check.edges, check.observed, _bands(check), log=False, top=top)
-
-
-def _bands(check: GeneCheck) -> np.ndarray:
-    return np.stack([check.low90, check.low50, check.median, check.high50, check.high90])
+    return ppc_histogram(check.edges, check.observed, check.bands, log=False, top=top)
 
 
 def _table(table: pd.DataFrame) -> Viewable:

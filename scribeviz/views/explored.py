@@ -8,6 +8,7 @@ import numpy as np
 
 from scribeviz.criticism.assignments import assigned
 from scribeviz.criticism.critique import Critique
+from scribeviz.data.cells import embed
 from scribeviz.data.counts import Counts
 from scribeviz.models.custom_registry import ChosenModel
 from scribeviz.runs.folder import RunFolder
@@ -35,6 +36,17 @@ class Explored:
 def load_explored(path: Path) -> Explored:
     """Read a finished run; the last eight stay in memory, for all sessions."""
     return _read_explored(path, RunFolder(path).critique_path.stat().st_mtime_ns)
+
+
+def place_cells(explored: Explored, place: str) -> np.ndarray:
+    """Where an embedding that came with the data, or one computed here, places the cells."""
+    known = explored.counts.embeddings
+    return known[place] if place in known else _embedded(explored, place)
+
+
+@lru_cache(maxsize=8)
+def _embedded(explored: Explored, place: str) -> np.ndarray:
+    return embed(explored.counts, place)
 
 
 @lru_cache(maxsize=8)

@@ -1,6 +1,7 @@
 """Start a fit, watch it, stop it."""
 
 from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import holoviews as hv
@@ -199,6 +200,7 @@ class ProgressView(pn.viewable.Viewer):
     state = param.ClassSelector(class_=FitState, constant=True)
     go_on = param.Callable(doc="Called when the user wants to explore the result.")
     shown = param.Selector(default=_EVERYTHING, objects=[_EVERYTHING, _TAIL], label="Steps shown")
+    log_axes = param.Boolean(False, doc="Draw steps and losses on logarithmic axes.")
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
@@ -212,7 +214,6 @@ class ProgressView(pn.viewable.Viewer):
         self._actions = ui.Row()
         self._how_to_read = words("", faint=True)
         self._pipe = Pipe(data=thinned_loss(np.zeros(0)))
-        curve = hv.DynamicMap(loss_curve, streams={"data": self._pipe.param.data})
         steps = ui.RadioButtonGroup.from_param(
             self.param.shown,
             label="",
@@ -221,9 +222,12 @@ class ProgressView(pn.viewable.Viewer):
             width=200,
             sx={"& .MuiToggleButton-root": {"whiteSpace": "nowrap"}},
         )
+        self._log = ui.Switch.from_param(self.param.log_axes, label="Logarithmic axes")
         self._plot = ui.Column(
-            steps,
-            ui.HoloViews(curve, sizing_mode="stretch_width", height=340),
+            ui.Row(steps, self._log, align="center"),
+            ui.HoloViews(
+                pn.bind(self._curve, self.param.log_axes), sizing_mode="stretch_width", height=340
+            ),
             self._how_to_read,
             sizing_mode="stretch_width",
             visible=False,
@@ -290,8 +294,16 @@ class ProgressView(pn.viewable.Viewer):
         if labels != [made.label for made in self._actions]:
             self._actions[:] = [button(*action, color=color) for action, color in offered]
 
+    def _curve(self, log: bool) -> hv.DynamicMap:  # noqa: FBT001  a switch's value
+        draw = partial(loss_curve, log=log)
+        return hv.DynamicMap(draw, streams={"data": self._pipe.param.data})
+
     def _show_losses(self, *_: param.parameterized.Event) -> None:
         losses = self.state.losses
+        # The energy of a sampler and the loss of a user's own model may be negative.
+        self._log.disabled = bool((losses <= 0).any())
+        if self._log.disabled:
+            self.log_axes = False
         first = losses.size // 2 if self.shown == _TAIL else 0
         self._pipe.send(thinned_loss(losses, first))
         self._plot.visible = losses.size > 0

@@ -4,7 +4,6 @@ import asyncio
 from functools import partial
 
 import holoviews as hv
-import numpy as np
 import panel as pn
 import param
 from panel import ui
@@ -129,5 +128,4 @@ def check_before(spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
 
 
 def _draw(check: GeneCheck) -> hv.Rectangles:
-    bands = np.stack([check.low90, check.low50, check.median, check.high50, check.high90])
-    return ppc_histogram(check.edges, check.observed, bands, log=False)
+    return ppc_histogram(check.edges, check.observed, check.bands, log=False)

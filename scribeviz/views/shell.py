@@ -26,6 +26,7 @@ from scribeviz.views.explore_view import ExploreView
 from scribeviz.views.explored import load_explored
 from scribeviz.views.fit_view import FitView
 from scribeviz.views.model_view import ModelView
+from scribeviz.views.python_view import PythonView
 from scribeviz.views.state import (
     PLACES,
     Session,
@@ -108,6 +109,7 @@ class Shell(pn.viewable.Viewer):
         )
         self._steps.param.watch(self._stepped, "active")
         self._main = ui.Column(sizing_mode="stretch_width", margin=(20, 28))
+        self._python = PythonView(session=session, compare=self._compare)
         self._visited: dict[str, Viewable] = {}
         session.param.watch(self._show_place, "place")
         session.data.param.watch(self._inputs_changed, "counts")
@@ -139,6 +141,7 @@ class Shell(pn.viewable.Viewer):
     async def refresh(self) -> None:
         """Bring this session up to date with the runs, and the address with it; on a timer."""
         self.session.fit.refresh()
+        self._python.refresh()
         if self.restored:
             self._say_where()
 
@@ -188,7 +191,7 @@ class Shell(pn.viewable.Viewer):
         place = self.session.place
         if place not in self._visited:  # a place keeps its plots and inputs once it was seen
             self._visited[place] = self._view(place)
-        self._main[:] = [self._visited[place]]
+        self._main[:] = [self._visited[place], self._python]
         self._steps.active = PLACES.index(place)
 
     def _stepped(self, event: param.parameterized.Event) -> None:

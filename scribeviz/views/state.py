@@ -7,15 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import param
 
-from scribeviz.criticism.assignments import (
-    cross_table,
-    depth_warning,
-    entropy,
-)
-from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.examples import demo
 from scribeviz.data.folder import DataFile, list_files, resolve
@@ -31,7 +24,7 @@ from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
-from scribeviz.views.explored import Explored
+from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.forms import Form, form_for
 
 PLACES = ("Data", "Model", "Fit", "Explore", "Compare")
@@ -90,7 +83,9 @@ def open_data(folder: Path, name: str) -> OpenedData:
 def take_layer(source: str, file: OpenFile, layer: str) -> OpenedData:
     """Take the counts from one place of an opened file, or say why there are none."""
     try:
-        counts = file.counts(layer)
+        # Relative to the data folder: no path of the server is told.
+        chosen = "" if layer == "X" else f", layer={layer!r}"
+        counts = replace(file.counts(layer), read_by=f"scribeviz.read({source!r}{chosen})")
     except CountsError as problem:
         return OpenedData(source, file, file.sources, layer, None, str(problem), problem.use_layer)
     return OpenedData(source, file, file.sources, layer, counts)
@@ -275,12 +270,14 @@ class FitState(param.Parameterized):
         """The settings of the chosen method."""
         return self.configs[self.method]
 
-    def start(self, counts: Counts, spec: ChosenModel) -> None:
+    def start(self, counts: Counts, spec: ChosenModel) -> RunFolder:
         """Queue a fit and look at it."""
         before = self.start_of(counts, spec)
         config = self.config.value()
         start_from = "" if before is None else before.id
-        self.look_at(self.store.submit(counts, spec, config, start_from))
+        run = self.store.submit(counts, spec, config, start_from)
+        self.look_at(run)
+        return run
 
     def start_of(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
         """The newest variational fit of the same model and data, for a sampler to start from."""
@@ -337,72 +334,6 @@ class FitState(param.Parameterized):
             return False
         unfinished = {RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED}
         return self.status.state in unfinished
-
-
-class ExploreState(param.Parameterized):
-    """What is looked at in a finished run."""
-
-    explored = param.ClassSelector(class_=Explored, doc="The run.")
-    gene = param.String("", doc="The gene whose check is shown.")
-    log_axis = param.Boolean(False, label="Logarithmic", doc="Draw cells on a logarithmic axis.")
-    label = param.Selector(objects=[None], allow_None=True, doc="obs column to compare with.")
-
-    def show(self, explored: Explored) -> None:
-        """Look at ``explored``, first at the gene with the largest excess of zeros."""
-        labels = dict.fromkeys(str(column) for column in explored.counts.obs.columns)
-        self.param.label.objects = [None, *labels]
-        table = explored.critique.genes
-        worst = str(table["gene"].iloc[int(table["misfit"].argmax())])
-        kept = self.gene if self.gene in set(explored.counts.genes) else worst
-        self.param.update(explored=explored, gene=kept, label=_most_telling(explored.counts.obs))
-
-    def find_gene(self, text: str) -> bool:
-        """Look at the gene of that name or id, whatever its case; False if there is none."""
-        counts = self.explored.counts
-        wanted = text.strip().casefold()
-        for names in (counts.genes, counts.gene_ids):
-            for name, shown in zip(names, counts.genes, strict=True):
-                if str(name).casefold() == wanted:
-                    self.gene = str(shown)
-                    return True
-        return False
-
-    def gene_check(self) -> GeneCheck:
-        """The chosen gene's counts against the model."""
-        explored = self.explored
-        index = explored.counts.gene_index(self.gene)
-        return explored.critique.check(explored.counts.gene_at(index), index)
-
-    def entropies(self) -> np.ndarray:
-        """Entropy of every cell's assignment, in nats."""
-        return entropy(self.explored.critique.probabilities)
-
-    def sizes(self) -> np.ndarray:
-        """Cells per component."""
-        k = self.explored.model.n_components
-        return np.bincount(self.explored.components, minlength=k)
-
-    def confusion(self) -> pd.DataFrame | None:
-        """Cells per label and component, for the chosen ``obs`` column."""
-        if self.label is None:
-            return None
-        explored = self.explored
-        obs = explored.counts.obs
-        labels = obs.iloc[:, list(obs.columns).index(self.label)]
-        return cross_table(explored.components, labels, explored.model.n_components)
-
-    def depth_warning(self) -> str | None:
-        """A sentence when the components follow sequencing depth."""
-        return depth_warning(self.explored.components, self.explored.counts.cell_totals)
-
-
-def _most_telling(obs: pd.DataFrame) -> str | None:
-    """The first column of labels with a few values, which is most often the cell type."""
-    for i, column in enumerate(obs.columns):  # by position: two columns may share a name
-        values = obs.iloc[:, i]
-        if isinstance(values.dtype, pd.CategoricalDtype) and 2 <= values.nunique() <= 50:
-            return str(column)
-    return None
 
 
 class Session(param.Parameterized):

@@ -76,6 +76,12 @@ def set_tolerance(page, value):
     field.press("Enter")
 
 
+def open_tab(page, name):
+    """One of the tabs beneath the gene."""
+    page.get_by_role("tab", name=name, exact=True).click()
+    page.wait_for_timeout(500)
+
+
 def tap_gene(page, axis, position):
     """Tap the gene at ``position`` in the picture with that vertical axis; gives its name."""
     page.get_by_role("heading", name="All genes").scroll_into_view_if_needed()
@@ -160,10 +166,12 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
 
     # All genes at once, and a tap on one.
+    open_tab(page, "All genes")
     tapped = tap_gene(page, "share of cells without it", 5)
     expect(page.get_by_role("heading", name=tapped, exact=True)).to_be_visible()
     shoot("10-all-genes")
 
+    open_tab(page, "Assignments")
     page.get_by_role("heading", name="Against labels").scroll_into_view_if_needed()
     heights = [sum(series) for series in page.evaluate(SERIES, "top") if len(series) == 30]
     assert 700 in heights, "the entropies of all 700 cells are drawn"

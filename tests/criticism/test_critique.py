@@ -15,7 +15,7 @@ def critique(request):
     counts, _ = simulate(model, n_cells=80, n_genes=12, seed=3)
     fit = prepare_fit(counts, model_spec(model), SVIConfig(n_steps=300))
     *_, last = fit.checkpoints()
-    return fit.critique(last), fit
+    return fit.results(last).critique(fit.counts), fit
 
 
 def test_it_holds_every_gene_and_every_cell(critique):

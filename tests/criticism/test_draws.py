@@ -64,6 +64,7 @@ def test_few_cells_each_keep_their_own_capture(rng):
     np.testing.assert_allclose(
         np.sort(draws.natural["log_odds"][:, 0]), np.sort(expected), rtol=1e-4, atol=1e-5
     )
+    assert (np.argsort(draws.group_of_cell) == np.argsort(expected.mean(axis=0))).all()
 
 
 def test_many_cells_are_grouped_by_capture_and_keep_the_mean(rng):
@@ -75,6 +76,8 @@ def test_many_cells_are_grouped_by_capture_and_keep_the_mean(rng):
     }
     draws = natural_draws(build(ModelSpec(likelihood="nbvcp"), 1_003, 4), values)
     assert draws.groups.size == 32
+    np.testing.assert_allclose(np.bincount(draws.group_of_cell) / 1_003, draws.groups)
+    assert (np.diff(draws.group_of_cell[np.argsort(capture)]) >= 0).all()
     np.testing.assert_allclose(draws.groups.sum(), 1)
     odds = np.exp(draws.natural["log_odds"][0, 0])
     np.testing.assert_allclose(odds @ draws.groups, 1.5 * capture.mean(), rtol=1e-4)
@@ -89,7 +92,8 @@ def test_some_genes_all_have_a_gene_axis_in_float64(rng, index, columns):
         "log_odds": rng.random((5, 2, 3), np.float32),
         "r": rng.random((5, 2, 4), np.float32),
     }
-    draws = NaturalDraws("nbvcp", natural, np.full((5, 2), 0.5), np.array([0.2, 0.3, 0.5]))
+    shares, group_of_cell = np.array([0.2, 0.3, 0.5]), np.repeat([0, 1, 2], [2, 3, 5])
+    draws = NaturalDraws("nbvcp", natural, np.full((5, 2), 0.5), shares, group_of_cell)
     some = draws.genes(index)
     assert some["log_odds"].tolist() == natural["log_odds"].astype(float).reshape(5, 6, 1).tolist()
     expected = np.repeat(natural["r"][..., columns].astype(float), 3, axis=1)
@@ -107,3 +111,35 @@ def test_some_genes_all_have_a_gene_axis_in_float64(rng, index, columns):
 def test_draws_fit_the_memory(n_genes, k, expected):
     model = build(ModelSpec(n_components=k), 10, n_genes)
     assert affordable_draws(model) == expected
+
+
+@pytest.fixture
+def two_kinds(rng):
+    """Two components that differ in every gene; the first four cells are deep, the rest shallow."""
+    natural = {
+        "r": np.tile([[1.0, 8.0], [8.0, 1.0]], (5, 1, 1)),
+        "log_odds": np.tile([2.0, -2.0], (5, 2, 1)),
+    }
+    group_of_cell = np.repeat([0, 1], [4, 6])
+    weights = rng.dirichlet([5, 5], 5)
+    return NaturalDraws("nbvcp", natural, weights, np.array([0.4, 0.6]), group_of_cell)
+
+
+def test_some_cells_are_predicted_by_what_is_known_of_them(two_kinds):
+    probabilities = np.zeros((10, 2))
+    probabilities[[0, 1, 2, 8, 9], 0] = 1
+    probabilities[[3, 4, 5, 6, 7], 1] = 1
+    some = two_kinds.of_cells(np.array([0, 1, 2, 3]), probabilities)
+    np.testing.assert_allclose(some.weights, [[0.75, 0.25]] * 5)
+    assert some.groups.tolist() == [1.0, 0.0]
+    mean = 0.75 * np.array([1, 8]) + 0.25 * np.array([8, 1])
+    np.testing.assert_allclose(some.moments().mean, mean * np.exp(2.0), rtol=1e-6)
+    one = two_kinds.of_cells(np.array([9]), probabilities)
+    np.testing.assert_allclose(one.moments().mean, np.array([1, 8]) * np.exp(-2.0), rtol=1e-6)
+
+
+def test_all_cells_chosen_change_nothing_but_the_weights(two_kinds):
+    probabilities = np.repeat(two_kinds.weights.mean(axis=0)[None], 10, axis=0)
+    again = two_kinds.of_cells(np.arange(10), probabilities)
+    np.testing.assert_allclose(again.groups, two_kinds.groups)
+    np.testing.assert_allclose(again.weights[0], two_kinds.weights.mean(axis=0))

@@ -22,7 +22,9 @@ def inflated(rng):
         "log_odds": rng.normal(-0.5, 1.0, (D, K, 4)).astype(np.float32),
     }
     weights = rng.dirichlet([3, 2], D).astype(np.float32)
-    return NaturalDraws("zinbvcp", natural, weights, np.array([0.1, 0.2, 0.3, 0.4]))
+    shares = np.array([0.1, 0.2, 0.3, 0.4])
+    group_of_cell = np.repeat(np.arange(4), [1, 2, 3, 4])
+    return NaturalDraws("zinbvcp", natural, weights, shares, group_of_cell)
 
 
 def known(r, p, n_draws=40):
@@ -31,7 +33,7 @@ def known(r, p, n_draws=40):
         "r": np.tile(np.float32(r), (n_draws, 1, 1)),
         "log_odds": np.full((n_draws, 1, 1), logit(p), np.float32),
     }
-    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)), np.ones(1))
+    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)), np.ones(1), np.zeros(9, int))
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ def mixture(rng):
     r = rng.gamma(2.0, 1.5, (N_DRAWS, 2, N_GENES)).astype(np.float32)
     p = rng.uniform(0.2, 0.7, (N_DRAWS, 2)).astype(np.float32)
     weights = rng.dirichlet([3, 2], N_DRAWS).astype(np.float32)
-    return NaturalDraws("nbdm", {"r": r, "log_odds": logit(p)[..., None]}, weights, np.ones(1))
+    natural = {"r": r, "log_odds": logit(p)[..., None]}
+    return NaturalDraws("nbdm", natural, weights, np.ones(1), np.zeros(9, int))
 
 
 @pytest.fixture
@@ -31,7 +32,9 @@ def captured(rng):
         "log_odds": rng.normal(-0.5, 1.0, (N_DRAWS, 2, 4)).astype(np.float32),
     }
     weights = rng.dirichlet([3, 2], N_DRAWS).astype(np.float32)
-    return NaturalDraws("zinbvcp", natural, weights, np.array([0.1, 0.2, 0.3, 0.4]))
+    shares = np.array([0.1, 0.2, 0.3, 0.4])
+    group_of_cell = np.repeat(np.arange(4), [1, 2, 3, 4])
+    return NaturalDraws("zinbvcp", natural, weights, shares, group_of_cell)
 
 
 def single(r, p, n_draws=50):
@@ -39,7 +42,7 @@ def single(r, p, n_draws=50):
         "r": np.tile(np.float64(r), (n_draws, 1, 1)),
         "log_odds": np.full((n_draws, 1, 1), logit(p)),
     }
-    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)), np.ones(1))
+    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)), np.ones(1), np.zeros(9, int))
 
 
 def oracle_of(draws):
@@ -97,10 +100,11 @@ def test_bars_hold_every_cell(mixture, rng, seed):
     assert check.edges[-1] > 137
     assert check.edges.dtype.kind == "i"
     assert len(check.observed) <= 40
-    for band in (check.low90, check.low50, check.median, check.high50, check.high90):
-        assert band.shape == check.observed.shape
-    ordered = [check.low90, check.low50, check.median, check.high50, check.high90]
-    assert (np.diff(ordered, axis=0) >= 0).all()
+    for bands in (check.bands, check.cumulative):
+        assert bands.shape == (5, check.observed.size)
+        assert (np.diff(bands, axis=0) >= 0).all()
+    assert (np.diff(check.cumulative, axis=1) >= 0).all()
+    assert check.residuals.sum() == pytest.approx(1)
 
 
 def test_bars_count_what_lies_in_them():
@@ -123,7 +127,7 @@ def test_the_middle_band_is_the_expected_count():
     lows, highs = check.edges[:-1], check.edges[1:]
     oracle = st.nbinom(2.0, 0.5)
     expected = n_cells * (oracle.cdf(highs - 1) - oracle.cdf(lows - 1))
-    np.testing.assert_allclose(check.median, expected, rtol=0.02, atol=10)
+    np.testing.assert_allclose(check.bands[2], expected, rtol=0.02, atol=10)
 
 
 def test_bands_cover_simulated_counts_at_about_their_rate(rng):
@@ -133,8 +137,9 @@ def test_bands_cover_simulated_counts_at_about_their_rate(rng):
     inside = {50: [], 90: []}
     for gene in range(150):
         check = check_gene(matrix[:, gene], draws, gene, seed=gene)
-        expected = check.median >= 5  # where few cells are expected, whole numbers over-cover
-        for rate, low, high in ((50, check.low50, check.high50), (90, check.low90, check.high90)):
+        expected = check.bands[2] >= 5  # where few cells are expected, whole numbers over-cover
+        low90, low50, _, high50, high90 = check.bands
+        for rate, low, high in ((50, low50, high50), (90, low90, high90)):
             inside[rate] += ((check.observed >= low) & (check.observed <= high))[expected].tolist()
     assert len(inside[90]) > 800
     assert 0.46 < np.mean(inside[50]) < 0.62
@@ -155,8 +160,28 @@ def test_predicted_zeros_and_mean_are_scipys(mixture):
 def test_checks_follow_their_seed(mixture):
     counts = np.arange(100) % 6
     first, again, other = (check_gene(counts, mixture, 0, seed) for seed in (1, 1, 2))
-    assert first.low90.tolist() == again.low90.tolist()
-    assert first.low90.tolist() != other.low90.tolist()
+    assert first.bands.tolist() == again.bands.tolist()
+    assert first.bands.tolist() != other.bands.tolist()
+
+
+def test_cumulated_bands_hold_scipys_distribution_function():
+    n_cells = 50_000
+    check = check_gene(np.zeros(n_cells, int), single([2.0], 0.5, 400), 0)
+    expected = st.nbinom(2.0, 0.5).cdf(check.edges[1:] - 1)
+    np.testing.assert_allclose(check.cumulative[2], expected, atol=1e-3)
+    assert ((check.cumulative[0] < expected) & (expected < check.cumulative[4]))[:8].all()
+
+
+@pytest.mark.parametrize(
+    ("r", "ends", "middle"), [(2.0, "flat", "flat"), (20.0, "high", "low"), (0.3, "low", "high")]
+)
+def test_residuals_are_flat_only_if_counts_vary_as_predicted(rng, r, ends, middle):
+    mean = 8.0
+    counts = rng.negative_binomial(2.0, 2 / (2 + mean), 20_000)
+    shares = check_gene(counts, single([r], mean / (r + mean)), 0).residuals
+    told = {"flat": abs(shares - 0.1) < 0.01, "high": shares > 0.12, "low": shares < 0.08}
+    assert told[ends][[0, 9]].all()
+    assert told[middle][[5, 6] if r > 1 else [6, 7]].all()  # below lie the zeros
 
 
 def test_counts_from_the_model_get_a_clean_verdict(rng):
@@ -190,11 +215,9 @@ def test_a_verdict_reads_the_bands_and_not_the_bars():
     check = GeneCheck(
         edges=np.arange(11),
         observed=flat,
-        low90=flat - 1,
-        low50=flat,
-        median=flat,
-        high50=flat,
-        high90=flat + 1,
+        bands=np.stack([flat - 1, flat, flat, flat, flat + 1]),
+        cumulative=np.zeros((5, 10)),
+        residuals=np.full(10, 0.1),
         observed_zeros=0.5,
         observed_mean=1.0,
         zeros=np.array([0.4, 0.5, 0.6]),

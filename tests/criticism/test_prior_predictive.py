@@ -21,10 +21,10 @@ def test_every_model_can_be_checked_before_it_is_fitted(likelihood, parameteriza
         unconstrained=free,
     )
     check = check_gene(rng.poisson(1.0, 300), prior_draws(spec, 50), 0)
-    assert np.isfinite(check.high90).all()
+    assert np.isfinite(check.bands).all()
     assert check.observed.sum() == 300
     # Priors know little: the bands are wide.
-    assert (check.high90 - check.low90)[0] > 50
+    assert (check.bands[4] - check.bands[0])[0] > 50
 
 
 def test_counts_follow_the_priors():

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from scribeviz.plots.genes import mean_variance, mean_zeros
+from scribeviz.plots.genes import coverage, mean_variance, mean_zeros
 from scribeviz.plots.theme import ACCENT
 
 
@@ -45,3 +45,13 @@ def test_a_gene_that_never_varies_stays_on_the_axis(draw, genes):
     genes.loc[3, "variance"] = 0.0
     _, overlay = mean_variance(genes)
     assert (draw(overlay).renderers[0].data_source.data["height"] > 0).all()
+
+
+def test_coverage_is_what_the_genes_say(draw):
+    right = pd.DataFrame({f"pit{i}0": np.full(20, i / 10) for i in range(1, 10)})
+    right = right.assign(cover50=0.4, cover90=np.linspace(0.8, 1.0, 20))
+    figure = draw(coverage(right))
+    lines = [r.data_source.data for r in figure.renderers if "true" in r.data_source.data]
+    line = next(data for data in lines if len(data["true"]) == 6)
+    np.testing.assert_allclose(line["nominal"], [0.2, 0.4, 0.5, 0.6, 0.8, 0.9])
+    np.testing.assert_allclose(line["true"], [0.2, 0.4, 0.4, 0.6, 0.8, 0.9])

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from scribeviz.plots.ppc import LEGEND, ppc_histogram
+from scribeviz.plots.ppc import (
+    LEGEND,
+    library_histogram,
+    ppc_cumulative,
+    ppc_histogram,
+    residual_histogram,
+    rootogram,
+)
 
 EDGES = np.array([0, 2, 4, 6])
 SEEN = np.array([30, 5, 0])
@@ -66,3 +73,59 @@ def test_edge_cases_are_drawn(draw, log, edges, seen, bands):
     figure = draw(ppc_histogram(np.array(edges), np.array(seen), bands, log=log))
     assert [len(layer["left"]) for layer in layers(figure)] == [len(seen)] * 4
     assert 0 <= figure.y_range.start < figure.y_range.end
+
+
+def boxes(figure, color, opacity):
+    """Left, lower, right and upper ends of the boxes that look so."""
+    [renderer] = figure.renderers
+    data = renderer.data_source.data
+    alike = (np.array(data["fill_color"]) == color) & (np.array(data["fill_alpha"]) == opacity)
+    return [np.asarray(data[side])[alike] for side in ("left", "bottom", "right", "top")]
+
+
+def test_cumulated_cells_end_at_one(draw):
+    upto = BANDS.cumsum(axis=1) / BANDS.sum(axis=1, keepdims=True)
+    figure = draw(ppc_cumulative(EDGES, SEEN, np.sort(upto, axis=0)))
+    left, bottom, right, top = boxes(figure, "#d55e00", 1.0)
+    np.testing.assert_allclose(top, [30 / 35, 1, 1])
+    np.testing.assert_array_equal(bottom, top)
+    assert (right - left == 2).all()
+    _, low, _, high = boxes(figure, "#0072b2", 0.25)
+    assert (low < upto.min(axis=0)).all()
+    assert (high > upto.max(axis=0)).all()
+    assert figure.y_range.start < top.min()
+    assert figure.y_range.end > 1
+
+
+def test_a_rootogram_hangs_from_the_prediction(draw):
+    figure = draw(rootogram(EDGES, SEEN, BANDS))
+    _, feet, _, heads = boxes(figure, "#6b7280", 0.55)
+    np.testing.assert_allclose(heads, np.sqrt(BANDS[2]))
+    np.testing.assert_allclose(heads - feet, np.sqrt(SEEN))
+    _, low, _, high = boxes(figure, "#0072b2", 0.25)
+    np.testing.assert_allclose(low, np.sqrt(BANDS[2]) - np.sqrt(BANDS[4]))
+    np.testing.assert_allclose(high, np.sqrt(BANDS[2]) - np.sqrt(BANDS[0]))
+    assert figure.y_range.start < min(feet.min(), low.min())
+
+
+def test_residuals_lie_on_what_chance_does(draw):
+    shares = np.array([0.05, 0.15] + [0.1] * 8)
+    figure = draw(residual_histogram(shares, 1_000))
+    _, _, _, tops = boxes(figure, "#6b7280", 0.55)
+    np.testing.assert_allclose(tops, shares)
+    [left], [low], [right], [high] = boxes(figure, "#0072b2", 0.25)
+    assert (left, right) == (0, 1)
+    # Binomial: 100 cells in each tenth, give or take 1.64 times 9.5.
+    assert (low, high) == pytest.approx((0.085, 0.116), abs=0.002)
+    [alone] = draw(residual_histogram(shares, 0)).renderers
+    assert len(alone.data_source.data["left"]) == 10
+
+
+def test_totals_are_on_a_logarithmic_axis(draw):
+    edges = np.geomspace(100, 10_000, 4)
+    figure = draw(library_histogram(edges, SEEN, BANDS))
+    _, bottom, _, top = boxes(figure, "#6b7280", 0.55)
+    np.testing.assert_array_equal(top, SEEN)
+    assert set(bottom) == {0}
+    assert type(figure.x_scale).__name__ == "LogScale"
+    assert figure.y_range.end > BANDS.max()

@@ -119,7 +119,7 @@ def test_a_fit_goes_on_from_a_checkpoint_on_disk(new_run, fit, checkpoints):
 def test_results_and_critique_come_back(new_run, fit, checkpoints):
     run, last = new_run(), checkpoints[-1]
     results = fit.results(last)
-    critique = fit.critique(last)
+    critique = fit.results(last).critique(fit.counts)
     run.write_results(results, critique)
     assert run.has_results
     assert run.results.model_config == results.model_config

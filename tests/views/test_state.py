@@ -413,6 +413,99 @@ def test_components_are_compared_with_the_chosen_label(explore, counts):
     assert explore.param.label.objects == [None, "component", "total", "<b>batch"]
 
 
+def test_some_cells_are_checked_by_themselves(explore, counts):
+    chosen = np.arange(0, 60, 2)
+    explore.choose_cells(chosen[::-1], "by hand")
+    assert explore.cells.tolist() == chosen.tolist()
+    check = explore.gene_check("CD3E")
+    assert check.observed.sum() == 30
+    assert check.observed_mean == pytest.approx(counts.gene("CD3E")[chosen].mean())
+    assert explore.library().observed.sum() == 30
+    weights = explore.explored.critique.probabilities[chosen].mean(axis=0)
+    np.testing.assert_allclose(explore._critique().natural.weights[0], weights)
+    table = explore.judge_chosen()
+    assert table["mean"].tolist() == pytest.approx(
+        counts.matrix.toarray()[chosen, :8].mean(axis=0).tolist()
+    )
+    explore.table = table
+    explore.choose_all()
+    assert explore.cells is None
+    assert explore.table is explore.explored.critique.genes
+    assert explore.gene_check("CD3E").observed.sum() == 60
+
+
+def test_a_group_of_cells_fits_better_than_all_in_its_own_check(explore):
+    """Cells of one component differ from the mixture of both, and the check knows it."""
+    explored = explore.explored
+    means = explored.critique.natural.component_means()
+    gene = str(explored.counts.genes[np.abs(np.log(means[0] / means[1])).argmax()])
+    explore.color_by = "component of the model"
+    assert explore.groups() == ["1", "2"]
+    large = [i for i, size in enumerate(explore.sizes()) if size >= 10]
+    assert large
+    for i in large:
+        group, of_group = explore.groups()[i], means[i]
+        explore.choose_group(group)
+        assert explore.chosen_by == f"component of the model: {group}"
+        low, _, high = explore.gene_check(gene).mean
+        expected = of_group[explored.counts.gene_index(gene)]
+        assert low == pytest.approx(expected, rel=0.35)
+        assert high == pytest.approx(expected, rel=0.35)
+
+
+def test_too_few_cells_are_not_checked(explore):
+    explore.choose_cells(np.arange(9), "by hand")
+    assert explore.cells is None
+    assert explore.problem == "9 cells are too few to check a model on; choose 10."
+    explore.choose_cells(np.arange(10), "by hand")
+    assert explore.problem == ""
+
+
+def test_cells_are_coloured_by_what_is_known_of_them(explore, counts):
+    assert explore.color_by == "entropy of the assignment"
+    np.testing.assert_allclose(explore.colors(), explore.entropies())
+    assert explore.groups() == []
+    explore.color_by = "total counts of the cell"
+    np.testing.assert_allclose(explore.colors(), counts.cell_totals)
+    explore.color_by = "<b>batch"
+    assert explore.groups() == ["one"]
+    explore.color_by = "component"
+    assert set(explore.groups()) == set(counts.obs["component"].astype(str))
+    explore.color_by = "total"
+    assert explore.groups() == []
+
+
+def test_what_chosen_cells_are(explore, counts):
+    assert explore.composition() is None
+    labels = counts.obs["component"].astype(str).to_numpy()
+    first = np.flatnonzero(labels == labels[0])
+    explore.choose_cells(first, "by hand")
+    table = explore.composition()
+    assert table.loc[labels[0], "chosen"] == 1
+    assert table.loc[labels[0], "all"] == pytest.approx(first.size / 60)
+    assert table["cells"].sum() == first.size
+    explore.label = "total"
+    assert explore.composition() is None
+
+
+def test_components_agree_with_labels_as_sklearn_says(explore, counts):
+    from sklearn.metrics import adjusted_rand_score
+
+    labels = counts.obs["component"].astype(str)
+    rand, information = explore.agreement()
+    assert rand == pytest.approx(adjusted_rand_score(labels, explore.explored.components))
+    assert 0 <= information <= 1
+    explore.label = None
+    assert explore.agreement() is None
+
+
+def test_another_run_begins_with_all_cells(explore):
+    explore.choose_cells(np.arange(20), "by hand")
+    explore.show(replace(explore.explored, run_id="another"))
+    assert explore.cells is None
+    assert explore.chosen_by == ""
+
+
 def test_labels_of_one_session_are_not_those_of_another(explore):
     assert len(explore.param.label.objects) > 1
     assert ExploreState().param.label.objects == [None]

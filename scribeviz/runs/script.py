@@ -1,0 +1,124 @@
+"""The Python that does what a run did, made from the very settings that the worker read."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from typing import Any
+
+from scribeviz.data.counts import Counts
+from scribeviz.inference.methods import InferenceConfig, method_of
+from scribeviz.inference.svi import SVIConfig
+from scribeviz.models.custom_registry import ChosenModel, CustomSpec
+from scribeviz.runs.folder import RunFolder, RunSpec
+
+IMPORT = "import scribeviz"
+_WIDTH = 88
+
+
+def read_code(of: Counts | RunSpec) -> str:
+    """Code that reads the counts, or those of a run, again."""
+    known = of.read_by or "scribeviz.read(...)"
+    name = of.name if isinstance(of, Counts) else of.data_name
+    # In a comment, which a name from a file must not end.
+    told = " ".join(name.split())
+    return f"counts = {known}  # {told}: {of.n_cells:,} cells x {of.n_genes:,} genes"
+
+
+def model_code(spec: ChosenModel) -> str:
+    """Code for the chosen model; only what differs from the defaults is said."""
+    if isinstance(spec, CustomSpec):
+        return (
+            "# Import the file that registers this model first.\n"
+            "from scribeviz.models.custom_registry import CUSTOM_MODELS\n\n"
+            f"model = CUSTOM_MODELS[{spec.key!r}]"
+        )
+    said = _changed(spec)
+    if spec.priors:
+        said["priors"] = {key: (prior.family, *prior.numbers) for key, prior in spec.priors}
+    return f"model = {_call('scribeviz.ModelSpec', [], {'likelihood': spec.likelihood} | said)}"
+
+
+def fit_code(run: RunFolder, results: str = "results") -> str:
+    """Code that fits what the run fitted; ``counts`` is there already."""
+    spec = run.spec
+    lines, more = [], {}
+    if spec.start_from:
+        lines += [fit_code(RunFolder(run.path.parent / spec.start_from), "first"), ""]
+        more["start_from"] = _Name("first")
+    lines.append(model_code(spec.model))
+    settings = _settings(spec.config)
+    if isinstance(spec.model, CustomSpec):
+        config = _call("scribeviz.SVIConfig", [], settings)
+        prepared = f"prepare_custom(counts, model, {config})"
+        lines += ["from scribeviz.fitting import prepare_custom, run", ""]
+        lines.append(f"{results} = run({prepared})")
+    else:
+        call = _call("scribeviz.fit", ["counts", "model"], settings | more)
+        lines.append(f"{results} = {call}")
+    return "\n".join(lines)
+
+
+def critique_code(run: RunFolder, results: str = "results", critique: str = "critique") -> str:
+    """Code that judges a fit as the dashboard does."""
+    return f"{critique} = {results}.critique(counts, seed={run.spec.config.seed})"
+
+
+def explore_code(run: RunFolder, gene: str) -> str:
+    """Code for what the Explore page shows of a gene."""
+    return "\n".join(
+        [
+            IMPORT,
+            "",
+            read_code(run.spec),
+            fit_code(run),
+            "",
+            critique_code(run),
+            'genes = critique.genes.sort_values("misfit", ascending=False)',
+            "print(genes.head(10))",
+            "",
+            f"gene = {gene!r}",
+            'check = critique.check(counts.gene(gene), list(critique.genes["gene"]).index(gene))',
+            "print(check.verdict)",
+        ]
+    )
+
+
+def compare_code(runs: Mapping[str, RunFolder]) -> str:
+    """Code for the table of the Compare page; runs by the names they have there."""
+    first = next(iter(runs.values()))
+    lines = [IMPORT, "", read_code(first.spec), "scores = {}"]
+    for name, run in runs.items():
+        lines += ["", fit_code(run), critique_code(run)]
+        lines.append(f"scores[{name!r}] = critique.scores")
+    return "\n".join([*lines, "", "print(scribeviz.compare(scores))"])
+
+
+class _Name(str):
+    """A name in the code, where a plain text would be quoted."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
+def _settings(config: InferenceConfig) -> dict[str, Any]:
+    method = {} if isinstance(config, SVIConfig) else {"inference_method": method_of(config).key}
+    return method | _changed(config)
+
+
+def _changed(settings: Any) -> dict[str, Any]:
+    """Fields that differ from their defaults, priors left out."""
+    return {
+        f.name: getattr(settings, f.name)
+        for f in fields(settings)
+        if f.name != "priors" and getattr(settings, f.name) != f.default
+    }
+
+
+def _call(function: str, positional: Sequence[str], named: Mapping[str, Any]) -> str:
+    arguments = [*positional, *(f"{name}={value!r}" for name, value in named.items())]
+    short = f"{function}({', '.join(arguments)})"
+    if len(short) <= _WIDTH:
+        return short
+    body = "".join(f"    {argument},\n" for argument in arguments)
+    return f"{function}(\n{body})"

@@ -1,0 +1,210 @@
+"""What is looked at in a finished run: a gene, and all cells or a group of them."""
+
+import numpy as np
+import pandas as pd
+import param
+
+from scribeviz.criticism.assignments import agreement, cross_table, depth_warning, entropy
+from scribeviz.criticism.critique import Critique
+from scribeviz.criticism.library import LibraryCheck
+from scribeviz.criticism.misfit import gene_table
+from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.data.cells import PCA, UMAP
+from scribeviz.views.explored import Explored
+
+# Longer than names of obs columns are, so that they differ.
+_ENTROPY, _COMPONENT = "entropy of the assignment", "component of the model"
+_DEPTH = "total counts of the cell"
+_FEWEST_CELLS = 10
+_MOST_GROUPS = 50
+_FEW_NUMBERS = 10  # up to so many different numbers are names, such as of clusters
+
+
+class ExploreState(param.Parameterized):
+    """What is looked at in a finished run."""
+
+    explored = param.ClassSelector(class_=Explored, doc="The run.")
+    gene = param.String("", doc="The gene whose check is shown.")
+    kind = param.Selector(
+        default="Counts",
+        objects=["Counts", "Cumulative", "Rootogram", "Residuals"],
+        doc="How the gene's check is drawn.",
+    )
+    log_axis = param.Boolean(False, label="Logarithmic", doc="Draw cells on a logarithmic axis.")
+    label = param.Selector(objects=[None], allow_None=True, doc="obs column to compare with.")
+    table = param.DataFrame(doc="The genes, judged by the cells that are looked at.")
+    cells = param.Array(allow_None=True, doc="Positions of the chosen cells; None means all.")
+    chosen_by = param.String("", doc="How the cells were chosen, in words.")
+    problem = param.String("", doc="Why cells could not be chosen.")
+    place = param.Selector(objects=[PCA, UMAP], doc="Where the cells are drawn.")
+    color_by = param.Selector(objects=[_DEPTH], doc="What their colour says.")
+
+    def show(self, explored: Explored) -> None:
+        """Look at ``explored``, first at the gene with the largest misfit."""
+        labels = dict.fromkeys(str(column) for column in explored.counts.obs.columns)
+        table = explored.critique.genes
+        worst = str(table["gene"].iloc[int(table["misfit"].argmax())])
+        label = _most_telling(explored.counts.obs)
+        places = [*sorted(explored.counts.embeddings, key=_drawn_first), PCA, UMAP]
+        own = [_ENTROPY, _COMPONENT] if explored.model.is_mixture else []
+        self.param.label.objects = [None, *labels]
+        self.param.place.objects = places
+        self.param.color_by.objects = list(dict.fromkeys([*own, _DEPTH, *labels]))
+        self.param.update(
+            explored=explored,
+            gene=self.gene if self.gene in set(explored.counts.genes) else worst,
+            label=label,
+            table=table,
+            cells=None,
+            chosen_by="",
+            problem="",
+            place=places[0],
+            color_by=own[0] if own else label or _DEPTH,
+        )
+
+    @property
+    def can_choose_cells(self) -> bool:
+        """Whether the model can be checked on some of the cells."""
+        return self.explored.critique.can_choose_cells
+
+    def choose_cells(self, cells: np.ndarray, chosen_by: str) -> None:
+        """Check the model on these cells only."""
+        if cells.size < _FEWEST_CELLS:
+            few = f"{cells.size:,} cells are too few to check a model on; choose {_FEWEST_CELLS}."
+            self.problem = few
+            return
+        self.param.update(cells=np.sort(cells), chosen_by=chosen_by, problem="")
+
+    def choose_all(self) -> None:
+        """Check the model on all cells again."""
+        if self.cells is not None:
+            table = self.explored.critique.genes
+            self.param.update(cells=None, chosen_by="", problem="", table=table)
+
+    def judge_chosen(self) -> pd.DataFrame:
+        """Judge all genes by the chosen cells; takes seconds with many genes."""
+        counts, critique = self.explored.counts, self._critique()
+        assert self.cells is not None  # noqa: S101  offered only then
+        return gene_table(counts.select_cells(self.cells), critique.natural)
+
+    def _critique(self) -> Critique:
+        critique = self.explored.critique
+        if self.cells is None or not critique.can_choose_cells:
+            return critique
+        return critique.of_cells(self.cells)
+
+    def find_gene(self, text: str) -> bool:
+        """Look at the gene of that name or id, whatever its case; False if there is none."""
+        counts = self.explored.counts
+        wanted = text.strip().casefold()
+        for names in (counts.genes, counts.gene_ids):
+            for name, shown in zip(names, counts.genes, strict=True):
+                if str(name).casefold() == wanted:
+                    self.gene = str(shown)
+                    return True
+        return False
+
+    def gene_check(self, gene: str = "") -> GeneCheck:
+        """A gene's counts in the chosen cells against the model; the chosen gene when left out."""
+        counts = self.explored.counts
+        index = counts.gene_index(gene or self.gene)
+        seen = counts.gene_at(index)
+        chosen = self.cells is not None and self.can_choose_cells
+        return self._critique().check(seen[self.cells] if chosen else seen, index)
+
+    def library(self) -> LibraryCheck:
+        """Total counts of the chosen cells against the model."""
+        counts = self.explored.counts
+        chosen = self.cells is not None and self.can_choose_cells
+        return self._critique().library(counts.select_cells(self.cells) if chosen else counts)
+
+    def column(self, name: str) -> pd.Series:
+        """A column of ``obs``; by position, as two may share a name."""
+        obs = self.explored.counts.obs
+        return obs.iloc[:, list(obs.columns).index(name)]
+
+    def colors(self, name: str | None = None) -> pd.Series:
+        """What the cells' colours say: numbers, or a categorical of groups."""
+        explored, name = self.explored, name or self.color_by
+        own = {
+            _ENTROPY: self.entropies,
+            _COMPONENT: lambda: pd.Categorical(explored.components + 1),
+            _DEPTH: lambda: explored.counts.cell_totals,
+        }
+        if name in own and name in self.param.color_by.objects:
+            return pd.Series(own[name](), name=name)
+        values = self.column(name)
+        numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
+        if numeric and values.nunique() > _FEW_NUMBERS:
+            return values.astype(float).reset_index(drop=True)
+        texts = values.astype(object).where(values.notna(), "(none)").astype(str)
+        return pd.Series(pd.Categorical(texts), name=name)
+
+    def groups(self) -> list[str]:
+        """Groups of cells that the colours stand for; none where they stand for numbers."""
+        colors = self.colors()
+        if not isinstance(colors.dtype, pd.CategoricalDtype):
+            return []
+        names = [str(name) for name in colors.cat.categories]
+        return names if len(names) <= _MOST_GROUPS else []
+
+    def choose_group(self, group: str) -> None:
+        """Check the model on the cells of one of :meth:`groups`."""
+        cells = np.flatnonzero(self.colors().astype(str) == group)
+        self.choose_cells(cells, f"{self.color_by}: {group}")
+
+    def composition(self) -> pd.DataFrame | None:
+        """Shares of the groups of :attr:`label` among the chosen and among all cells."""
+        if self.label is None or self.cells is None:
+            return None
+        labels = self.colors(self.label)
+        if not isinstance(labels.dtype, pd.CategoricalDtype):
+            return None
+        counts = pd.DataFrame(
+            {"cells": labels.iloc[self.cells].value_counts(), "of": labels.value_counts()}
+        ).sort_values("cells", ascending=False)
+        return counts.assign(
+            chosen=counts["cells"] / self.cells.size, all=counts["of"] / labels.size
+        ).rename_axis(index="group")
+
+    def entropies(self) -> np.ndarray:
+        """Entropy of every cell's assignment, in nats."""
+        return entropy(self.explored.critique.probabilities)
+
+    def sizes(self) -> np.ndarray:
+        """Cells per component."""
+        k = self.explored.model.n_components
+        return np.bincount(self.explored.components, minlength=k)
+
+    def confusion(self) -> pd.DataFrame | None:
+        """Cells per label and component, for the chosen ``obs`` column."""
+        if self.label is None:
+            return None
+        explored = self.explored
+        labels = self.column(self.label)
+        return cross_table(explored.components, labels, explored.model.n_components)
+
+    def agreement(self) -> tuple[float, float] | None:
+        """Adjusted Rand index and normalised mutual information with the chosen ``obs`` column."""
+        if self.label is None or self.column(self.label).isna().all():
+            return None
+        return agreement(self.explored.components, self.column(self.label))
+
+    def depth_warning(self) -> str | None:
+        """A sentence when the components follow sequencing depth."""
+        return depth_warning(self.explored.components, self.explored.counts.cell_totals)
+
+
+def _drawn_first(name: str) -> int:
+    """UMAP before t-SNE before all else."""
+    lower = name.lower()
+    return next((i for i, kind in enumerate(("umap", "tsne")) if kind in lower), 2)
+
+
+def _most_telling(obs: pd.DataFrame) -> str | None:
+    """The first column of labels with a few values, which is most often the cell type."""
+    for i, column in enumerate(obs.columns):  # by position: two columns may share a name
+        values = obs.iloc[:, i]
+        if isinstance(values.dtype, pd.CategoricalDtype) and 2 <= values.nunique() <= _MOST_GROUPS:
+            return str(column)
+    return None
