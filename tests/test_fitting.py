@@ -76,7 +76,7 @@ def test_two_clear_types_come_apart_on_every_seed():
     scores, sizes = [], []
     for seed in range(20):
         counts, types, _ = clear_types(seed)
-        results = fit(counts, "nbdm_mix", seed=seed, n_steps=1_200, progress=False)
+        results = fit(counts, "nbdm_mix", seed=seed, n_steps=500, progress=False)
         components = assigned(responsibilities_of(results, counts))
         scores.append(adjusted_rand_score(types, components))
         sizes.append(sorted(np.bincount(components, minlength=2)))

@@ -44,7 +44,7 @@ def finite(results, counts):
 def test_more_components_than_kinds_of_cells_split_or_stay_empty(likelihood):
     counts, truth = two_types(likelihood)
     spec = ModelSpec(likelihood=likelihood, n_components=6)
-    results = fit(counts, spec, n_steps=600, progress=False)
+    results = fit(counts, spec, n_steps=300, progress=False)
     assert finite(results, counts)
     probabilities = results.cell_type_probabilities_map(counts, use_mean=True)["probabilities"]
     found = probabilities.argmax(axis=1)

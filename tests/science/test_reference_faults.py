@@ -194,7 +194,7 @@ def test_5_an_open_level_is_said(captured):
 )
 def test_6_intervals_of_p_hold_it(parameterization, rank):
     covered = []
-    for seed in range(12):
+    for seed in range(9):
         odds = PARAMETERIZATIONS[parameterization].odds
         spec = ModelSpec(
             parameterization=parameterization,
@@ -206,7 +206,7 @@ def test_6_intervals_of_p_hold_it(parameterization, rank):
         draws = results.get_posterior_samples(n_samples=1_000)[odds.key]
         low, high = np.quantile(draws, [0.05, 0.95])
         covered.append(low <= truth[odds.key] <= high)
-    assert np.mean(covered) >= 8 / 12
+    assert np.mean(covered) >= 6 / 9
 
 
 @pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
