@@ -90,16 +90,19 @@ class Critique:
             raise TypeError("a model that is only simulated has no draws of known parameters.")
         return self.draws
 
-    def of_cells(self, chosen: Int[np.ndarray, " chosen"]) -> "Critique":
-        """The same fit, checked on some of the cells; ``genes`` and ``scores`` stay those of all.
+    def of_cells(self, chosen: Int[np.ndarray, " chosen"] | Sequence[int]) -> "Critique":
+        """The same fit, checked on the cells at these positions.
+
+        ``genes`` and ``scores`` stay those of all cells.
 
         Raises
         ------
         TypeError
             If the model can only be simulated: replicates are not kept cell by cell.
         """
-        draws = self.natural.of_cells(chosen, self.probabilities)
-        return replace(self, draws=draws, probabilities=self.probabilities[chosen])
+        cells = np.asarray(chosen)
+        draws = self.natural.of_cells(cells, self.probabilities)
+        return replace(self, draws=draws, probabilities=self.probabilities[cells])
 
     def library(self, counts: Counts) -> LibraryCheck:
         """Compare total counts of cells with replicated data sets."""

@@ -34,12 +34,11 @@ def cells_map(
     places
         Of the cells.
     colors
-        Per cell a number, or a categorical of groups; its name is shown.
+        Per cell a number, or a categorical of groups.
     names
         Of the two axes.
     """
     grouped = isinstance(colors.dtype, pd.CategoricalDtype)
-    told = str(colors.name)
     table = {"x": places[:, 0], "y": places[:, 1], "told": colors.to_numpy()}
     if grouped:
         table["told"] = colors.astype(str).to_numpy(object)
@@ -50,7 +49,7 @@ def cells_map(
         "xaxis": "bare",
         "yaxis": "bare",
     }
-    numbers = {"cmap": _CMAP, "colorbar": True, "clabel": told}
+    numbers = {"cmap": _CMAP, "colorbar": True, "clabel": ""}
     if len(places) > MOST_POINTS:
         return _image(table, grouped=grouped, options=shared, numbers=numbers)
     points = hv.Points(table, ["x", "y"], ["told"]).opts(

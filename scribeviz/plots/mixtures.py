@@ -96,7 +96,7 @@ def component_heatmap(
             cmap="RdBu_r",
             clim=(-limit, limit),
             colorbar=True,
-            clabel="log2 of mean over all cells' mean",
+            clabel="log2 fold",
             tools=["hover"],
             line_color="white",
             xrotation=60,

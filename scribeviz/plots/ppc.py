@@ -190,7 +190,7 @@ def residual_histogram(
         "height": 400,
         "xlim": (0.0, 1.0),
         "ylim": (0.0, top),
-        "xlabel": "where counts lie within their prediction (0 lowest, 1 highest)",
+        "xlabel": "place within the prediction (1 = highest)",
         "ylabel": "share of cells",
     }
     return _boxes(boxes, **(shown | options))

@@ -1,8 +1,12 @@
 """The Python that does what a run did, made from the very settings that the worker read."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
+
+import numpy as np
+from jaxtyping import Int
 
 from scribeviz.data.counts import Counts
 from scribeviz.inference.methods import InferenceConfig, method_of
@@ -62,24 +66,34 @@ def critique_code(run: RunFolder, results: str = "results", critique: str = "cri
     return f"{critique} = {results}.critique(counts, seed={run.spec.config.seed})"
 
 
-def explore_code(run: RunFolder, gene: str) -> str:
-    """Code for what the Explore page shows of a gene."""
-    return "\n".join(
-        [
-            IMPORT,
-            "",
-            read_code(run.spec),
-            fit_code(run),
-            "",
-            critique_code(run),
-            'genes = critique.genes.sort_values("misfit", ascending=False)',
-            "print(genes.head(10))",
-            "",
-            f"gene = {gene!r}",
-            'check = critique.check(counts.gene(gene), list(critique.genes["gene"]).index(gene))',
-            "print(check.verdict)",
+def explore_code(run: RunFolder, gene: str, cells: Int[np.ndarray, " chosen"] | None = None) -> str:
+    """Code for what the Explore page shows of a gene, in all or in some of the cells."""
+    lines = [
+        IMPORT,
+        "",
+        read_code(run.spec),
+        fit_code(run),
+        "",
+        critique_code(run),
+        'genes = critique.genes.sort_values("misfit", ascending=False)',
+        "print(genes.head(10))",
+        "",
+        f"gene = {gene!r}",
+        "seen = counts.gene(gene)",
+    ]
+    if cells is not None:
+        positions = textwrap.fill(
+            ", ".join(map(str, cells)), _WIDTH, initial_indent="    ", subsequent_indent="    "
+        )
+        lines += [
+            f"cells = [\n{positions}\n]",
+            "critique, seen = critique.of_cells(cells), seen[cells]",
         ]
-    )
+    lines += [
+        'check = critique.check(seen, list(critique.genes["gene"]).index(gene))',
+        "print(check.verdict)",
+    ]
+    return "\n".join(lines)
 
 
 def compare_code(runs: Mapping[str, RunFolder]) -> str:

@@ -19,6 +19,8 @@ from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explored import place_cells
 from scribeviz.views.parts import button, card, heading, legend, notice, words, words_html
 
+_FIELD = (4, 16, 8, 0)
+_RIGHT = dict.fromkeys(["cells", "chosen", "all", "log2_fold", "within", "elsewhere"], "right")
 _PERCENT = NumberFormatter(format="0.0 %")
 
 
@@ -32,7 +34,7 @@ class CellsView(pn.viewable.Viewer):
         self._places: np.ndarray | None = None
         self._streams: list[hv.streams.Stream] = []
         self._map = ui.Column(words("Placing the cells …", faint=True), sizing_mode="stretch_width")
-        self._groups = ui.Select(label="Choose a group", options=[], width=220)
+        self._groups = ui.Select(label="Choose a group", options=[], width=240, margin=_FIELD)
         self._groups.param.watch(self._take_group, "value")
         self._markers = ui.Column(sizing_mode="stretch_width")
         self._busy = ui.HTML("", sizing_mode="stretch_width")
@@ -52,8 +54,12 @@ class CellsView(pn.viewable.Viewer):
     def __panel__(self) -> Viewable:
         state = self.state
         pickers = ui.Row(
-            ui.Select.from_param(state.param.place, label="Where cells lie", width=220),
-            ui.Select.from_param(state.param.color_by, label="Coloured by", width=220),
+            ui.Select.from_param(
+                state.param.place, label="Where cells lie", width=240, margin=_FIELD
+            ),
+            ui.Select.from_param(
+                state.param.color_by, label="Coloured by", width=260, margin=_FIELD
+            ),
             self._groups,
         )
         side = pn.bind(self._side, state.param.cells, state.param.problem, state.param.label)
@@ -164,6 +170,9 @@ class CellsView(pn.viewable.Viewer):
             disabled=True,
             selectable=1,
             layout="fit_columns",
+            widths={"gene": 130},
+            header_align=_RIGHT,
+            text_align=_RIGHT,
             titles={
                 "gene": "Gene",
                 "log2_fold": "Log2 fold",
@@ -234,12 +243,10 @@ class CellsView(pn.viewable.Viewer):
             layout="fit_columns",
             pagination="local",
             page_size=6,
-            titles={
-                "group": self.state.label,
-                "cells": "Cells",
-                "chosen": "Of the chosen",
-                "all": "Of all",
-            },
+            widths={"group": 175},
+            header_align=_RIGHT,
+            text_align=_RIGHT,
+            titles={"group": self.state.label, "cells": "Cells", "chosen": "Here", "all": "Of all"},
             formatters={"chosen": _PERCENT, "all": _PERCENT},
             sizing_mode="stretch_width",
             margin=(0, 0, 12, 0),

@@ -73,7 +73,9 @@ class ExploreState(param.Parameterized):
             few = f"{cells.size:,} cells are too few to check a model on; choose {_FEWEST_CELLS}."
             self.problem = few
             return
-        self.param.update(cells=np.sort(cells), chosen_by=chosen_by, problem="")
+        # What was judged by other cells no longer holds.
+        table = self.explored.critique.genes
+        self.param.update(cells=np.sort(cells), chosen_by=chosen_by, problem="", table=table)
 
     def choose_all(self) -> None:
         """Check the model on all cells again."""

@@ -224,7 +224,7 @@ class ProgressView(pn.viewable.Viewer):
         )
         self._log = ui.Switch.from_param(self.param.log_axes, label="Logarithmic axes")
         self._plot = ui.Column(
-            ui.Row(steps, self._log, align="center"),
+            ui.Row(steps, ui.Spacer(width=24), self._log),
             ui.HoloViews(
                 pn.bind(self._curve, self.param.log_axes), sizing_mode="stretch_width", height=340
             ),

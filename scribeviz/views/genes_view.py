@@ -121,15 +121,16 @@ class GeneTable(pn.viewable.Viewer):
         table = self.state.table.sort_values("misfit", ascending=False)[list(_TITLES)]
         return table.reset_index(drop=True)
 
-    def _judged_anew(self, event: param.parameterized.Event) -> None:
+    def _judged_anew(self, *events: param.parameterized.Event) -> None:
         state = self.state
-        if event.name == "table":
+        if any(event.name == "table" for event in events):
             self._listing.value = self._ranked()
         of_all = state.table is state.explored.critique.genes
-        told = "" if of_all and state.cells is None else "Judged by all cells"
-        if not of_all:
-            told = f"Judged by the {state.cells.size:,} chosen cells"
-        self._which_cells.object = words_html(f"{told}." if told else "", faint=True)
+        if of_all:
+            told = "" if state.cells is None else "Judged by all cells."
+        else:
+            told = f"Judged by the {state.cells.size:,} chosen cells."
+        self._which_cells.object = words_html(told, faint=True)
 
     def _clicked(self, event: Any) -> None:
         self.state.gene = str(self._listing.value["gene"].iloc[event.row])

@@ -86,7 +86,8 @@ class PythonView(pn.viewable.Viewer):
     def _explore(self) -> str:
         explore = self.session.explore
         run = self._run(explore.explored.run_id)
-        return explore_code(run, explore.gene)
+        cells = explore.cells if explore.can_choose_cells else None
+        return explore_code(run, explore.gene, cells)
 
     def _compare(self) -> str:
         if not self.compare.explored:

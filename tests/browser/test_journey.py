@@ -76,6 +76,26 @@ def set_tolerance(page, value):
     field.press("Enter")
 
 
+FIND_FIGURE = """
+  const all = (view) => [view, ...[...(view.children?.() ?? [])].flatMap(all)];
+  const figure = Bokeh.index.roots.flatMap(all).find((view) =>
+    view.model.type.endsWith("Figure") && view.model.below[0].axis_label === axis);
+"""
+# Choose a tool of the figure with that horizontal axis, or use it; gives where the frame is.
+ACTIVATE = f"""([axis, kind]) => {{
+  {FIND_FIGURE}
+  const tool = figure.model.toolbar.tools.find((tool) => tool.type === kind);
+  if (kind === "SaveTool") tool.do.emit("save"); else tool.active = true;
+  const box = figure.el.getBoundingClientRect(), frame = figure.frame.bbox;
+  return [box.x + frame.x0, box.y + frame.y0, frame.width, frame.height];
+}}"""
+SAVE_AS_SVG = f"""(axis) => {{
+  {FIND_FIGURE}
+  const tool = figure.model.toolbar.tools.find((tool) => tool.type === "CustomAction");
+  tool.callback.execute(figure.model);
+}}"""
+
+
 def open_tab(page, name):
     """One of the tabs beneath the gene."""
     page.get_by_role("tab", name=name, exact=True).click()
@@ -176,6 +196,59 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     heights = [sum(series) for series in page.evaluate(SERIES, "top") if len(series) == 30]
     assert 700 in heights, "the entropies of all 700 cells are drawn"
     shoot("10-assignments")
+    assert not console_errors
+
+
+def test_a_group_of_cells_is_looked_at(page, app_url, shoot, console_errors):
+    open_example(page, app_url)
+    choose_components(page, 2)
+    click(page, "Start the fit")
+    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+    click(page, "Explore the result")
+    for kind in ("Cumulative", "Rootogram", "Residuals", "Counts"):
+        page.get_by_role("button", name=kind, exact=True).click()
+        page.wait_for_timeout(400)
+        shoot(f"23-gene-{kind.lower()}")
+    open_tab(page, "All counts")
+    expect(page.get_by_role("heading", name="Total counts of cells")).to_be_visible()
+    shoot("24-all-counts")
+    open_tab(page, "Several genes")
+    expect(page.get_by_role("tabpanel").get_by_role("heading")).to_have_count(10)
+    shoot("25-several-genes")
+
+    # A lasso around the upper half of the map.
+    open_tab(page, "Cells")
+    page.get_by_role("heading", name="Cells", exact=True).scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    x, y, width, height = page.evaluate(ACTIVATE, ["umap 1", "LassoSelectTool"])
+    page.mouse.move(x + 0.02 * width, y + 0.02 * height)
+    page.mouse.down()
+    for across, down in ((0.98, 0.02), (0.98, 0.5), (0.02, 0.5), (0.02, 0.02)):
+        page.mouse.move(x + across * width, y + down * height, steps=6)
+    page.mouse.up()
+    expect(page.get_by_text("of 700 cells, chosen by lasso")).to_be_visible()
+    expect(page.get_by_text("chosen cells.").first).to_be_visible()
+    expect(page.get_by_role("heading", name="Genes that mark them")).to_be_visible(timeout=PATIENT)
+    shoot("26-lasso")
+    click(page, "Rank all genes in these cells")
+    expect(page.get_by_text("Judged by the")).to_be_visible(timeout=PATIENT)
+    click(page, "All cells again")
+    expect(page.get_by_text("All cells are looked at.")).to_be_visible()
+
+    # Figures and tables to keep, and the code.
+    with page.expect_download() as figure:
+        page.evaluate(SAVE_AS_SVG, "counts (UMIs) of the gene in a cell")
+    assert figure.value.path().read_text().startswith("<svg")
+    with page.expect_download() as figure:
+        page.evaluate(ACTIVATE, ["counts (UMIs) of the gene in a cell", "SaveTool"])
+    assert figure.value.path().read_bytes().startswith(b"\x89PNG")
+    with page.expect_download() as table:
+        page.get_by_text("All columns as CSV").click()
+    assert len(table.value.path().read_text().splitlines()) == 766
+    page.get_by_role("button", name="Show the Python").click()
+    expect(page.get_by_text("counts = scribeviz.demo()")).to_be_visible()
+    page.get_by_text("counts = scribeviz.demo()").scroll_into_view_if_needed()
+    shoot("27-python")
     assert not console_errors
 
 

@@ -428,6 +428,9 @@ def test_some_cells_are_checked_by_themselves(explore, counts):
         counts.matrix.toarray()[chosen, :8].mean(axis=0).tolist()
     )
     explore.table = table
+    explore.choose_cells(chosen[:20], "by hand")
+    assert explore.table is explore.explored.critique.genes, "other cells were judged"
+    explore.table = table
     explore.choose_all()
     assert explore.cells is None
     assert explore.table is explore.explored.critique.genes

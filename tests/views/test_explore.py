@@ -1,0 +1,155 @@
+"""The tabs beneath the gene: groups of cells, several genes, all counts, and the Python."""
+
+import numpy as np
+import panel as pn
+import pytest
+from panel import ui
+
+from scribeviz.data.cells import PCA
+from scribeviz.views.cells_view import CellsView
+from scribeviz.views.compare_state import CompareState
+from scribeviz.views.explore_state import ExploreState
+from scribeviz.views.explore_view import ExploreView
+from scribeviz.views.explored import load_explored
+from scribeviz.views.genes_view import CalibrationView, GeneTable, SeveralGenesView
+from scribeviz.views.python_view import PythonView
+from scribeviz.views.state import Session
+
+
+@pytest.fixture
+def explore(mixture):
+    state = ExploreState()
+    state.show(load_explored(mixture.path))
+    return state
+
+
+def named(view, label):
+    """The widget with that label."""
+    return next(w for w in pn.panel(view).select() if getattr(w, "label", None) == label)
+
+
+def texts(view):
+    return " ".join(str(html.object) for html in pn.panel(view).select(ui.HTML))
+
+
+def test_a_tab_is_made_when_it_is_opened(explore):
+    view = pn.panel(ExploreView(state=explore))
+    [tabs] = view.select(ui.Tabs)
+    assert [len(place) for place in tabs] == [1, 0, 0, 0, 0]
+    for i in range(5):
+        tabs.active = i
+    assert [len(place) for place in tabs] == [1, 1, 1, 1, 1]
+
+
+def test_cells_are_chosen_on_the_map(explore):
+    view = CellsView(state=explore)
+    assert explore.place == PCA, "these data came without an embedding"
+    places = view._places
+    right = places[:, 0] > np.median(places[:, 0])
+    left, low = places.min(axis=0) - 1
+    _, high = places.max(axis=0) + 1
+    lasso, box = view._streams
+    lasso.event(
+        geometry=np.array(
+            [
+                [left, low],
+                [left, high],
+                [np.median(places[:, 0]), high],
+                [np.median(places[:, 0]), low],
+            ]
+        )
+    )
+    assert set(explore.cells) <= set(np.flatnonzero(~right))
+    assert explore.cells.size >= 28
+    assert "chosen by lasso" in texts(view)
+    assert "Genes that mark them" in texts(view)
+    box.event(bounds=(np.median(places[:, 0]), low, places[:, 0].max() + 1, high))
+    assert set(explore.cells) <= set(np.flatnonzero(places[:, 0] >= np.median(places[:, 0])))
+    named(view, "All cells again").clicks += 1
+    assert explore.cells is None
+    assert "All cells are looked at" in texts(view)
+    lasso, _ = view._streams  # the map was drawn anew, without the outline
+    lasso.event(geometry=np.array([[left, low], [left, low + 0.1], [left + 0.1, low]]))
+    assert "0 cells are too few" in texts(view)
+
+
+def test_cells_are_chosen_by_group(explore, hostile):
+    view = CellsView(state=explore)
+    groups = named(view, "Choose a group")
+    assert not groups.visible, "entropies are no groups"
+    explore.color_by = "component"
+    assert groups.visible
+    chosen = max(groups.options[1:], key=lambda g: (explore.colors().astype(str) == g).sum())
+    groups.value = chosen
+    assert explore.cells.size == (explore.colors().astype(str) == chosen).sum()
+    assert f"chosen component: {chosen}" in texts(view)
+    assert "What they are" in texts(view)
+    assert hostile not in texts(view)
+    view.leave()
+    explore.choose_all()
+    assert groups.value == chosen, "a view that was left does not follow"
+
+
+def test_the_table_says_by_which_cells_it_judges(explore):
+    view = GeneTable(state=explore)
+    explore.choose_cells(np.arange(0, 60, 2), "by hand")
+    assert "Judged by all cells." in texts(view)
+    before = view._listing.value["mean"].tolist()
+    explore.table = explore.judge_chosen()
+    assert "Judged by the 30 chosen cells." in texts(view)
+    assert view._listing.value["mean"].tolist() != before
+    explore.choose_all()
+    assert "Judged by" not in texts(view)
+    assert view._listing.value["mean"].tolist() == before
+    csv = view._as_csv().read()
+    assert csv.startswith("gene,misfit,p_value,problem")
+    assert len(csv.splitlines()) == 9
+
+
+def test_several_genes_are_any(explore):
+    view = pn.panel(SeveralGenesView(state=explore))
+    chosen = named(view, "Genes")
+    assert chosen.value == explore.table.sort_values("misfit", ascending=False)["gene"].tolist()
+    assert len(view.select(pn.pane.HoloViews)) == 8
+    chosen.value = ["CD3E", "G1"]
+    assert len(view.select(pn.pane.HoloViews)) == 2
+
+
+def test_all_counts_follow_the_chosen_cells(explore):
+    view = pn.panel(CalibrationView(state=explore))
+    assert len(view.select(pn.pane.HoloViews)) == 3
+    before = view.select(pn.pane.HoloViews)[-1].object.data["y1"].sum()
+    explore.choose_cells(np.arange(30), "by hand")
+    assert view.select(pn.pane.HoloViews)[-1].object.data["y1"].sum() < before
+
+
+@pytest.fixture
+def session(store, tmp_path, counts):
+    made = Session(store, tmp_path)
+    made.data.counts = counts
+    return made
+
+
+def test_the_python_follows_the_place_while_it_is_open(session, explore, mixture, monkeypatch):
+    view = PythonView(session=session, compare=CompareState(store=session.fit.store))
+    view.refresh()
+    assert view._code.object == "", "nobody looks"
+    view._details.collapsed = False
+    seen = {}
+    for place in ("Data", "Model", "Fit", "Compare"):
+        session.place = place
+        view.refresh()
+        seen[place] = view._code.object
+    assert "60 cells x 9 genes" in seen["Data"]
+    assert "scribeviz.ModelSpec(likelihood=&#x27;nbdm&#x27;)" in seen["Model"]
+    assert "Start a fit first" in seen["Fit"]
+    assert "Tick two runs first" in seen["Compare"]
+    assert "<img" not in seen["Data"]
+    session.explore = explore
+    session.place = "Explore"
+    monkeypatch.setattr(view, "_run", lambda _: mixture)
+    view.refresh()
+    assert "n_components=2" in view._code.object
+    explore.choose_cells(np.arange(12), "by hand")
+    view.refresh()
+    assert "critique.of_cells(cells)" in view._code.object
