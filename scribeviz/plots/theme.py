@@ -4,7 +4,7 @@ from typing import Any
 
 import holoviews as hv
 import holoviews.plotting.bokeh
-from bokeh.models import CustomAction, CustomJS, DataRange1d
+from bokeh.models import CustomAction, CustomJS, DataRange1d, SaveTool
 
 hv.Store.set_current_backend("bokeh")
 
@@ -82,6 +82,8 @@ def _quiet(plot: Any, _element: Any) -> None:
     figure.outline_line_color = None
     for grid in figure.grid:
         grid.grid_line_alpha = 0.35
+    for tool in figure.select(SaveTool):
+        tool.filename = "scribeviz"
     if not any(isinstance(tool, CustomAction) for tool in figure.tools):
         # A module, because an export is waited for.
         save = CustomJS(args={"figure": figure}, code=_SAVE_AS_SVG, module=True)
