@@ -10,20 +10,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
+from numpyro import handlers
 from numpyro.infer import Predictive
 
 from scribeviz._indexing import GeneIndex, gene_columns
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
 from scribeviz.criticism.critique import Critique, criticise_replicates
+from scribeviz.criticism.loo import CellScores, loo
+from scribeviz.data.counts import Counts
 from scribeviz.data.readers import as_counts
-from scribeviz.models.custom import BoundModel, CustomModel
+from scribeviz.models.custom import BoundModel, CustomModel, bind
 from scribeviz.models.custom_params import select_component, select_genes, without_components
 
 _FORMAT = 1
 _SEED = 42
 _MOST_REPLICATES, _FEWEST_REPLICATES = 100, 20
 _SECONDS_FOR_REPLICATES = 20.0
+_SCORED_DRAWS = 200
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -278,9 +282,56 @@ class CustomResults:
         seed
             Of the data sets: 100 of them, or as many as 20 seconds allow, but 20 at least.
         """
+        counts = as_counts(counts)
         replicates = self.data_sets(jax.random.PRNGKey(seed), _MOST_REPLICATES)
-        found = criticise_replicates(as_counts(counts), _while_there_is_time(replicates))
-        return replace(found, notes=self.notes)
+        found = criticise_replicates(counts, _while_there_is_time(replicates))
+        return replace(found, notes=self.notes, scores=self._scores(counts, seed))
+
+    def _scores(self, counts: Counts, seed: int) -> CellScores | None:
+        draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), _SCORED_DRAWS, self.params)
+        logs = self.cell_log_likelihood(counts, draws)
+        return None if logs is None else loo(logs)
+
+    def cell_log_likelihood(
+        self, counts: Any, draws: Mapping[str, np.ndarray]
+    ) -> np.ndarray | None:
+        """Log-likelihood of every cell under posterior draws, from the model's observed sites.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted.
+        draws
+            Of all sites of the guide, each with a leading axis of draws.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            In nats, shape ``(draws, n_cells)``; None where an observed site (a ``factor``, say)
+            does not tell the cells apart.
+        """
+        whole, data = bind(self.custom_model, as_counts(counts))
+
+        @jax.jit
+        def one(draw: dict[str, Array]) -> Array | None:
+            seeded = handlers.seed(whole.model, jax.random.PRNGKey(0))
+            sites = handlers.trace(handlers.substitute(seeded, draw)).get_trace(data).values()
+            observed = [s for s in sites if s["type"] == "sample" and s["is_observed"]]
+            total = jnp.zeros(whole.n_cells)
+            for site in observed:
+                logs = _by_cell(site["fn"].log_prob(site["value"]), whole.n_cells)
+                if logs is None:
+                    return None
+                total += logs
+            return total
+
+        found = []
+        for i in range(len(next(iter(draws.values())))):
+            logs = one({name: jnp.asarray(value[i]) for name, value in draws.items()})
+            if logs is None:
+                return None
+            found.append(np.asarray(logs))
+        return np.stack(found)
 
     def data_sets(self, key: PRNGKeyArray, n_samples: int) -> Iterator[np.ndarray]:
         """Draw data sets one after the other, so that only one is in memory at a time."""
@@ -303,6 +354,14 @@ class CustomResults:
     def _keep(self, name: str, value: Any) -> None:
         # The one thing of a result that may change, as in the reference: what was drawn last.
         object.__setattr__(self, name, value)
+
+
+def _by_cell(logs: Array, n_cells: int) -> Array | None:
+    """Sum over all axes but that of the cells, the first of its size; None if none is."""
+    axes = [axis for axis, size in enumerate(logs.shape) if size == n_cells]
+    if not axes:
+        return None
+    return jnp.moveaxis(logs, axes[0], 0).reshape(n_cells, -1).sum(axis=1)
 
 
 def _key(rng_key: PRNGKeyArray | None) -> PRNGKeyArray:

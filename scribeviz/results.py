@@ -516,11 +516,11 @@ class CountResults(ABC):
         CountsError
             If the cells or genes of ``adata`` are not those that were fitted.
         """
-        from scribeviz.writing import write_misfit, write_results
+        from scribeviz.writing import write_gene_table, write_results
 
         write_results(self, adata, key_added)
         if misfit:
-            write_misfit(self, adata, key_added)
+            write_gene_table(self.gene_table(adata), adata, key_added)
 
     def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":
         """The posterior for ArviZ: a ``posterior`` group of (chain, draw, …) by name.

@@ -55,14 +55,20 @@ def write_results(results: "CountResults", adata: "AnnData", key: str) -> None:
     adata.uns[key] = _about(results)
 
 
-def write_misfit(results: "CountResults", adata: "AnnData", key: str) -> None:
-    """Write how wrong the model is about every gene."""
-    table = results.gene_table(adata)
+def write_gene_table(table: pd.DataFrame, adata: "AnnData", key: str) -> None:
+    """Write how wrong the model is about every gene.
+
+    Parameters
+    ----------
+    table
+        From :func:`scribeviz.criticism.misfit.gene_table`.
+    """
+    found = table.set_index(table["gene"].astype(str))
+    found = found.reindex([str(name) for name in adata.var_names])
     for name in ("misfit", "p_value"):
-        adata.var[f"{key}_{name}"] = _of_all(results, adata, table[name].to_numpy())
-    words = pd.Series(table["problem"].to_numpy(), index=[str(gene) for gene in table["gene"]])
-    names = [str(name) for name in adata.var_names]
-    adata.var[f"{key}_problem"] = words.reindex(names, fill_value="not fitted").to_numpy()
+        adata.var[f"{key}_{name}"] = found[name].to_numpy()
+    problem = found["problem"].astype(object).where(found["problem"].notna(), "not fitted")
+    adata.var[f"{key}_problem"] = problem.to_numpy(object)
 
 
 def data_tree(results: "CountResults", n_samples: int) -> "xr.DataTree":

@@ -100,7 +100,7 @@ def _picture(
         alpha=0.55,
         line_color=None,
         nonselection_alpha=0.3,
-        tools=["tap", HoverTool(tooltips=list(told.items()))],
+        tools=["tap", "lasso_select", "box_select", HoverTool(tooltips=list(told.items()))],
     )
     line = hv.Curve(curve, "mean", "height").opts(color=PREDICTED, line_width=2)
     overlay = (points * line).opts(

@@ -33,6 +33,7 @@ class ExploreState(param.Parameterized):
     log_axis = param.Boolean(False, label="Logarithmic", doc="Draw cells on a logarithmic axis.")
     label = param.Selector(objects=[None], allow_None=True, doc="obs column to compare with.")
     table = param.DataFrame(doc="The genes, judged by the cells that are looked at.")
+    picked = param.List([], doc="Genes picked in a picture; none picked means all are listed.")
     cells = param.Array(allow_None=True, doc="Positions of the chosen cells; None means all.")
     chosen_by = param.String("", doc="How the cells were chosen, in words.")
     problem = param.String("", doc="Why cells could not be chosen.")
@@ -55,6 +56,7 @@ class ExploreState(param.Parameterized):
             gene=self.gene if self.gene in set(explored.counts.genes) else worst,
             label=label,
             table=table,
+            picked=[],
             cells=None,
             chosen_by="",
             problem="",
@@ -82,6 +84,13 @@ class ExploreState(param.Parameterized):
         if self.cells is not None:
             table = self.explored.critique.genes
             self.param.update(cells=None, chosen_by="", problem="", table=table)
+
+    def listed(self) -> pd.DataFrame:
+        """The genes of the table, worst first: all of them, or those that were picked."""
+        table = self.table
+        if self.picked:
+            table = table[table["gene"].isin(self.picked)]
+        return table.sort_values("misfit", ascending=False)
 
     def judge_chosen(self) -> pd.DataFrame:
         """Judge all genes by the chosen cells; takes seconds with many genes."""

@@ -19,6 +19,7 @@ class Explored:
     """A run that has ended, with everything that its pictures need."""
 
     run_id: str
+    path: Path  # of the run's folder
     label: str  # the model in short
     name: str  # the same, with the data
     fingerprint: str  # of all counts that were given
@@ -58,6 +59,7 @@ def _read_explored(path: Path, _written: int) -> Explored:
     fitted = counts if len(critique.genes) == counts.n_genes else counts.seen_genes()
     return Explored(
         run_id=run.id,
+        path=path,
         label=run.spec.label,
         fingerprint=run.spec.fingerprint,
         name=f"{run.spec.described} on {run.spec.data_name}",

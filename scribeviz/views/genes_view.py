@@ -1,6 +1,7 @@
 """All genes of a finished run: a table, worst first, and pictures of all at once."""
 
-from io import StringIO
+from collections.abc import Callable
+from io import BytesIO, StringIO
 from typing import Any
 
 import holoviews as hv
@@ -17,8 +18,11 @@ from scribeviz.plots.genes import LEGEND as GENES_LEGEND
 from scribeviz.plots.genes import coverage, mean_variance, mean_zeros
 from scribeviz.plots.ppc import LEGEND as PPC_LEGEND
 from scribeviz.plots.ppc import library_histogram, ppc_histogram, residual_histogram
+from scribeviz.runs.export import as_h5ad
+from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.parts import (
+    button,
     card,
     heading,
     legend,
@@ -35,7 +39,7 @@ _TITLES = {
     "predicted_mean": "Model mean",
     "zeros": "Zeros",
     "predicted_zeros": "Model zeros",
-    "largest": "Max",
+    "scatter": "Var / mean",
 }
 _AT_ONCE = 9
 _WORDS = ("gene", "problem")  # set to the left; numbers to the right
@@ -57,7 +61,7 @@ class GeneTable(pn.viewable.Viewer):
             page_size=12,
             selectable=1,
             layout="fit_columns",
-            widths={"gene": 105, "problem": 125, "largest": 60},
+            widths={"gene": 105, "problem": 125, "scatter": 75},
             header_align={name: "left" if name in _WORDS else "right" for name in _TITLES},
             configuration={"columnDefaults": {"headerWordWrap": True}},
             margin=0,
@@ -67,13 +71,22 @@ class GeneTable(pn.viewable.Viewer):
                 "zeros": NumberFormatter(format="0.0 %"),
                 "predicted_zeros": NumberFormatter(format="0.0 %"),
                 "misfit": NumberFormatter(format="0.0 %"),
+                "scatter": NumberFormatter(format="0,0.0"),
             },
             text_align={name: "right" for name in _TITLES if name not in _WORDS},
             sizing_mode="stretch_width",
         )
         self._listing.on_click(self._clicked)
         self._which_cells = words("", faint=True)
-        self._watcher = self.state.param.watch(self._judged_anew, ["table", "cells"])
+        self._all_genes = button(
+            "All genes again",
+            "list",
+            lambda _: self.state.param.update(picked=[]),
+            variant="outlined",
+            size="small",
+            visible=False,
+        )
+        self._watcher = self.state.param.watch(self._judged_anew, ["table", "cells", "picked"])
 
     def leave(self) -> None:
         """Follow the table no longer: another run is shown."""
@@ -106,38 +119,42 @@ class GeneTable(pn.viewable.Viewer):
                 faint=True,
             ),
             self._which_cells,
+            self._all_genes,
             self._listing,
-            ui.FileDownload(
-                callback=self._as_csv,
-                filename="genes.csv",
-                label="All columns as CSV",
-                variant="text",
-                size="small",
+            ui.Row(
+                _download("Table as CSV", "genes.csv", self._as_csv),
+                _download("AnnData with the results", "scribeviz.h5ad", self._as_h5ad),
                 margin=(8, 0, 0, 0),
             ),
         )
 
     def _ranked(self) -> pd.DataFrame:
-        table = self.state.table.sort_values("misfit", ascending=False)[list(_TITLES)]
-        return table.reset_index(drop=True)
+        listed = self.state.listed()
+        scatter = listed["variance"] / listed["mean"].where(listed["mean"] > 0)
+        return listed.assign(scatter=scatter)[list(_TITLES)].reset_index(drop=True)
 
     def _judged_anew(self, *events: param.parameterized.Event) -> None:
         state = self.state
-        if any(event.name == "table" for event in events):
+        if any(event.name != "cells" for event in events):
             self._listing.value = self._ranked()
+        self._all_genes.visible = bool(state.picked)
         of_all = state.table is state.explored.critique.genes
         if of_all:
             told = "" if state.cells is None else "Judged by all cells."
         else:
             told = f"Judged by the {state.cells.size:,} chosen cells."
+        if state.picked:
+            told = f"{len(state.picked):,} genes, picked in a picture. {told}"
         self._which_cells.object = words_html(told, faint=True)
 
     def _clicked(self, event: Any) -> None:
         self.state.gene = str(self._listing.value["gene"].iloc[event.row])
 
     def _as_csv(self) -> StringIO:
-        table = self.state.table.sort_values("misfit", ascending=False)
-        return StringIO(table.to_csv(index=False))
+        return StringIO(self.state.listed().to_csv(index=False))
+
+    def _as_h5ad(self) -> BytesIO:
+        return as_h5ad(RunFolder(self.state.explored.path))
 
     def _search(self, text: str | None) -> None:
         if text and not self.state.find_gene(text):
@@ -153,8 +170,8 @@ class AllGenesView(pn.viewable.Viewer):
         return card(
             "All genes",
             words(
-                "Each point is a gene. The line is what the model expects of genes with that mean; "
-                "tap a point to see its gene above.",
+                "Each point is a gene. The line is what the model expects of genes with that mean. "
+                "Tap a point to see its gene above; draw around some to list them.",
                 faint=True,
             ),
             legend(GENES_LEGEND),
@@ -174,8 +191,11 @@ class AllGenesView(pn.viewable.Viewer):
         return row(*shown)
 
     def _tapped(self, event: param.parameterized.Event) -> None:
-        if event.new:
-            self.state.gene = str(self.state.table["gene"].iloc[event.new[0]])
+        genes = [str(gene) for gene in self.state.table["gene"].iloc[event.new or []]]
+        if len(genes) == 1:
+            self.state.gene = genes[0]
+        elif genes:
+            self.state.picked = genes
 
 
 class SeveralGenesView(pn.viewable.Viewer):
@@ -245,6 +265,12 @@ class CalibrationView(pn.viewable.Viewer):
                 library_histogram(library.edges, library.observed, library.bands),
             ),
         )
+
+
+def _download(label: str, filename: str, make: Callable[[], Any]) -> Viewable:
+    return ui.FileDownload(
+        callback=make, filename=filename, label=label, variant="text", size="small", margin=0
+    )
 
 
 def _titled(title: str, about: str, picture: hv.core.Dimensioned, height: int = 300) -> Viewable:

@@ -257,8 +257,11 @@ def test_figures_tables_and_code_can_be_kept(page, app_url, shoot, console_error
         page.get_by_title("Save", exact=True).first.click()
     assert figure.value.path().read_bytes().startswith(b"\x89PNG")
     with page.expect_download() as table:
-        page.get_by_text("All columns as CSV").click()
+        page.get_by_text("Table as CSV").click()
     assert len(table.value.path().read_text().splitlines()) == 766
+    with page.expect_download() as results:
+        page.get_by_text("AnnData with the results").click()
+    assert results.value.path().read_bytes().startswith(b"\x89HDF")
     page.get_by_text("Show the Python").click()
     expect(page.get_by_text("counts = scribeviz.demo()")).to_be_visible()
     page.get_by_text("counts = scribeviz.demo()").scroll_into_view_if_needed()

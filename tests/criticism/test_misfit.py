@@ -5,6 +5,7 @@ import pytest
 import scipy.stats as st
 from scipy.special import expit, logit
 
+from scribeviz import ModelSpec, fit, simulate
 from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.misfit import AS_EXPECTED, EDGES, gene_table, in_bins, misfit, pit
 from scribeviz.criticism.pmf import predictive_pmfs
@@ -154,3 +155,29 @@ def test_the_order_is_that_of_the_data(right):
     np.testing.assert_allclose(table["largest"], loud.max(axis=0))
     np.testing.assert_allclose(table["mean"], loud.mean(axis=0), rtol=1e-6)
     np.testing.assert_allclose(table["variance"], loud.var(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("likelihood", ["nbdm", "nbvcp"])
+def test_a_gene_with_twice_the_zeros_is_the_worst(likelihood):
+    """One gene of a simulation is spoiled by hand; the fit has to find it among 150."""
+    rng = np.random.default_rng(4)
+    values = {"p": 0.6, "r": rng.lognormal(1.0, 0.8, 150)}
+    if likelihood == "nbvcp":
+        values["p_capture"] = rng.uniform(0.1, 0.4, 400)
+        values["r"] = values["r"] * 4
+    spec = ModelSpec(likelihood=likelihood)
+    counts, _ = simulate(spec, n_cells=400, n_genes=150, values=values, seed=1)
+    matrix = counts.matrix.toarray()
+    zeros = (matrix == 0).mean(axis=0)
+    spoiled = int(np.abs(zeros - 0.3).argmin())
+    seen = np.flatnonzero(matrix[:, spoiled])
+    dropped = rng.choice(seen, int((matrix[:, spoiled] == 0).sum()), replace=False)
+    matrix[dropped, spoiled] = 0
+    assert (matrix[:, spoiled] == 0).mean() == pytest.approx(2 * zeros[spoiled])
+    wrong = plain_counts(matrix, genes=list(counts.genes))
+    results = fit(
+        wrong, ModelSpec(likelihood=likelihood, parameterization="linked"), progress=False
+    )
+    table = results.gene_table(wrong).sort_values("misfit", ascending=False)
+    assert table["gene"].iloc[0] == counts.genes[spoiled]
+    assert table["problem"].iloc[0] == "too many zeros"

@@ -1,5 +1,7 @@
 """The tabs beneath the gene: groups of cells, several genes, all counts, and the Python."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import panel as pn
 import pytest
@@ -11,7 +13,7 @@ from scribeviz.views.compare_state import CompareState
 from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explore_view import ExploreView
 from scribeviz.views.explored import load_explored
-from scribeviz.views.genes_view import CalibrationView, GeneTable, SeveralGenesView
+from scribeviz.views.genes_view import AllGenesView, CalibrationView, GeneTable, SeveralGenesView
 from scribeviz.views.python_view import PythonView
 from scribeviz.views.state import Session
 
@@ -153,3 +155,22 @@ def test_the_python_follows_the_place_while_it_is_open(session, explore, mixture
     explore.choose_cells(np.arange(12), "by hand")
     view.refresh()
     assert "critique.of_cells(cells)" in view._code.object
+
+
+def test_genes_picked_in_a_picture_are_listed(explore):
+    table, pictures = GeneTable(state=explore), AllGenesView(state=explore)
+    pn.panel(pictures)
+    genes = explore.table["gene"].tolist()
+    pictures._tapped(SimpleNamespace(new=[3]))
+    assert explore.gene == genes[3]
+    assert len(table._listing.value) == 8
+    pictures._tapped(SimpleNamespace(new=[5, 2, 6]))
+    assert set(table._listing.value["gene"]) == {genes[5], genes[2], genes[6]}
+    assert (np.diff(table._listing.value["misfit"]) <= 0).all()
+    assert "3 genes, picked in a picture." in texts(table)
+    assert len(table._as_csv().read().splitlines()) == 4
+    pictures._tapped(SimpleNamespace(new=[]))
+    assert len(table._listing.value) == 3, "an empty tap changes nothing"
+    named(table, "All genes again").clicks += 1
+    assert len(table._listing.value) == 8
+    assert "picked" not in texts(table)
