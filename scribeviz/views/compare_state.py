@@ -13,11 +13,16 @@ from scribeviz.criticism.assignments import entropy
 from scribeviz.criticism.loo import compare, verdict
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.inference.methods import InferenceConfig
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.inference.svi import SVIConfig
+from scribeviz.mcmc import ScribeMCMCResults
 from scribeviz.models.custom_registry import ChosenModel
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore
+from scribeviz.svi import ScribeSVIResults
+from scribeviz.validation import compare_posteriors
 from scribeviz.views.explored import Explored, load_explored
 
 _LAST_LOSSES = 200
@@ -32,6 +37,7 @@ class CompareState(param.Parameterized):
     problem = param.String("", doc="Why the runs cannot be compared.")
     pair = param.Tuple(("", ""), doc="Names of the two runs whose genes are compared.")
     gene = param.String("", doc="The gene that is shown under both.")
+    trusted = param.Tuple(None, length=2, allow_None=True, doc="From :func:`trust`.")
 
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
@@ -52,18 +58,26 @@ class CompareState(param.Parameterized):
         names = distinct([explored.label for explored in found])
         return dict(zip(names, found, strict=True))
 
-    def show(self, runs: list[str], explored: dict[str, Explored], table: pd.DataFrame) -> None:
-        """Compare what :meth:`load` and :func:`score` gave."""
+    def show(
+        self,
+        runs: list[str],
+        explored: dict[str, Explored],
+        table: pd.DataFrame,
+        trusted: tuple[str, pd.DataFrame] | None = None,
+    ) -> None:
+        """Compare what :meth:`load`, :func:`score` and :func:`trust` gave."""
         self.explored = explored
-        # A model that can only be simulated has no score, by cell or by gene.
-        first, second, *_ = [*table.index[table["elpd_loo"].notna()], "", ""]
+        # Of a model that can only be simulated no gene has a score.
+        genes = {name: explored[name].critique.genes for name in table.index}
+        by_gene = [name for name, one in genes.items() if one["elpd"].notna().all()]
+        first, second, *_ = [*by_gene, "", ""]
         gene = self.gene
         if second:
             ranked = self.gene_differences((first, second))
             known = set(ranked["gene"])
             gene = gene if gene in known else str(ranked["gene"].iloc[0])
         pair = (first, second) if second else ("", "")
-        self.param.update(runs=runs, problem="", pair=pair, gene=gene, table=table)
+        self.param.update(runs=runs, problem="", pair=pair, gene=gene, table=table, trusted=trusted)
 
     def refuse(self, runs: list[str], problem: str) -> None:
         """Say why ``runs`` cannot be compared."""
@@ -140,6 +154,24 @@ def score(explored: dict[str, Explored], runs: dict[str, RunFolder]) -> pd.DataF
     order = [*scored.index, *(name for name in explored if name not in scores)]
     about = pd.DataFrame({name: _about(runs[explored[name].run_id]) for name in order}).T
     return about.join(scored).reindex(order)
+
+
+def trust(runs: dict[str, RunFolder]) -> tuple[str, pd.DataFrame] | None:
+    """The first variational fit that was also sampled, and how its posterior compares.
+
+    None where no model among the runs was fitted in both ways.
+    """
+    for name, run in runs.items():
+        for other in runs.values():
+            same = run.spec.model == other.spec.model
+            if not same or not isinstance(run.spec.config, SVIConfig):
+                continue
+            if isinstance(other.spec.config, NUTSConfig):
+                ours, sampled = run.results, other.results
+                assert isinstance(ours, ScribeSVIResults)  # noqa: S101  as their settings say
+                assert isinstance(sampled, ScribeMCMCResults)  # noqa: S101
+                return name, compare_posteriors(ours, sampled)
+    return None
 
 
 def check_same(one: Explored, other: Explored) -> None:

@@ -16,7 +16,7 @@ from panel.viewable import Viewable
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.plots.compare import entropies_beside, gene_differences, losses_beside
 from scribeviz.plots.ppc import LEGEND, highest, ppc_histogram
-from scribeviz.views.compare_state import CompareState, family, finished, score
+from scribeviz.views.compare_state import CompareState, family, finished, score, trust
 from scribeviz.views.parts import (
     button,
     card,
@@ -154,6 +154,8 @@ class CompareView(pn.viewable.Viewer):
             explored = await asyncio.to_thread(state.load, runs)
             known = {run.id: run for run, _ in self.fit.history}
             table = await asyncio.to_thread(score, explored, known)
+            named = {name: known[one.run_id] for name, one in explored.items()}
+            trusted = await asyncio.to_thread(trust, named)
         except ValueError as problem:
             state.refuse(runs, str(problem))
         except (OSError, KeyError) as problem:
@@ -161,7 +163,7 @@ class CompareView(pn.viewable.Viewer):
             state.refuse(runs, f"One of these runs cannot be read ({type(problem).__name__}).")
         else:
             if runs == state.runs:  # else others were ticked meanwhile
-                state.show(runs, explored, table)
+                state.show(runs, explored, table, trusted)
         finally:
             waiting = "Waiting for the other fits …" if self._awaited else ""
             self._busy.object = words_html(waiting, faint=True) if waiting else ""
@@ -193,6 +195,8 @@ class CompareView(pn.viewable.Viewer):
             losses_beside(state.losses()), sizing_mode="stretch_width", height=340
         )
         parts.append(row(card("Losses", losses), card("What differs", self._differing())))
+        if state.trusted is not None:
+            parts.append(_trust_card(*state.trusted))
         both = state.entropies()
         if both is not None:
             picture = entropies_beside(both, state.pair)
@@ -299,6 +303,46 @@ class GenePairView(pn.viewable.Viewer):
 
 def _picture(check: GeneCheck, top: float) -> hv.Rectangles:
     return ppc_histogram(check.edges, check.observed, check.bands, log=False, top=top)
+
+
+def _trust_card(name: str, table: pd.DataFrame) -> Viewable:
+    shown = table.reset_index(names="parameter")
+    shown["range"] = [
+        f"{low:.2f} to {high:.2f}"
+        for low, high in zip(table["spread_low"], table["spread_high"], strict=True)
+    ]
+    listing = ui.Tabulator(
+        shown[["parameter", "spread", "range", "shift", "worst_r_hat", "verdict"]],
+        show_index=False,
+        disabled=True,
+        selectable=False,
+        layout="fit_columns",
+        titles={
+            "parameter": "Parameter",
+            "spread": "Spread",
+            "range": "In nine of ten",
+            "shift": "Shift",
+            "worst_r_hat": "Worst R-hat",
+            "verdict": "Verdict",
+        },
+        formatters={
+            "spread": NumberFormatter(format="0.00"),
+            "shift": NumberFormatter(format="0.00"),
+            "worst_r_hat": NumberFormatter(format="0.000"),
+        },
+        sizing_mode="stretch_width",
+        margin=0,
+    )
+    return card(
+        "Can the intervals be trusted?",
+        words(
+            f"{name} was fitted and sampled. The spread is the standard deviation of the fit over "
+            "that of the sampler: 1 is right, less is too sure. The shift is how far apart their "
+            "means are, in the sampler's standard deviations.",
+            faint=True,
+        ),
+        listing,
+    )
 
 
 def _table(table: pd.DataFrame) -> Viewable:

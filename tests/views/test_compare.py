@@ -8,7 +8,7 @@ import panel as pn
 import pytest
 from panel import ui
 
-from scribeviz import ModelSpec, SVIConfig
+from scribeviz import ModelSpec, NUTSConfig, SVIConfig
 from scribeviz.runs.folder import create_run
 from scribeviz.runs.worker import work
 from scribeviz.views.compare_state import (
@@ -18,8 +18,9 @@ from scribeviz.views.compare_state import (
     family,
     finished,
     score,
+    trust,
 )
-from scribeviz.views.compare_view import CompareView
+from scribeviz.views.compare_view import CompareView, _trust_card
 from scribeviz.views.explored import load_explored
 from scribeviz.views.state import DataState, FitState, ModelState
 
@@ -108,6 +109,44 @@ def test_entropies_only_of_two_mixtures(state):
     assert state.entropies() is None
 
 
+def unscored(critique):
+    """As of a model whose probabilities are not known."""
+    return replace(critique, scores=None, genes=critique.genes.assign(elpd=np.nan))
+
+
+def test_a_fit_and_its_sampled_double_say_what_to_trust(finished_runs, counts, tmp_path):
+    plain = next(run for run in finished_runs if run.spec.model == ModelSpec())
+    config = NUTSConfig(n_warmup=30, n_samples=40, n_chains=1)
+    sampled = create_run(tmp_path / "sampled", counts, ModelSpec(), config)
+    work(sampled)
+    runs = {run.id: run for run in finished_runs}
+    assert trust(runs) is None
+    name, table = trust(runs | {"sampled": sampled})
+    assert name == plain.id
+    assert list(table.index) == ["p", "r"]
+    assert np.isfinite(table["spread"]).all()
+    shown = pn.panel(_trust_card(name, table)).select(ui.Tabulator)[0].value
+    assert shown["verdict"].tolist() == table["verdict"].tolist()
+
+
+def test_a_family_is_ticked_as_it_finishes(fit_state, finished_runs, monkeypatch):
+    state = CompareState(store=fit_state.store)
+    data = DataState(folder=fit_state.store.root, counts=finished_runs[0].counts)
+    view = CompareView(state=state, data=data, model=ModelState(), fit=fit_state)
+    history = fit_state.history
+    fit_state.history = [entry for entry in history if entry[0].id == "plain"]
+    queue = iter(finished_runs)
+    monkeypatch.setattr(fit_state, "start", lambda *_: next(queue))
+    monkeypatch.setattr("scribeviz.views.compare_view.family", lambda _: range(2))
+    view._fit_family(None)
+    assert view._awaited == {"mixture", "captured"}
+    assert view._listing.selection == []
+    fit_state.history = history
+    ticked = {view._shown[i] for i in view._listing.selection}
+    assert ticked == {"mixture", "captured"}
+    assert view._awaited == set()
+
+
 def test_models_without_scores_are_listed_last(fit_state, finished_runs):
     state = CompareState(store=fit_state.store)
     runs = [run.id for run in finished_runs]
@@ -116,7 +155,7 @@ def test_models_without_scores_are_listed_last(fit_state, finished_runs):
     for n_scored in (1, 0):
         kept = list(explored)[:n_scored]
         partly = {
-            name: one if name in kept else replace(one, critique=replace(one.critique, scores=None))
+            name: one if name in kept else replace(one, critique=unscored(one.critique))
             for name, one in explored.items()
         }
         table = score(partly, known)
