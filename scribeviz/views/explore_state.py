@@ -8,9 +8,12 @@ from scribeviz.criticism.assignments import agreement, cross_table, depth_warnin
 from scribeviz.criticism.critique import Critique
 from scribeviz.criticism.library import LibraryCheck
 from scribeviz.criticism.misfit import gene_table
+from scribeviz.criticism.overlap import PriorPosterior, prior_posterior
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.cells import PCA, UMAP
-from scribeviz.views.explored import Explored
+from scribeviz.models.parameterizations import Site
+from scribeviz.models.spec import ModelSpec
+from scribeviz.views.explored import Explored, posterior_draws
 
 # Longer than names of obs columns are, so that they differ.
 _ENTROPY, _COMPONENT = "entropy of the assignment", "component of the model"
@@ -122,6 +125,33 @@ class ExploreState(param.Parameterized):
         seen = counts.gene_at(index)
         chosen = self.cells is not None and self.can_choose_cells
         return self._critique().check(seen[self.cells] if chosen else seen, index)
+
+    def moved(self) -> dict[str, tuple[Site, list[PriorPosterior]]]:
+        """Prior and posterior of every parameter, of each component, for the chosen gene.
+
+        Empty for a user's own model, whose priors are not known.
+        """
+        explored = self.explored
+        spec = explored.model
+        if not isinstance(spec, ModelSpec):
+            return {}
+        draws, found = posterior_draws(explored), {}
+        gene = explored.counts.gene_index(self.gene)
+        for site in spec.sites:
+            if "cells" in site.axes:
+                continue
+            values = draws[site.key]
+            if spec.has_axis(site, "genes"):
+                values = values[..., gene]
+            prior, k = spec.prior(site), spec.n_components
+            found[site.key] = (
+                site,
+                [
+                    prior_posterior(prior, site.support, one, k)
+                    for one in values.reshape(len(values), -1).T
+                ],
+            )
+        return found
 
     def library(self) -> LibraryCheck:
         """Total counts of the chosen cells against the model."""

@@ -5,12 +5,14 @@ import param
 from panel import ui
 from panel.viewable import Viewable
 
+from scribeviz.models.spec import ModelSpec
 from scribeviz.views.assignment_view import AssignmentView
 from scribeviz.views.cells_view import CellsView
 from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explored import Explored
 from scribeviz.views.gene_view import GeneView
 from scribeviz.views.genes_view import AllGenesView, CalibrationView, GeneTable, SeveralGenesView
+from scribeviz.views.parameters_view import ParametersView
 from scribeviz.views.parts import empty, notice, page, words
 
 
@@ -60,6 +62,8 @@ class ExploreView(pn.viewable.Viewer):
         }
         if explored.model.is_mixture:
             makers = {"Assignments": AssignmentView} | makers
+        if isinstance(explored.model, ModelSpec):  # the priors of a user's own are not known
+            makers["Parameters"] = ParametersView
         places = [ui.Column(sizing_mode="stretch_width", margin=(12, 0)) for _ in makers]
         tabs = ui.Tabs(*zip(makers, places, strict=True), sizing_mode="stretch_width")
 

@@ -11,7 +11,10 @@ from scribeviz.criticism.critique import Critique
 from scribeviz.data.cells import embed
 from scribeviz.data.counts import Counts
 from scribeviz.models.custom_registry import ChosenModel
+from scribeviz.results import CountResults
 from scribeviz.runs.folder import RunFolder
+
+_DRAWS = 200
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +46,16 @@ def place_cells(explored: Explored, place: str) -> np.ndarray:
     """Where an embedding that came with the data, or one computed here, places the cells."""
     known = explored.counts.embeddings
     return known[place] if place in known else _embedded(explored, place)
+
+
+@lru_cache(maxsize=4)
+def posterior_draws(explored: Explored) -> dict[str, np.ndarray]:
+    """Draws of every site of a built-in model, with a leading axis of draws."""
+    results = RunFolder(explored.path).results
+    if not isinstance(results, CountResults):
+        return {}
+    n_draws = _DRAWS if results.diverging is None else min(_DRAWS, results.diverging.size)
+    return results.get_posterior_samples(n_samples=n_draws, store_samples=False)
 
 
 @lru_cache(maxsize=8)

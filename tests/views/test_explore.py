@@ -14,6 +14,7 @@ from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explore_view import ExploreView
 from scribeviz.views.explored import load_explored
 from scribeviz.views.genes_view import AllGenesView, CalibrationView, GeneTable, SeveralGenesView
+from scribeviz.views.parameters_view import ParametersView
 from scribeviz.views.python_view import PythonView
 from scribeviz.views.state import Session
 
@@ -37,10 +38,10 @@ def texts(view):
 def test_a_tab_is_made_when_it_is_opened(explore):
     view = pn.panel(ExploreView(state=explore))
     [tabs] = view.select(ui.Tabs)
-    assert [len(place) for place in tabs] == [1, 0, 0, 0, 0]
-    for i in range(5):
+    assert [len(place) for place in tabs] == [1, 0, 0, 0, 0, 0]
+    for i in range(6):
         tabs.active = i
-    assert [len(place) for place in tabs] == [1, 1, 1, 1, 1]
+    assert [len(place) for place in tabs] == [1] * 6
 
 
 def test_cells_are_chosen_on_the_map(explore):
@@ -174,3 +175,18 @@ def test_genes_picked_in_a_picture_are_listed(explore):
     named(table, "All genes again").clicks += 1
     assert len(table._listing.value) == 8
     assert "picked" not in texts(table)
+
+
+def test_priors_stand_behind_posteriors(explore):
+    view = pn.panel(ParametersView(state=explore))
+    shown = texts(view)
+    assert "the data decide" in shown
+    assert len(view.select(pn.pane.HoloViews)) == 3
+    moved = explore.moved()
+    assert {key: len(found) for key, (_, found) in moved.items()} == {
+        "p": 1,
+        "r": 2,
+        "mixing_weights": 2,
+    }
+    explore.gene = "CD3E"
+    assert "of CD3E" in texts(view)
