@@ -1,5 +1,7 @@
 """How far the data moved every parameter: priors behind posteriors."""
 
+import asyncio
+
 import panel as pn
 import param
 from panel import ui
@@ -11,6 +13,7 @@ from scribeviz.models.priors import POSITIVE
 from scribeviz.plots.priors import prior_and_posteriors
 from scribeviz.plots.theme import OBSERVED, PREDICTED, component_color
 from scribeviz.views.explore_state import ExploreState
+from scribeviz.views.explored import posterior_draws
 from scribeviz.views.parts import card, heading, legend, row, words
 
 _SAME = 0.5  # overlap from which the prior says as much as the data
@@ -21,6 +24,24 @@ class ParametersView(pn.viewable.Viewer):
     """Prior and posterior of every parameter, those of genes for the chosen gene."""
 
     state = param.ClassSelector(class_=ExploreState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._shown = ui.Column(
+            words("Drawing from the posterior …", faint=True), sizing_mode="stretch_width"
+        )
+        if pn.state.curdoc is None:
+            self._show()
+        else:
+            pn.state.execute(self._draw)
+
+    async def _draw(self) -> None:
+        # The first draws are compiled for seconds: other clicks must not wait for them.
+        await asyncio.to_thread(posterior_draws, self.state.explored)
+        pn.state.execute(self._show, schedule=True)
+
+    def _show(self) -> None:
+        self._shown[:] = [pn.panel(pn.bind(self._pictures, self.state.param.gene))]
 
     def __panel__(self) -> Viewable:
         k = self.state.explored.model.n_components
@@ -37,7 +58,7 @@ class ParametersView(pn.viewable.Viewer):
                 faint=True,
             ),
             legend([("prior", OBSERVED, 0.4), *posteriors]),
-            pn.bind(self._pictures, self.state.param.gene),
+            self._shown,
         )
 
     def _pictures(self, gene: str) -> Viewable:
