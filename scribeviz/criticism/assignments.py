@@ -1,5 +1,7 @@
 """Which component a cell belongs to, how sure that is, and what else it goes along with."""
 
+from dataclasses import dataclass
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,10 +19,25 @@ _FOLLOWS_DEPTH = 0.6
 _NO_LABEL = "(none)"
 
 
-def assignment_probabilities(
-    model: CountModel, rows: CellRows, values: Values
-) -> Float[np.ndarray, "cells components"]:
-    """Probability that each cell belongs to each component, averaged over posterior draws.
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignments:
+    """Where cells belong, over posterior draws.
+
+    Attributes
+    ----------
+    probabilities
+        That each cell belongs to each component, averaged over draws.
+    agreement
+        Share of the draws whose likeliest component is that of the average: below 1 the posterior
+        itself is unsure, not only the mixture.
+    """
+
+    probabilities: Float[np.ndarray, "cells components"]
+    agreement: Float[np.ndarray, " cells"]
+
+
+def assignments(model: CountModel, rows: CellRows, values: Values) -> Assignments:
+    """Assign every cell, under each posterior draw.
 
     Parameters
     ----------
@@ -33,16 +50,30 @@ def assignment_probabilities(
     """
 
     @jax.jit
-    def average(values: Values, rows: CellRows) -> Array:
-        def add(total: Array, draw: Values) -> tuple[Array, None]:
-            return total + model.counts_given(draw).responsibilities(rows), None
+    def average(values: Values, rows: CellRows) -> tuple[Array, Array]:
+        def add(totals: tuple[Array, Array], draw: Values) -> tuple[tuple[Array, Array], None]:
+            shares = model.counts_given(draw).responsibilities(rows)
+            votes = jax.nn.one_hot(shares.argmax(axis=0), k, axis=0)
+            return (totals[0] + shares, totals[1] + votes), None
 
-        start = jnp.zeros((model.spec.n_components, model.n_cells))
-        total, _ = jax.lax.scan(add, start, values)
-        return total / next(iter(values.values())).shape[0]
+        nothing = jnp.zeros((k, model.n_cells))
+        totals, _ = jax.lax.scan(add, (nothing, nothing), values)
+        n_draws = next(iter(values.values())).shape[0]
+        return totals[0] / n_draws, totals[1] / n_draws
 
+    k = model.spec.n_components
     arrays = {name: jnp.asarray(value) for name, value in values.items()}
-    return np.asarray(average(arrays, jax.tree.map(jnp.asarray, rows))).T
+    found = average(arrays, jax.tree.map(jnp.asarray, rows))
+    probabilities, votes = (np.asarray(each).T for each in found)
+    likeliest = assigned(probabilities)
+    return Assignments(probabilities, votes[np.arange(len(votes)), likeliest])
+
+
+def assignment_probabilities(
+    model: CountModel, rows: CellRows, values: Values
+) -> Float[np.ndarray, "cells components"]:
+    """Probability that each cell belongs to each component; see :func:`assignments`."""
+    return assignments(model, rows, values).probabilities
 
 
 def component_probabilities(

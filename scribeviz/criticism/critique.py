@@ -10,7 +10,7 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from scribeviz._storage import read_arrays, write_arrays
-from scribeviz.criticism.assignments import assignment_probabilities
+from scribeviz.criticism.assignments import assignments
 from scribeviz.criticism.draws import NaturalDraws, natural_draws
 from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.library import (
@@ -54,6 +54,9 @@ class Critique:
         simulated.
     probabilities
         Of each cell's assignment, shape ``(cells, components)``; one column unless a mixture.
+    agreement
+        Share of the posterior draws that agree with each cell's assignment; None where there is
+        nothing to assign.
     notes
         What can and what cannot be read from the fit, in sentences.
     """
@@ -63,6 +66,7 @@ class Critique:
     probabilities: Float[np.ndarray, "cells components"]
     notes: Sequence[str] = ()
     scores: CellScores | None = None
+    agreement: Float[np.ndarray, " cells"] | None = None
 
     def check(
         self,
@@ -116,6 +120,8 @@ class Critique:
         """Write to one HDF5 file."""
         arrays = {f"genes/{name}": self.genes[name].to_numpy() for name in self.genes}
         arrays["probabilities"] = self.probabilities
+        if self.agreement is not None:
+            arrays["agreement"] = self.agreement
         if self.scores is not None:
             arrays |= {"elpd": self.scores.elpd, "pareto_k": self.scores.pareto_k}
             arrays["p_loo"] = np.asarray(self.scores.p_loo)
@@ -154,6 +160,7 @@ class Critique:
             genes=genes,
             probabilities=arrays["probabilities"],
             notes=meta["notes"],
+            agreement=arrays.get("agreement"),
             scores=CellScores(arrays["elpd"], arrays["pareto_k"], float(arrays["p_loo"]))
             if "elpd" in arrays
             else None,
@@ -176,14 +183,17 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
     draws = natural_draws(model, values)
     genes = gene_table(counts, draws)
     probabilities = np.ones((counts.n_cells, 1), np.float32)
+    agreement = None
     if model.spec.is_mixture:
         genes = genes.join(gene_information(counts, draws))
         few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
-        probabilities = assignment_probabilities(model, model.rows(counts), few)
+        found = assignments(model, model.rows(counts), few)
+        probabilities, agreement = found.probabilities, found.agreement
     return Critique(
         draws=draws,
         genes=genes,
         probabilities=probabilities,
+        agreement=agreement,
         scores=_scores(model, counts, values),
     )
 

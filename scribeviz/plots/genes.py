@@ -12,12 +12,13 @@ from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, look
 LEGEND = (
     ("observed", OBSERVED, 0.55),
     ("observed, not as expected", ACCENT, 0.8),
-    ("predicted", PREDICTED, 0.9),
+    ("predicted, median gene of that mean", PREDICTED, 0.9),
+    ("nine of ten genes", PREDICTED, 0.25),
 )
 """Label, colour and opacity, for a legend beside the pictures."""
 
 _SMALLEST_VARIANCE = 1e-6  # a gene that never varies has to be somewhere on a logarithmic axis
-_TRACE = 300  # points of the predicted curve
+_TRACE, _FEWEST = 300, 5  # points of the predicted curve, and genes behind each
 
 
 def mean_variance(genes: pd.DataFrame) -> tuple[hv.Points, hv.Overlay]:
@@ -103,7 +104,10 @@ def _picture(
         tools=["tap", "lasso_select", "box_select", HoverTool(tooltips=list(told.items()))],
     )
     line = hv.Curve(curve, "mean", "height").opts(color=PREDICTED, line_width=2)
-    overlay = (points * line).opts(
+    band = hv.Area(curve, "mean", ["low", "high"]).opts(
+        color=PREDICTED, alpha=0.25, line_color=None
+    )
+    overlay = (points * band * line).opts(
         **look(
             logx=True,
             logy=logy,
@@ -117,12 +121,11 @@ def _picture(
 
 
 def _trace(mean: pd.Series, height: pd.Series) -> pd.DataFrame:
-    """The median of the predictions among genes of about the same mean."""
+    """Median of the predictions among genes of about the same mean, and where nine of ten lie."""
     order = np.argsort(mean.to_numpy())
-    parts = np.array_split(order, min(_TRACE, order.size))
-    return pd.DataFrame(
-        {
-            "mean": [float(np.median(mean.to_numpy()[part])) for part in parts],
-            "height": [float(np.median(height.to_numpy()[part])) for part in parts],
-        }
+    parts = np.array_split(order, min(_TRACE, max(order.size // _FEWEST, 1)))
+    low, middle, high = np.transpose(
+        [np.percentile(height.to_numpy()[part], (5, 50, 95)) for part in parts]
     )
+    places = [float(np.median(mean.to_numpy()[part])) for part in parts]
+    return pd.DataFrame({"mean": places, "height": middle, "low": low, "high": high})

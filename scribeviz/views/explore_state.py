@@ -11,13 +11,14 @@ from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.overlap import PriorPosterior, prior_posterior
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.cells import PCA, UMAP
+from scribeviz.data.counts import Counts
 from scribeviz.models.parameterizations import Site
 from scribeviz.models.spec import ModelSpec
 from scribeviz.views.explored import Explored, posterior_draws
 
 # Longer than names of obs columns are, so that they differ.
 _ENTROPY, _COMPONENT = "entropy of the assignment", "component of the model"
-_DEPTH = "total counts of the cell"
+_AGREEMENT, _DEPTH = "agreement of posterior draws", "total counts of the cell"
 _FEWEST_CELLS = 10
 _MOST_GROUPS = 50
 _FEW_NUMBERS = 10  # up to so many different numbers are names, such as of clusters
@@ -50,7 +51,9 @@ class ExploreState(param.Parameterized):
         worst = str(table["gene"].iloc[int(table["misfit"].argmax())])
         label = _most_telling(explored.counts.obs)
         places = [*sorted(explored.counts.embeddings, key=_drawn_first), PCA, UMAP]
-        own = [_ENTROPY, _COMPONENT] if explored.model.is_mixture else []
+        own = [_ENTROPY, _COMPONENT, _AGREEMENT] if explored.model.is_mixture else []
+        if explored.critique.agreement is None:
+            own = own[:2]
         self.param.label.objects = [None, *labels]
         self.param.place.objects = places
         self.param.color_by.objects = list(dict.fromkeys([*own, _DEPTH, *labels]))
@@ -71,6 +74,11 @@ class ExploreState(param.Parameterized):
     def can_choose_cells(self) -> bool:
         """Whether the model can be checked on some of the cells."""
         return self.explored.critique.can_choose_cells
+
+    @property
+    def checked(self) -> np.ndarray | None:
+        """Positions of the cells that checks are restricted to; None means all."""
+        return self.cells if self.can_choose_cells else None
 
     def choose_cells(self, cells: np.ndarray, chosen_by: str) -> None:
         """Check the model on these cells only."""
@@ -97,15 +105,15 @@ class ExploreState(param.Parameterized):
 
     def judge_chosen(self) -> pd.DataFrame:
         """Judge all genes by the chosen cells; takes seconds with many genes."""
-        counts, critique = self.explored.counts, self._critique()
-        assert self.cells is not None  # noqa: S101  offered only then
-        return gene_table(counts.select_cells(self.cells), critique.natural)
+        counts, critique = self._looked_at()
+        return gene_table(counts, critique.natural)
 
-    def _critique(self) -> Critique:
-        critique = self.explored.critique
-        if self.cells is None or not critique.can_choose_cells:
-            return critique
-        return critique.of_cells(self.cells)
+    def _looked_at(self) -> tuple[Counts, Critique]:
+        """The counts and the fit, of the cells that are checked."""
+        counts, critique = self.explored.counts, self.explored.critique
+        if self.checked is None:
+            return counts, critique
+        return counts.select_cells(self.checked), critique.of_cells(self.checked)
 
     def find_gene(self, text: str) -> bool:
         """Look at the gene of that name or id, whatever its case; False if there is none."""
@@ -120,11 +128,12 @@ class ExploreState(param.Parameterized):
 
     def gene_check(self, gene: str = "") -> GeneCheck:
         """A gene's counts in the chosen cells against the model; the chosen gene when left out."""
-        counts = self.explored.counts
+        counts, critique = self.explored.counts, self.explored.critique
         index = counts.gene_index(gene or self.gene)
-        seen = counts.gene_at(index)
-        chosen = self.cells is not None and self.can_choose_cells
-        return self._critique().check(seen[self.cells] if chosen else seen, index)
+        seen = counts.gene_at(index)  # not of selected counts: a click must not copy them all
+        if self.checked is None:
+            return critique.check(seen, index)
+        return critique.of_cells(self.checked).check(seen[self.checked], index)
 
     def moved(self) -> dict[str, tuple[Site, list[PriorPosterior]]]:
         """Prior and posterior of every parameter, of each component, for the chosen gene.
@@ -155,9 +164,8 @@ class ExploreState(param.Parameterized):
 
     def library(self) -> LibraryCheck:
         """Total counts of the chosen cells against the model."""
-        counts = self.explored.counts
-        chosen = self.cells is not None and self.can_choose_cells
-        return self._critique().library(counts.select_cells(self.cells) if chosen else counts)
+        counts, critique = self._looked_at()
+        return critique.library(counts)
 
     def column(self, name: str) -> pd.Series:
         """A column of ``obs``; by position, as two may share a name."""
@@ -170,6 +178,7 @@ class ExploreState(param.Parameterized):
         own = {
             _ENTROPY: self.entropies,
             _COMPONENT: lambda: pd.Categorical(explored.components + 1),
+            _AGREEMENT: lambda: explored.critique.agreement,
             _DEPTH: lambda: explored.counts.cell_totals,
         }
         if name in own and name in self.param.color_by.objects:

@@ -172,7 +172,6 @@ class GeneView(pn.viewable.Viewer):
         }
 
     def _sentence(self) -> str:
-        state = self.state
-        chosen = state.cells is not None and state.can_choose_cells
-        where = f"In the {state.cells.size:,} chosen cells. " if chosen else ""
+        cells = self.state.checked
+        where = "" if cells is None else f"In the {cells.size:,} chosen cells. "
         return words_html(where + self._check.verdict)

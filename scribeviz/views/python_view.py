@@ -86,8 +86,7 @@ class PythonView(pn.viewable.Viewer):
     def _explore(self) -> str:
         explore = self.session.explore
         run = self._run(explore.explored.run_id)
-        cells = explore.cells if explore.can_choose_cells else None
-        return explore_code(run, explore.gene, cells)
+        return explore_code(run, explore.gene, explore.checked)
 
     def _compare(self) -> str:
         if not self.compare.explored:

@@ -92,7 +92,7 @@ def _wait_until_up(url):
     raise TimeoutError(f"{url} did not come up")
 
 
-def measure(file, n_clicks=100):
+def measure(file, n_clicks=200):
     """Walk through the journey on ``file``, or on the built-in example if it is None.
 
     Returns
@@ -115,8 +115,11 @@ def measure(file, n_clicks=100):
         page.locator(".tabulator-row").first.wait_for(timeout=60_000)
         page.wait_for_timeout(1_000)
         names = page.locator(".tabulator-row [tabulator-field=gene]")
-        clicks = []
-        for i in range(n_clicks):
+        clicks, heap = [], []
+        devtools = page.context.new_cdp_session(page)
+        for i in range(n_clicks + 1):
+            if i % 50 == 0:
+                heap.append(_heap(devtools))
             page.wait_for_timeout(_READING_MS)
             clicks.append(names.nth((i + 1) % 12).evaluate(CLICK_AND_WAIT))
         browser.close()
@@ -133,7 +136,18 @@ def measure(file, n_clicks=100):
             f"median {statistics.median(clicks):.0f} ms, p95 {slowest:.0f} ms",
             "p95 < 150 ms",
         ),
+        (
+            "browser heap, every 50 gene clicks",
+            f"{', '.join(f'{size:.1f}' for size in heap)} MB",
+            "steady",
+        ),
     ]
+
+
+def _heap(devtools):
+    """Megabytes in use after a collection."""
+    devtools.send("HeapProfiler.collectGarbage")
+    return devtools.send("Runtime.getHeapUsage")["usedSize"] / 1e6
 
 
 def _seconds(values):

@@ -6,7 +6,7 @@ from scipy.special import softmax
 
 from scribeviz.criticism.assignments import (
     assigned,
-    assignment_probabilities,
+    assignments,
     component_probabilities,
     cross_table,
     depth_share,
@@ -33,18 +33,24 @@ def values(rng):
 
 def test_probabilities_are_bayes_rule_averaged_over_draws(values, small_counts):
     matrix = small_counts.matrix.toarray()
-    expected = np.zeros((40, 3))
+    expected, votes = np.zeros((40, 3)), []
     for p, r, weights in zip(*(v.astype(float) for v in values.values()), strict=True):
         by_cell = st.nbinom(r[:, None], 1 - p).logpmf(matrix).sum(axis=-1)
-        expected += softmax(by_cell + np.log(weights)[:, None], axis=0).T / 4
+        shares = softmax(by_cell + np.log(weights)[:, None], axis=0).T
+        expected += shares / 4
+        votes.append(shares.argmax(axis=1))
     model = build(ModelSpec(n_components=3), 40, 12)
-    ours = assignment_probabilities(model, cell_rows(small_counts), values)
+    found = assignments(model, cell_rows(small_counts), values)
+    ours = found.probabilities
     assert ours.shape == (40, 3)
     assert ((expected > 0.1) & (expected < 0.9)).any(axis=1).sum() > 10  # the test sees doubt
     np.testing.assert_allclose(ours, expected, atol=2e-4)
     np.testing.assert_allclose(ours.sum(axis=1), 1, rtol=1e-5)
     sure = np.diff(np.sort(expected, axis=1))[:, -1] > 1e-3
     assert (assigned(ours) == expected.argmax(axis=1))[sure].all()
+    agreement = (np.array(votes) == expected.argmax(axis=1)).mean(axis=0)
+    assert set(agreement) >= {0.5, 1.0}
+    assert (found.agreement == agreement)[sure].mean() > 0.9  # ties within a draw may go either way
 
 
 def test_entropy_is_scipys(rng):

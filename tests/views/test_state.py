@@ -422,7 +422,7 @@ def test_some_cells_are_checked_by_themselves(explore, counts):
     assert check.observed_mean == pytest.approx(counts.gene("CD3E")[chosen].mean())
     assert explore.library().observed.sum() == 30
     weights = explore.explored.critique.probabilities[chosen].mean(axis=0)
-    np.testing.assert_allclose(explore._critique().natural.weights[0], weights)
+    np.testing.assert_allclose(explore._looked_at()[1].natural.weights[0], weights)
     table = explore.judge_chosen()
     assert table["mean"].tolist() == pytest.approx(
         counts.matrix.toarray()[chosen, :8].mean(axis=0).tolist()
