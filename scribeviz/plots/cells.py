@@ -93,4 +93,5 @@ def within(
     places: Float[np.ndarray, "cells 2"], outline: Float[np.ndarray, "corners 2"]
 ) -> Bool[np.ndarray, " cells"]:
     """Which cells lie within an outline that was drawn around them."""
+    # HoloViews asks shapely, which it does not require.
     return np.asarray(spatial_select(places[:, 0], places[:, 1], outline))

@@ -275,7 +275,9 @@ def test_a_reload_comes_back_to_the_run(page, app_url):
     click(page, "Start the fit")
     expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
     click(page, "Explore the result")
+    expect(page.get_by_role("heading", name="Genes", exact=True)).to_be_visible()
     page.locator(".tabulator-row").nth(3).click()
+    expect(page).to_have_url(re.compile("place=Explore.*gene="))
     page.wait_for_timeout(800)
     address = page.url
     assert "run=" in address

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import scribeviz.fitting
+import scribeviz.results
 import scribeviz.runs.worker
 from scribeviz import ModelSpec, SVIConfig
 from scribeviz.data.counts import plain_counts
@@ -195,7 +196,7 @@ def test_the_unexpected_is_told_in_words_and_logged_in_full(
     def broken(*_):
         raise problem
 
-    monkeypatch.setattr(scribeviz.fitting, "criticise", broken)
+    monkeypatch.setattr(scribeviz.results, "criticise", broken)
     run = new_run(n_steps=10)
     work(run)
     status = run.status
