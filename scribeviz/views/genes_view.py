@@ -136,7 +136,7 @@ class GeneTable(pn.viewable.Viewer):
     def _judged_anew(self, *events: param.parameterized.Event) -> None:
         state = self.state
         if any(event.name != "cells" for event in events):
-            self._listing.value = self._ranked()
+            self._listing.param.update(value=self._ranked(), page=1)
         self._all_genes.visible = bool(state.picked)
         of_all = state.table is state.explored.critique.genes
         if of_all:
