@@ -8,6 +8,7 @@ import pandas as pd
 from bokeh.models import HoverTool
 from jaxtyping import Float
 
+from scribeviz.plots.cells import MOST_POINTS
 from scribeviz.plots.theme import ACCENT, COMPONENTS, OBSERVED, PREDICTED, look
 
 _DECADES = 10.0 ** np.arange(7)
@@ -42,6 +43,7 @@ def gene_differences(genes: pd.DataFrame, first: str, second: str) -> hv.Points:
             height=420,
             yticks=ticks,
             tools=["tap", _hover()],
+            backend_opts={"plot.output_backend": "webgl"},
             selection_alpha=1.0,
             nonselection_alpha=0.35,
             xlabel="mean count of the gene",
@@ -77,16 +79,21 @@ def losses_beside(losses: Mapping[str, Float[np.ndarray, " steps"]]) -> hv.Overl
 def entropies_beside(
     entropies: tuple[Float[np.ndarray, " cells"], Float[np.ndarray, " cells"]],
     names: tuple[str, str],
-) -> hv.Points:
-    """How undecided two mixtures are about each cell."""
-    return hv.Points(entropies, ["first", "second"]).opts(
-        **look(
-            color=OBSERVED,
-            size=4,
-            alpha=0.5,
-            xlabel=f"entropy under {names[0]} (nats)",
-            ylabel=f"entropy under {names[1]} (nats)",
-        )
+) -> hv.Points | hv.DynamicMap:
+    """How undecided two mixtures are about each cell; of very many, how many cells lie where."""
+    points = hv.Points(entropies, ["first", "second"])
+    labels = {
+        f"{axis}label": f"entropy under {name} (nats)"
+        for axis, name in zip("xy", names, strict=True)
+    }
+    if entropies[0].size <= MOST_POINTS:
+        return points.opts(**look(color=OBSERVED, size=4, alpha=0.5, **labels))
+    # Imported here: it brings numba, which takes seconds and few data sets need.
+    from holoviews.operation.datashader import dynspread, rasterize
+
+    image = dynspread(rasterize(points))
+    return image.opts(
+        hv.opts.Image(**look(cmap="blues", cnorm="log", colorbar=True, clabel="cells", **labels))
     )
 
 

@@ -55,3 +55,11 @@ def test_both_entropies_of_every_cell(draw):
     figure = draw(entropies_beside((first, second), ("a", "b")))
     np.testing.assert_allclose(source(figure)["first"], first)
     assert "under b" in figure.yaxis[0].axis_label
+
+
+def test_very_many_cells_become_an_image(draw, rng):
+    first, second = rng.random((2, 30_000))
+    figure = draw(entropies_beside((first, second), ("a", "b")))
+    [image] = source(figure)["image"]
+    assert np.nansum(image) >= 30_000  # lone points are drawn larger than a pixel
+    assert "under a" in figure.xaxis[0].axis_label
