@@ -16,7 +16,7 @@ in float32 the difference of two large sums would cost a digit.
 """
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,9 +29,10 @@ from scribeviz.criticism.budget import BUDGET_BYTES, check_budget
 from scribeviz.data.counts import Counts
 from scribeviz.data.tables import PaddedLists, padded_lists
 from scribeviz.models.builder import CountModel
+from scribeviz.models.lists import for_each_list, sum_over_lists
 from scribeviz.models.negative_binomial import log_odds_of_cells
 from scribeviz.models.parameterizations import Values
-from scribeviz.models.special import log_rising, sum_over_lists
+from scribeviz.models.special import log_rising
 from scribeviz.models.zeros import cell_nodes, log_zero
 
 _RETURN_BY = ("cell", "gene")
@@ -190,7 +191,7 @@ class _Nonzeros(NamedTuple):
     """
 
     lists: PaddedLists
-    counts: tuple[Float[np.ndarray, "rows width"], ...]
+    counts: tuple[Float[np.ndarray, "blocks rows width"], ...]
 
 
 def _table(
@@ -339,14 +340,14 @@ def _beyond_pairs_of_cells(
     gates = None if component.gate is None else _padded(component.gate)
     hit, miss = component.hit - component.hit.mean(), component.miss
 
-    def row(genes: Array, cells: Array, count: Array) -> Array:
+    def of_rows(genes: Array, cells: Array, count: Array) -> Array:
         total = hit[cells] * (weights[genes] * count).sum(axis=1)
         if gates is None:
             return total
         kept = jax.nn.log_sigmoid(r[genes] * miss[cells][:, None] - gates[genes])
         return total + (weights[genes] * kept).sum(axis=1)
 
-    return _in_order([row(*lists) for lists in _rectangles(nonzeros)], nonzeros.lists)
+    return for_each_list(of_rows, nonzeros.lists, nonzeros.counts)
 
 
 def _beyond_pairs_of_genes(
@@ -357,22 +358,13 @@ def _beyond_pairs_of_genes(
     weights, miss = _padded(weight), _padded(component.miss)
     hit = _padded(component.hit - component.hit.mean())
 
-    def row(cells: Array, genes: Array, count: Array) -> Array:
+    def of_rows(cells: Array, genes: Array, count: Array) -> Array:
         changed = count * hit[cells]
         if gate is not None:
             changed += jax.nn.log_sigmoid(r[genes][:, None] * miss[cells] - gate[genes][:, None])
         return (weights[cells] * changed).sum(axis=1)
 
-    return _in_order([row(*lists) for lists in _rectangles(nonzeros)], nonzeros.lists)
-
-
-def _rectangles(nonzeros: _Nonzeros) -> Any:
-    lists = nonzeros.lists
-    return zip(lists.rectangles, lists.members, nonzeros.counts, strict=True)
-
-
-def _in_order(rows: list[Array], lists: PaddedLists) -> Array:
-    return jnp.concatenate(rows)[lists.position]
+    return for_each_list(of_rows, nonzeros.lists, nonzeros.counts)
 
 
 def _padded(values: ArrayLike) -> Array:

@@ -22,17 +22,21 @@ from scribeviz.data.counts import Counts
 # A stretch of equal survival longer than this is one closed form instead of single steps.
 _LONGEST_STRETCH_OF_STEPS = 8
 
+# Entries of a block of lists: 4 MB of gathered values, which a program keeps and uses again.
+_BLOCK = 2**20
+
 
 class PaddedLists(NamedTuple):
     """Lists of integers of very different lengths, as a few rectangles.
 
     Rows of about the same length (up to the next power of two) share a rectangle, padded with
     ``size``, one past the largest integer.  Summing gathered values over a rectangle's rows is what
-    a processor does well; scattering them one by one is not.
+    a processor does well; scattering them one by one is not.  Large rectangles are cut into blocks
+    whose gathered values stay in its cache; rows that fill up the last block belong to no list.
     """
 
-    rectangles: tuple[Int32[np.ndarray, "rows width"], ...]
-    members: tuple[Int32[np.ndarray, " rows"], ...]  # which list each row of a rectangle is
+    rectangles: tuple[Int32[np.ndarray, "blocks rows width"], ...]
+    members: tuple[Int32[np.ndarray, "blocks rows"], ...]  # which list each row of a rectangle is
     position: Int32[np.ndarray, " lists"]  # where list i lies in the stacked rectangles
 
 
@@ -240,15 +244,23 @@ def padded_lists(flat: np.ndarray, lengths: np.ndarray, *, size: int) -> PaddedL
     """
     starts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
     rectangles, members = [], []
+    position = np.zeros(len(lengths), np.int32)
+    stacked = 0
     for rows, width in _by_width(lengths):
+        n_blocks = -(-rows.size * width // _BLOCK)
+        per_block = -(-rows.size // n_blocks)
+        position[rows] = stacked + np.arange(rows.size)
+        stacked += n_blocks * per_block
         column = np.arange(width)
         inside = column < lengths[rows, None]
         source = np.where(inside, starts[rows, None] + column, 0)
-        padded = np.where(inside, flat[source], size) if flat.size else np.full_like(source, size)
-        rectangles.append(padded.astype(np.int32))
-        members.append(rows.astype(np.int32))
-    order = np.concatenate(members) if members else np.zeros(0, np.int32)
-    position = np.argsort(order).astype(np.int32)
+        padded = np.full((n_blocks * per_block, width), size, np.int32)
+        if flat.size:
+            padded[: rows.size] = np.where(inside, flat[source], size)
+        member = np.zeros(n_blocks * per_block, np.int32)
+        member[: rows.size] = rows
+        rectangles.append(padded.reshape(n_blocks, per_block, width))
+        members.append(member.reshape(n_blocks, per_block))
     return PaddedLists(rectangles=tuple(rectangles), members=tuple(members), position=position)
 
 

@@ -24,8 +24,9 @@ from jaxtyping import Array, Float, Float32, Int32
 from scipy.special import gammaln
 
 from scribeviz.data.tables import CellRows, SparseRows, SurvivalTable
+from scribeviz.models.lists import sum_over_lists
 from scribeviz.models.parameterizations import Values
-from scribeviz.models.special import log_rising, sum_over_lists
+from scribeviz.models.special import log_rising
 from scribeviz.models.zeros import log_zero, sum_log_sigmoid, sum_log_zero
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from scribeviz.data.tables import Entries, PaddedLists
+from scribeviz.models.lists import for_each_list
 
 # In u, f has its poles at least arg(a + i pi) off the axis whatever r is: the error falls like
 # 2.3**-48 for depths within a factor of 30, and is 2e-5 of f for a factor of a million.
@@ -151,32 +152,28 @@ sum_log_sigmoid.defvjp(_forward, _backward)
 def _by_cell(r: Array, a: Array, t: Array, lists: PaddedLists) -> tuple[Array, Array]:
     # A padded member adds ln sigma(+large) = 0.
     r, a = _append(r, 0.0), _append(a, -1e30)
-    values, slopes = [], []
-    for rectangle, members in zip(lists.rectangles, lists.members, strict=True):
-        own = r[rectangle]
-        z = own * t[members][:, None] - a[rectangle]
-        values.append(jax.nn.log_sigmoid(z).sum(axis=1))
-        slopes.append((own * jax.nn.sigmoid(-z)).sum(axis=1))
-    return _in_order(values, lists), _in_order(slopes, lists)
+
+    def of_rows(genes: Array, cells: Array) -> tuple[Array, Array]:
+        own = r[genes]
+        z = own * t[cells][:, None] - a[genes]
+        return jax.nn.log_sigmoid(z).sum(axis=1), (own * jax.nn.sigmoid(-z)).sum(axis=1)
+
+    return for_each_list(of_rows, lists)
 
 
 def _by_gene(
     r: Array, a: Array, t: Array, weight: Array, lists: PaddedLists
 ) -> tuple[Array, Array]:
     t, weight = _append(t, 0.0), _append(weight, 0.0)
-    slopes_r, slopes_a = [], []
-    for rectangle, members in zip(lists.rectangles, lists.members, strict=True):
-        own = t[rectangle]
-        z = r[members][:, None] * own - a[members][:, None]
-        share = weight[rectangle] * jax.nn.sigmoid(-z)
-        slopes_r.append((share * own).sum(axis=1))
-        slopes_a.append(-share.sum(axis=1))
-    return _in_order(slopes_r, lists), _in_order(slopes_a, lists)
+
+    def of_rows(cells: Array, genes: Array) -> tuple[Array, Array]:
+        own = t[cells]
+        z = r[genes][:, None] * own - a[genes][:, None]
+        share = weight[cells] * jax.nn.sigmoid(-z)
+        return (share * own).sum(axis=1), -share.sum(axis=1)
+
+    return for_each_list(of_rows, lists)
 
 
 def _append(values: Array, last: float) -> Array:
     return jnp.append(values, jnp.asarray(last, values.dtype))
-
-
-def _in_order(rows: list[Array], lists: PaddedLists) -> Array:
-    return jnp.concatenate(rows)[lists.position]

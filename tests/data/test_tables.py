@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy.special import gammaln
 
+from scribeviz.data import tables
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.examples import demo
 from scribeviz.data.readers import read
@@ -43,7 +44,11 @@ def entries_of(table):
 
 def lists_of(padded, size):
     """Read padded lists back as a list of lists."""
-    rows = [row[row < size].tolist() for block in padded.rectangles for row in block]
+    rows = [
+        row[row < size].tolist()
+        for rectangle in padded.rectangles
+        for row in rectangle.reshape(-1, rectangle.shape[-1])
+    ]
     return [rows[i] for i in padded.position]
 
 
@@ -147,7 +152,9 @@ def test_cell_rows_seen_from_the_pairs(matrix):
         [[i % 5] * i for i in range(40)],
     ],
 )
-def test_padded_lists_come_back(lists):
+@pytest.mark.parametrize("largest_block", [4, 2**20])
+def test_padded_lists_come_back(lists, largest_block, monkeypatch):
+    monkeypatch.setattr(tables, "_BLOCK", largest_block)
     flat = np.array([member for members in lists for member in members], int)
     padded = padded_lists(flat, np.array([len(members) for members in lists]), size=5)
     assert lists_of(padded, 5) == lists

@@ -1,12 +1,9 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
-import scipy.sparse as sp
 from scipy.special import digamma, gammaln
 
-from scribeviz.data.tables import padded_lists
-from scribeviz.models.special import log_rising, sum_over_lists
+from scribeviz.models.special import log_rising
 
 R = np.float32([1e-6, 1e-3, 0.1, 0.5, 1, 3, 7.9, 40, 1e3, 1e5, 1e7])
 N = np.array([0, 1, 2, 3, 7, 40, 1_000, 100_000])
@@ -42,42 +39,3 @@ def test_log_rising_slope_is_the_difference_of_digammas():
     small = r < 100
     expected = digamma(r.astype(float) + n) - digamma(r.astype(float))
     np.testing.assert_allclose(slope[small], expected[small], rtol=5e-6)
-
-
-@pytest.fixture
-def sparse(rng):
-    """A sparse matrix of ones, some rows of it empty, and the same as lists from both sides."""
-    dense = (rng.random((30, 17)) < np.linspace(0, 0.9, 30)[:, None]).astype(int)
-    dense[4] = dense[:, 2] = 0
-    matrix = sp.csr_array(dense)
-    flipped = sp.csr_array(matrix.T)
-    lists, transposed = (
-        padded_lists(m.indices, np.diff(m.indptr), size=m.shape[1]) for m in (matrix, flipped)
-    )
-    return matrix, lists, transposed
-
-
-def test_sum_over_lists_is_a_sparse_product(sparse, rng):
-    matrix, lists, transposed = sparse
-    values = rng.normal(size=(3, 17)).astype(np.float32)
-    ours = sum_over_lists(jnp.asarray(values), lists, transposed)
-    np.testing.assert_allclose(ours, (matrix @ values.T).T, rtol=1e-5, atol=1e-6)
-
-
-def test_sum_over_lists_has_the_slope_of_a_sparse_product(sparse, rng):
-    matrix, lists, transposed = sparse
-    values, weights = rng.normal(size=(2, 17)), rng.normal(size=(2, 30))
-
-    def weighted(values):
-        sums = sum_over_lists(values, lists, transposed)
-        return (jnp.asarray(weights, jnp.float32) * sums).sum()
-
-    slope = jax.grad(weighted)(jnp.asarray(values, jnp.float32))
-    np.testing.assert_allclose(slope, (matrix.T @ weights.T).T, rtol=1e-5, atol=1e-6)
-
-
-def test_sum_over_lists_can_be_compiled_with_its_lists_as_arguments(sparse, rng):
-    matrix, lists, transposed = sparse
-    values = rng.normal(size=(1, 17)).astype(np.float32)
-    ours = jax.jit(sum_over_lists)(values, lists, transposed)
-    np.testing.assert_allclose(ours, (matrix @ values.T).T, rtol=1e-5, atol=1e-6)

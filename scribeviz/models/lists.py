@@ -1,0 +1,73 @@
+"""Sums over padded lists: gathered block by block, never scattered, never all at once."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, ArrayLike, Float
+
+from scribeviz.data.tables import PaddedLists
+
+
+def for_each_list(
+    of_rows: Callable[..., Any], lists: PaddedLists, *more: tuple[ArrayLike, ...]
+) -> Any:
+    """Arrays of one number per list, in the order of the lists.
+
+    Parameters
+    ----------
+    of_rows
+        From some rows of a rectangle, shape ``(rows, width)``, which list each of them is, shape
+        ``(rows,)``, and what ``more`` holds of them, to an array ``(rows,)`` or several.
+    lists
+        The lists.
+    more
+        Further arrays in the shapes of ``lists.rectangles``.
+    """
+    stacked = []
+    for arrays in zip(lists.rectangles, lists.members, *more, strict=True):
+        # Block after block, or the gathered values would fill memory, which costs four times more.
+        blocks = jax.lax.map(lambda block: of_rows(*block), arrays)
+        stacked.append(jax.tree.map(jnp.ravel, blocks))
+    return jax.tree.map(lambda *rows: jnp.concatenate(rows)[lists.position], *stacked)
+
+
+@jax.custom_vjp
+def sum_over_lists(
+    values: Float[Array, "rows size"], lists: PaddedLists, transposed: PaddedLists
+) -> Float[Array, "rows lists"]:
+    """Sum ``values[:, i]`` over the members i of every list.
+
+    This is a product with a sparse matrix of ones.  Forward and backward both *gather* (each in its
+    own order, hence ``transposed``): on a CPU five to ten times faster than a sparse product or
+    a scatter.
+
+    Parameters
+    ----------
+    values
+        One row per component.
+    lists
+        Which columns belong to which list.
+    transposed
+        Which lists each column belongs to; used by the gradient.
+    """
+    del transposed
+    padded = jnp.pad(values, ((0, 0), (0, 1)))
+    return jax.lax.map(
+        lambda row: for_each_list(lambda members, _: row[members].sum(axis=1), lists), padded
+    )
+
+
+def _forward(
+    values: Array, lists: PaddedLists, transposed: PaddedLists
+) -> tuple[Array, tuple[PaddedLists, PaddedLists]]:
+    return sum_over_lists(values, lists, transposed), (lists, transposed)
+
+
+def _backward(residuals: tuple[PaddedLists, PaddedLists], slope: Array) -> tuple[Array, None, None]:
+    lists, transposed = residuals
+    return sum_over_lists(slope, transposed, lists), None, None
+
+
+sum_over_lists.defvjp(_forward, _backward)
