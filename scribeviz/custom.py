@@ -182,7 +182,14 @@ class CustomResults:
             If it would not fit the memory budget.
         """
         del batch_size  # one data set is drawn at a time
-        draws = self.posterior_samples or self.get_posterior_samples()
+        drawn = self._predicted(self.posterior_samples or self.get_posterior_samples(), rng_key)
+        if store_samples:
+            self._keep("predictive_samples", drawn)
+        return drawn
+
+    def _predicted(
+        self, draws: Mapping[str, np.ndarray], rng_key: PRNGKeyArray | None
+    ) -> np.ndarray:
         n_samples = len(next(iter(draws.values())))
         check_budget(
             "the predictive samples",
@@ -191,11 +198,7 @@ class CustomResults:
             instead="results[genes].get_predictive_samples(), or fewer posterior samples",
         )
         keys = jax.random.split(_key(rng_key), n_samples)
-        sets = list(self._data_sets(keys, draws))
-        drawn = np.stack(sets)
-        if store_samples:
-            self._keep("predictive_samples", drawn)
-        return drawn
+        return np.stack(list(self._data_sets(keys, draws)))
 
     def get_ppc_samples(
         self,
@@ -206,9 +209,12 @@ class CustomResults:
         store_samples: bool = True,
     ) -> dict[str, Any]:
         """Posterior draws, and a data set for each, by the names of the reference."""
+        del batch_size  # one data set is drawn at a time
         own, data = jax.random.split(_key(rng_key))
-        parameters = self.get_posterior_samples(own, n_samples)
-        predictive = self.get_predictive_samples(data, batch_size, store_samples=store_samples)
+        parameters = self.get_posterior_samples(own, n_samples, store_samples=store_samples)
+        predictive = self._predicted(parameters, data)
+        if store_samples:
+            self._keep("predictive_samples", predictive)
         return {"parameter_samples": parameters, "predictive_samples": predictive}
 
     def log_likelihood(self, counts: Any, *, cells_axis: int = 0) -> np.ndarray:

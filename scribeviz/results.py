@@ -24,7 +24,7 @@ from scribeviz.criticism.log_likelihood import log_likelihood
 from scribeviz.criticism.loo import CellScores, loo
 from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.normalization import fit_expression, normalized_expression
-from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.counts import Counts, CountsError, are_made_up
 from scribeviz.data.readers import as_counts
 from scribeviz.models.builder import CountModel, build
 from scribeviz.models.priors import Prior
@@ -442,6 +442,7 @@ class CountResults(ABC):
             If it would not fit the memory budget.
         """
         del batch_size
+        n_samples = self._most_draws(n_samples)
         self._check_data_sets(n_samples)
         key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
         own, data = jax.random.split(key)
@@ -473,14 +474,14 @@ class CountResults(ABC):
         counts
             The data that were fitted, in any form that ``fit`` takes.
         n_samples
-            Posterior draws.
+            Posterior draws; of a sampled posterior as many as there are, at most.
 
         Returns
         -------
         pandas.DataFrame
             See :func:`scribeviz.criticism.misfit.gene_table`.
         """
-        draws = natural_draws(self.model, self._site_draws(n_samples))
+        draws = natural_draws(self.model, self._site_draws(self._most_draws(n_samples)))
         return gene_table(self._counts(counts), draws)
 
     def loo(self, counts: Any, n_samples: int = 200) -> CellScores:
@@ -494,13 +495,19 @@ class CountResults(ABC):
         counts
             The data that were fitted, in any form that ``fit`` takes.
         n_samples
-            Posterior draws.
+            Posterior draws; of a sampled posterior as many as there are, at most.
         """
-        values = self._site_draws(n_samples)
-        return loo(integrated_log_likelihood(self.model, values, self._counts(counts)))
+        values, data = self._site_draws(self._most_draws(n_samples)), self._counts(counts)
+        scores = loo(integrated_log_likelihood(self.model, values, data))
+        return replace(scores, scored=data.depths_fingerprint)
 
     def to_anndata(
-        self, adata: "AnnData", key_added: str = "scribeviz", *, misfit: bool = False
+        self,
+        adata: "AnnData",
+        key_added: str = "scribeviz",
+        *,
+        misfit: bool = False,
+        layer: str | None = None,
     ) -> None:
         """Write the results into ``adata``, under names that begin with ``key_added``.
 
@@ -509,18 +516,34 @@ class CountResults(ABC):
         capture ``obs[key_capture]``; of a mixture ``obs[key_component]``, ``obs[key_entropy]``,
         ``obsm[key_probabilities]`` and ``varm[key_component_means]``.  With ``misfit`` every gene
         is checked too, which takes seconds: ``var[key_misfit]``, ``var[key_p_value]`` and
-        ``var[key_problem]``, from :meth:`gene_table`.  Nothing else is touched.
+        ``var[key_problem]``, from :meth:`gene_table`.  Nothing else is touched, and nothing at all
+        if something is wrong.
+
+        Parameters
+        ----------
+        adata
+            The data that were fitted, its cells in the same order.
+        key_added
+            What the names begin with.
+        misfit
+            Whether to check every gene.
+        layer
+            Where the counts are, ``None`` for ``X``; looked at for mixtures and with ``misfit``.
 
         Raises
         ------
         CountsError
-            If the cells or genes of ``adata`` are not those that were fitted.
+            If ``adata`` has another number of cells or lacks a gene that was fitted, or ``layer``
+            does not hold counts.
         """
         from scribeviz.writing import write_gene_table, write_results
 
-        write_results(self, adata, key_added)
-        if misfit:
-            write_gene_table(self.gene_table(adata), adata, key_added)
+        needed = misfit or self.model_config.is_mixture
+        counts = as_counts(adata, layer=layer) if needed else None
+        genes = self.gene_table(counts) if misfit else None
+        write_results(self, adata, key_added, counts)
+        if genes is not None:
+            write_gene_table(genes, adata, key_added)
 
     def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":
         """The posterior for ArviZ: a ``posterior`` group of (chain, draw, …) by name.
@@ -539,7 +562,7 @@ class CountResults(ABC):
         if cells_axis not in {0, 1}:
             raise ValueError(f"cells_axis={cells_axis} is neither 0 (rows) nor 1 (columns).")
         found = as_counts(counts.T if cells_axis == 1 else counts)
-        if found.n_genes != self.n_genes:
+        if not np.array_equal(found.genes, self.genes):
             found = self._fitted_genes(found)
         has_cells = any("cells" in site.axes for site in self.model_config.sites)
         if has_cells and found.n_cells != self.n_cells:
@@ -550,6 +573,11 @@ class CountResults(ABC):
         return found
 
     def _fitted_genes(self, counts: Counts) -> Counts:
+        # A bare matrix has no names, only places.
+        if counts.n_genes == self.n_genes and (
+            are_made_up(counts.genes) or are_made_up(self.genes)
+        ):
+            return replace(counts, genes=self.genes, gene_ids=self.genes)
         position = {name: i for i, name in enumerate(counts.genes)}
         missing = [name for name in self.genes if name not in position]
         if missing:

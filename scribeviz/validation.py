@@ -19,6 +19,8 @@ from scribeviz.svi import ScribeSVIResults
 
 # Spreads within these bounds are called right, and means within half a standard deviation.
 _NARROW, _WIDE, _OFF = 0.8, 1.25, 0.5
+_CONVERGED = 1.05  # R-hat above it: chains that still disagree can judge nothing
+_STUCK = "not known: the sampler has not converged; draw more"
 
 
 def held_out(  # noqa: PLR0913  what one call has to say
@@ -84,7 +86,12 @@ def held_out(  # noqa: PLR0913  what one call has to say
     values = {site.key: drawn[site.key] for site in spec.sites if "cells" not in site.axes}
     logs = integrated_log_likelihood(of_test, values, test)
     elpd = logsumexp(logs.astype(np.float64), axis=0) - np.log(len(logs))
-    return CellScores(elpd=elpd, pareto_k=np.zeros(n_test), p_loo=float("nan"))
+    return CellScores(
+        elpd=elpd,
+        pareto_k=np.zeros(n_test),
+        p_loo=float("nan"),
+        scored=test.depths_fingerprint,
+    )
 
 
 def check_posterior(  # noqa: PLR0913
@@ -157,21 +164,27 @@ def compare_posteriors(ours: ScribeSVIResults, sampled: ScribeMCMCResults) -> pd
     rows = {}
     for name, draws in theirs.items():
         spread = draws.std(axis=0)
-        ratio = mine[name].std(axis=0) / spread
-        shift = float(np.median(np.abs(mine[name].mean(axis=0) - draws.mean(axis=0)) / spread))
-        low, middle, high = np.percentile(ratio, (5, 50, 95))
+        moved = spread > 0  # a chain that never moved tells no spread
+        unit = np.where(moved, spread, np.nan)
+        apart = np.abs(mine[name].mean(axis=0) - draws.mean(axis=0)) / unit
+        shift = float(np.nanmedian(apart)) if moved.any() else np.nan
+        ratio = mine[name].std(axis=0) / unit
+        low, middle, high = np.nanpercentile(ratio, (5, 50, 95)) if moved.any() else 3 * [np.nan]
+        worst = float(np.nanmax(r_hat[name], initial=0))
         rows[name] = {
             "spread": middle,
             "spread_low": low,
             "spread_high": high,
             "shift": shift,
-            "worst_r_hat": float(np.nanmax(r_hat[name])),
-            "verdict": _verdict(middle, shift),
+            "worst_r_hat": worst,
+            "verdict": _verdict(middle, shift, worst) if moved.all() else _STUCK,
         }
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def _verdict(spread: float, shift: float) -> str:
+def _verdict(spread: float, shift: float, r_hat: float) -> str:
+    if r_hat > _CONVERGED:
+        return _STUCK
     if shift > _OFF:
         return "centred elsewhere"
     if spread < _NARROW:
@@ -185,6 +198,11 @@ def _spec(
     model: str | ModelSpec, n_components: int | None, priors: Mapping[str, Any] | None
 ) -> ModelSpec:
     if isinstance(model, ModelSpec):
+        if n_components is not None or priors:
+            raise ValueError(
+                "a ModelSpec brings its own components and priors; set them there, or give the "
+                "model by name."
+            )
         return model
     return model_spec(model, n_components=n_components, priors=priors or {})
 

@@ -1,12 +1,14 @@
 """Results written into AnnData, and as a DataTree for ArviZ."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pandas as pd
 
 from scribeviz.criticism.assignments import entropy
-from scribeviz.data.counts import CountsError
+from scribeviz.data.checks import gene_names
+from scribeviz.data.counts import Counts, CountsError
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -17,16 +19,21 @@ if TYPE_CHECKING:
 _LAST_LOSSES = 200
 
 
-def write_results(results: "CountResults", adata: "AnnData", key: str) -> None:
-    """Write results into ``adata``; see :meth:`scribeviz.results.CountResults.to_anndata`."""
+def write_results(
+    results: "CountResults", adata: "AnnData", key: str, counts: Counts | None
+) -> None:
+    """Write results into ``adata``; see :meth:`scribeviz.results.CountResults.to_anndata`.
+
+    ``counts`` are those of ``adata``, needed for mixtures only.
+    """
     if adata.n_obs != results.n_cells:
         raise CountsError(
             f"{results.n_cells:,} cells were fitted, and this AnnData has {adata.n_obs:,}; pass "
             "the one that was fitted."
         )
-    known = set(map(str, adata.var_names))
-    missing = [name for name in results.genes if str(name) not in known]
-    if missing:
+    known = set(_own_names(adata))
+    missing = [name for name in results.genes if name not in known]
+    if missing and adata.n_vars != results.n_genes:
         raise CountsError(f"this AnnData has no gene {missing[0]!r}, which was fitted.")
     spec, point = results.model_config, results.get_map(use_mean=True)
     k = spec.n_components
@@ -35,23 +42,25 @@ def write_results(results: "CountResults", adata: "AnnData", key: str) -> None:
     mean = mu
     if "gate" in point:
         mean = mu * (1 - np.asarray(point["gate"], float).reshape(k, -1))
+    obs: dict[str, Any] = {}
+    obsm: dict[str, np.ndarray] = {}
+    varm: dict[str, np.ndarray] = {}
     if "p_capture" in point:
         mean = mean * np.mean(point["p_capture"])
-        adata.obs[f"{key}_capture"] = np.asarray(point["p_capture"], float)
+        obs["capture"] = np.asarray(point["p_capture"], float)
+    if counts is not None and spec.is_mixture:
+        varm["component_means"] = np.stack([_of_all(results, adata, one) for one in mean], axis=1)
+        probabilities = results.cell_type_probabilities_map(counts, use_mean=True)["probabilities"]
+        names = [str(i + 1) for i in range(k)]
+        likeliest = [names[i] for i in probabilities.argmax(axis=1)]
+        obs["component"] = pd.Categorical(likeliest, categories=names)
+        obs["entropy"] = entropy(probabilities)
+        obsm["probabilities"] = probabilities
+    for slot, found in ((adata.obs, obs), (adata.obsm, obsm), (adata.varm, varm)):
+        for name, values in found.items():
+            slot[f"{key}_{name}"] = values
     adata.var[f"{key}_mean"] = _of_all(results, adata, weights @ mean)
     adata.var[f"{key}_dispersion"] = _of_all(results, adata, weights @ r)
-    if spec.is_mixture:
-        adata.varm[f"{key}_component_means"] = np.stack(
-            [_of_all(results, adata, one) for one in mean], axis=1
-        )
-        probabilities = results.cell_type_probabilities_map(adata, use_mean=True)["probabilities"]
-        names = [str(i + 1) for i in range(k)]
-        likeliest = probabilities.argmax(axis=1)
-        adata.obs[f"{key}_component"] = pd.Categorical(
-            [names[i] for i in likeliest], categories=names
-        )
-        adata.obs[f"{key}_entropy"] = entropy(probabilities)
-        adata.obsm[f"{key}_probabilities"] = probabilities
     adata.uns[key] = _about(results)
 
 
@@ -63,8 +72,7 @@ def write_gene_table(table: pd.DataFrame, adata: "AnnData", key: str) -> None:
     table
         From :func:`scribeviz.criticism.misfit.gene_table`.
     """
-    found = table.set_index(table["gene"].astype(str))
-    found = found.reindex([str(name) for name in adata.var_names])
+    found = table.set_index(table["gene"].astype(str)).reindex(_names(table["gene"], adata))
     for name in ("misfit", "p_value"):
         adata.var[f"{key}_{name}"] = found[name].to_numpy()
     problem = found["problem"].astype(object).where(found["problem"].notna(), "not fitted")
@@ -95,8 +103,19 @@ def data_tree(results: "CountResults", n_samples: int) -> "xr.DataTree":
 
 def _of_all(results: "CountResults", adata: "AnnData", values: np.ndarray) -> np.ndarray:
     """Values of the fitted genes among all genes; NaN for the others."""
-    by_name = pd.Series(values, index=[str(name) for name in results.genes])
-    return by_name.reindex([str(name) for name in adata.var_names]).to_numpy()
+    by_name = pd.Series(values, index=results.genes)
+    return by_name.reindex(_names(results.genes, adata)).to_numpy()
+
+
+def _names(fitted: Iterable[str], adata: "AnnData") -> list[str]:
+    """Names of the genes of ``adata`` as they were when it was read."""
+    given, known = list(fitted), list(_own_names(adata))
+    # A bare matrix was fitted: its genes have no names, but places.
+    return given if len(given) == len(known) and not set(given) & set(known) else known
+
+
+def _own_names(adata: "AnnData") -> np.ndarray:
+    return gene_names(cast("pd.DataFrame", adata.var))
 
 
 def _about(results: "CountResults") -> dict[str, Any]:

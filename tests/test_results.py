@@ -259,6 +259,52 @@ def test_anndata_gets_what_it_is_promised(mixture, tmp_path):
         results.to_anndata(adata[:5].copy())
 
 
+def named(counts):
+    """As AnnData, with names of its own."""
+    adata = ad.AnnData(counts.matrix.astype(np.float32))
+    adata.var_names = [f"G{i}" for i in range(counts.n_genes)]
+    return adata
+
+
+@pytest.fixture(scope="module")
+def of_named(mixture):
+    return scribeviz.fit(named(mixture[0]), "nbvcp", n_steps=50, progress=False)
+
+
+def test_genes_in_another_order_are_the_same_genes(mixture, of_named):
+    adata = named(mixture[0])
+    expected = of_named.log_likelihood_map(adata)
+    np.testing.assert_allclose(of_named.log_likelihood_map(adata[:, ::-1].copy()), expected)
+    np.testing.assert_allclose(of_named.log_likelihood_map(adata.X), expected)  # by place
+    other = adata.copy()
+    other.var_names = [f"H{i}" for i in range(adata.n_vars)]
+    with pytest.raises(scribeviz.CountsError, match="without 'G0'"):
+        of_named.log_likelihood_map(other)
+
+
+def test_counts_of_a_layer_are_written_about(mixture):
+    counts, results = mixture
+    adata = ad.AnnData(np.log1p(counts.matrix.toarray()), layers={"counts": counts.matrix})
+    adata.var_names = list(counts.genes)
+    with pytest.raises(scribeviz.CountsError):
+        results.to_anndata(adata, "key", misfit=True)
+    assert not any(name.startswith("key") for name in [*adata.obs, *adata.var, *adata.varm])
+    results.to_anndata(adata, "key", misfit=True, layer="counts")
+    assert adata.var["key_misfit"].notna().any()
+
+
+def test_genes_with_symbols_are_found_again(mixture):
+    adata = named(mixture[0])
+    symbols = [f"S{i}" for i in range(adata.n_vars)]
+    adata.var_names = [f"ENSG{i:011d}" for i in range(adata.n_vars)]
+    adata.var["feature_name"] = symbols
+    results = scribeviz.fit(adata, "nbdm", n_steps=50, progress=False)
+    assert set(results.genes) <= set(symbols)
+    results.to_anndata(adata, "key", misfit=True)
+    assert adata.var["key_mean"].notna().sum() == results.n_genes
+    assert (adata.var["key_problem"] != "not fitted").sum() == results.n_genes
+
+
 def test_every_gene_is_judged_and_written(mixture):
     counts, results = mixture
     table = results.gene_table(counts, n_samples=40)

@@ -14,6 +14,7 @@ from scribeviz import (
     compare_posteriors,
     held_out,
     simulate,
+    validation,
 )
 
 
@@ -99,3 +100,20 @@ def test_other_models_are_not_compared(counts):
     )
     with pytest.raises(ValueError, match="fits of different models or genes"):
         compare_posteriors(ours, sampled)
+
+
+def test_a_spec_brings_its_own_components(counts):
+    with pytest.raises(ValueError, match="its own components"):
+        held_out(counts, ModelSpec(), n_components=2)
+
+
+@pytest.mark.parametrize(
+    ("spread", "shift", "r_hat", "told"),
+    [
+        (1.0, 0.1, 1.3, "not known"),
+        (1.0, 0.1, 1.01, "can be trusted"),
+        (0.5, 0.1, 1.01, "too sure"),
+    ],
+)
+def test_chains_that_disagree_judge_nothing(spread, shift, r_hat, told):
+    assert validation._verdict(spread, shift, r_hat).startswith(told)

@@ -17,6 +17,7 @@ from scribeviz.models.parameterizations import Values
 # 0.15 (cell lines), 0.23 (blood), 0.53 (sorted blood with stem cells); nbdm mixtures 0.6 to 0.8.
 _FOLLOWS_DEPTH = 0.6
 _NO_LABEL = "(none)"
+_MOST_NUMBERED, _MOST_VALUES = 50, 10  # more whole or other numbers are measurements
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,8 +121,8 @@ def assigned(probabilities: Float[np.ndarray, "cells components"]) -> Int[np.nda
 def cross_table(components: Int[np.ndarray, " cells"], labels: pd.Series, k: int) -> pd.DataFrame:
     """Cells per label (rows) and component (columns, counted from 1).
 
-    Labels that are numbers with many values are cut into four groups of equal size; cells without
-    a label are counted as "(none)".
+    Labels that are measurements are cut into four groups of equal size (more than 50 whole numbers,
+    or more than 10 other values); cells without a label are counted as "(none)".
     """
     columns = pd.Categorical(components + 1, categories=range(1, k + 1))
     rows = _as_groups(labels)
@@ -136,11 +137,18 @@ def agreement(components: Int[np.ndarray, " cells"], labels: pd.Series) -> tuple
     tuple of float
         The adjusted Rand index (1 the same, 0 by chance; Hubert & Arabie 1985) and the normalised
         mutual information (1 the same, 0 independent).
+
+    Raises
+    ------
+    ValueError
+        If no cell has a label.
     """
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     groups = _as_groups(labels)
     known = (groups != _NO_LABEL).to_numpy()
+    if not known.any():
+        raise ValueError(f"{labels.name} labels no cell; choose another column.")
     theirs, ours = groups.astype(str).to_numpy()[known], components[known]
     return (
         float(adjusted_rand_score(theirs, ours)),
@@ -181,7 +189,9 @@ def depth_warning(
 
 def _as_groups(labels: pd.Series) -> pd.Series:
     numeric = pd.api.types.is_numeric_dtype(labels) and not pd.api.types.is_bool_dtype(labels)
-    if numeric and labels.nunique() > 10:
+    # Clusters are numbered too; a measurement has fractions, or very many values.
+    whole = numeric and bool((labels.dropna() % 1 == 0).all())
+    if numeric and labels.nunique() > (_MOST_NUMBERED if whole else _MOST_VALUES):
         groups = pd.qcut(labels, 4, duplicates="drop", precision=3)
     else:
         groups = labels.astype("category").cat.remove_unused_categories()

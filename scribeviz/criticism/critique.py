@@ -79,7 +79,7 @@ class Critique:
         ``edges`` are those of the bars; a model that can only be simulated has its own.
         """
         if isinstance(self.draws, ReplicateBands):
-            return self.draws.check(counts, gene)
+            return self.draws.check(counts, gene, str(self.genes["problem"].iloc[gene]))
         return check_gene(counts, self.draws, gene, edges=edges)
 
     @property
@@ -99,12 +99,30 @@ class Critique:
 
         ``genes`` and ``scores`` stay those of all cells.
 
+        A mask with an entry per cell will do as well.
+
         Raises
         ------
         TypeError
             If the model can only be simulated: replicates are not kept cell by cell.
+        ValueError
+            If no cell is chosen, or one that does not exist.
         """
         cells = np.asarray(chosen)
+        if cells.dtype == bool:
+            if cells.shape != (len(self.probabilities),):
+                raise ValueError(
+                    f"a mask of cells needs {len(self.probabilities):,} entries; got "
+                    f"{cells.size:,}."
+                )
+            cells = np.flatnonzero(cells)
+        if cells.size == 0:
+            raise ValueError("no cell is chosen; choose at least one.")
+        if not (cells.min() >= 0 and cells.max() < len(self.probabilities)):
+            raise ValueError(
+                f"cells are numbered 0 to {len(self.probabilities) - 1:,}; got {cells.min():,} to "
+                f"{cells.max():,}."
+            )
         draws = self.natural.of_cells(cells, self.probabilities)
         return replace(self, draws=draws, probabilities=self.probabilities[cells])
 
@@ -203,7 +221,8 @@ def _scores(model: CountModel, counts: Counts, values: Values) -> CellScores | N
     kept = {name: value[: _COSTLY_DRAWS if costly else None] for name, value in values.items()}
     if len(next(iter(kept.values()))) < _FEWEST_DRAWS:
         return None
-    return loo(integrated_log_likelihood(model, kept, counts))
+    scores = loo(integrated_log_likelihood(model, kept, counts))
+    return replace(scores, scored=counts.depths_fingerprint)
 
 
 def criticise_replicates(counts: Counts, replicates: Iterable[np.ndarray]) -> Critique:

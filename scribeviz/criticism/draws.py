@@ -104,6 +104,17 @@ class NaturalDraws:
         second = (kept * (r * scatter + r**2 * square)).sum(axis=1)
         return Moments(mean=mean.mean(axis=0), variance=(second - mean**2).mean(axis=0))
 
+    def moments_of(
+        self, gene: int
+    ) -> tuple[Float[np.ndarray, " draws"], Float[np.ndarray, " draws"]]:
+        """Mean and variance of one gene's counts over cells, for each draw."""
+        own = {name: value[..., 0] for name, value in self.genes(gene).items()}
+        odds, kept = np.exp(own["log_odds"]), 1 - own.get("gate", 0.0)
+        expressed = own["r"] * odds
+        mean = (self.mixed_weights * kept * expressed).sum(axis=1)
+        square = expressed * (1 + odds) + expressed**2
+        return mean, (self.mixed_weights * kept * square).sum(axis=1) - mean**2
+
     def component_means(self) -> Float[np.ndarray, "components genes"]:
         """Mean of every gene's counts in cells of each component, averaged over draws."""
         odds = (np.exp(np.asarray(self.natural["log_odds"], float)) * self.groups).sum(axis=-1)
@@ -154,6 +165,9 @@ def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
     # Not compiled: each model and number of draws would be compiled anew.
     natural, weights = jax.vmap(one)({name: jnp.asarray(v) for name, v in values.items()})
     arrays = {name: np.asarray(value, np.float32) for name, value in natural.items()}
+    # A prior may put r where float32 has only 0 or infinity left: no count has a probability there.
+    limits = np.finfo(np.float32)
+    arrays["r"] = np.clip(arrays["r"], limits.tiny, limits.max)
     arrays["log_odds"], group_of_cell = _grouped(arrays["log_odds"], model.n_cells)
     return NaturalDraws(
         likelihood_key=model.spec.likelihood,

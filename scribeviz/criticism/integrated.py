@@ -6,8 +6,9 @@ foretells of a new cell is
 
 .. math:: p(x_c \mid \theta) = \int p(x_c \mid \nu, \theta)\, p(\nu)\, d\nu
 
-with the prior of capture, one integral per draw, component and cell.  It is done on the free scale
-by adaptive Gauss-Hermite quadrature (Naylor & Smith 1982, Appl. Stat. 31, 214).
+with the prior of capture (:mod:`scribeviz.criticism.capture_prior`), one integral per draw,
+component and cell.  It is done on the free scale by adaptive Gauss-Hermite quadrature (Naylor &
+Smith 1982, Appl. Stat. 31, 214).
 """
 
 from collections.abc import Callable
@@ -20,10 +21,18 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from scribeviz.criticism.budget import check_budget
+from scribeviz.criticism.capture_prior import (
+    Tilt,
+    capture_tilt,
+    free_of_capture,
+    log_capture,
+    tilted_log_prior,
+    value,
+)
 from scribeviz.data.counts import Counts
 from scribeviz.data.tables import CellRows
 from scribeviz.models.builder import CountModel
-from scribeviz.models.parameterizations import SUPPORTS, Site, Values
+from scribeviz.models.parameterizations import Site, Values
 
 _NODES = 9
 _PASSES = 3  # where the nodes lie is corrected so often
@@ -58,36 +67,44 @@ def integrated_log_likelihood(
     )
     of_all = CountModel(model.spec, counts.n_cells, model.n_genes)
     rows = jax.tree.map(jnp.asarray, of_all.rows(counts))
-    return np.asarray(_of_draws(of_all, shared, rows))
+    site = _capture_site(model)
+    tilt = None if site is None else capture_tilt(model, site, counts.cell_totals)
+    return np.asarray(_of_draws(of_all, shared, rows, tilt))
+
+
+def _capture_site(model: CountModel) -> Site | None:
+    return next((site for site in model.spec.sites if "cells" in site.axes), None)
 
 
 @partial(jax.jit, static_argnames="model")
-def _of_draws(model: CountModel, draws: Values, rows: CellRows) -> Float[Array, "draws cells"]:
+def _of_draws(
+    model: CountModel, draws: Values, rows: CellRows, tilt: Tilt | None
+) -> Float[Array, "draws cells"]:
     def one(draw: Values) -> Array:
-        by_component, log_weights = _by_component(model, draw, rows)
+        by_component, log_weights = _by_component(model, draw, rows, tilt)
         return jax.nn.logsumexp(by_component + log_weights[:, None], axis=0)
 
     return jax.lax.map(one, draws)
 
 
 def _by_component(
-    model: CountModel, draw: Values, rows: CellRows
+    model: CountModel, draw: Values, rows: CellRows, tilt: Tilt | None
 ) -> tuple[Float[Array, "components cells"], Float[Array, " components"]]:
-    site = next((site for site in model.spec.sites if "cells" in site.axes), None)
-    if site is None:
+    site = _capture_site(model)
+    if site is None or tilt is None:
         natural = dict(model.natural(draw))
         log_weights = natural.pop("log_weights")
         return model.likelihood.log_prob_cells(rows, natural), log_weights
     n_cells = rows.cell_total.shape[0]
     # The middle of what can be captured stands in, until the nodes are known.
-    natural = dict(model.natural({**draw, site.key: _value(site, jnp.zeros(n_cells))}))
+    natural = dict(model.natural({**draw, site.key: value(site, jnp.zeros(n_cells))}))
     log_weights = natural.pop("log_weights")
     if model.likelihood.has_gate:
         given = _each_node(model, site, natural, rows)
     else:
         given = _closed(model, site, natural, rows)
     start = _start(site, natural, rows)
-    prior = partial(_log_prior, model, site)
+    prior = partial(tilted_log_prior, model, site, tilt)
     return _quadrature(lambda u: given(u) + prior(u), start), log_weights
 
 
@@ -131,7 +148,7 @@ def _start(site: Site, natural: Values, rows: CellRows) -> _Bell:
         expected *= jax.nn.sigmoid(-natural["gate_logit"])
     total = rows.cell_total + 0.5
     capture = jnp.clip(total / expected.sum(axis=1)[:, None], 1e-8, 0.99)
-    center = _free_of_capture(site, capture)
+    center = free_of_capture(site, capture)
     spread = 2 / (jnp.sqrt(total) * (1 - capture))
     return _Bell(center, jnp.clip(spread, 0.02, _LIMITS[1]))
 
@@ -141,13 +158,13 @@ def _closed(model: CountModel, site: Site, natural: Values, rows: CellRows) -> _
     r = jnp.exp(natural["log_r"]).sum(axis=1)[:, None]
     total = jnp.asarray(rows.cell_total)
 
-    def varying(log_capture: Array) -> Array:
-        eta = natural["log_odds"][:, None] + log_capture
+    def varying(log_nu: Array) -> Array:
+        eta = natural["log_odds"][:, None] + log_nu
         return total * jax.nn.log_sigmoid(eta) + r * jax.nn.log_sigmoid(-eta)
 
     whole = model.likelihood.log_prob_cells(rows, natural)
     rest = whole - varying(natural["log_capture"])
-    return lambda u: rest + varying(_log_capture(site, u))
+    return lambda u: rest + varying(log_capture(site, u))
 
 
 def _each_node(model: CountModel, site: Site, natural: Values, rows: CellRows) -> _Integrand:
@@ -155,34 +172,12 @@ def _each_node(model: CountModel, site: Site, natural: Values, rows: CellRows) -
 
     def given(u: Array) -> Array:
         def of_component(single: tuple[Values, Array]) -> Array:
-            own, log_capture = single
+            own, log_nu = single
             own = {name: value[None] for name, value in own.items()}
-            own["log_capture"] = log_capture
+            own["log_capture"] = log_nu
             return model.likelihood.log_prob_cells(rows, own)[0]
 
         per_component = {k: v for k, v in natural.items() if k != "log_capture"}
-        return jax.lax.map(of_component, (per_component, _log_capture(site, u)))
+        return jax.lax.map(of_component, (per_component, log_capture(site, u)))
 
     return given
-
-
-def _log_capture(site: Site, u: Array) -> Array:
-    """Ln of the capture probability; ``u`` is its log odds, or the log of its odds against."""
-    return jax.nn.log_sigmoid(u if site.quantity == "p_capture" else -u)
-
-
-def _free_of_capture(site: Site, capture: Array) -> Array:
-    log_odds = jnp.log(capture) - jnp.log1p(-capture)
-    return log_odds if site.quantity == "p_capture" else -log_odds
-
-
-def _value(site: Site, u: Array) -> Array:
-    """The value of the site itself, from the free scale."""
-    return SUPPORTS[site.support].from_free(u)
-
-
-def _log_prior(model: CountModel, site: Site, u: Array) -> Array:
-    """Log density of capture on the free scale."""
-    prior = model.spec.prior(site).distribution(())
-    slope = jax.vmap(jax.grad(lambda x: _value(site, x)))
-    return prior.log_prob(_value(site, u)) + jnp.log(jnp.abs(slope(u.ravel()))).reshape(u.shape)

@@ -30,11 +30,15 @@ class CellScores:
         How heavily each cell weighs in the fit: above 0.7 its score is not to be relied on.
     p_loo
         Effective number of parameters.
+    scored
+        What tells the scored cells from others (:attr:`Counts.depths_fingerprint`); empty where
+        nobody knows.
     """
 
     elpd: Float[np.ndarray, " cells"]
     pareto_k: Float[np.ndarray, " cells"]
     p_loo: float
+    scored: str = ""
 
     @property
     def total(self) -> float:
@@ -86,13 +90,13 @@ def waic(log_likelihood: Float[np.ndarray, "draws *scored"]) -> Float[np.ndarray
     return density - log_likelihood.var(axis=0, ddof=1)
 
 
-def compare(scores: Mapping[str, CellScores]) -> pd.DataFrame:
+def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
     """Models of the same cells side by side, best first.
 
     Parameters
     ----------
     scores
-        By name.
+        By name; models without scores (None) are left out.
 
     Returns
     -------
@@ -104,31 +108,43 @@ def compare(scores: Mapping[str, CellScores]) -> pd.DataFrame:
     Raises
     ------
     ValueError
-        If the models were not fitted to equally many cells.
+        If the models were not scored on the same cells and genes.
     """
-    if not scores:
+    scored = {name: one for name, one in scores.items() if one is not None}
+    if not scored:
         return pd.DataFrame(columns=_COLUMNS, dtype=float)
-    sizes = {name: one.elpd.size for name, one in scores.items()}
-    if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-        raise ValueError(f"only models of the same cells can be compared; these have {told}.")
-    order = sorted(scores, key=lambda name: -scores[name].total)
-    best = scores[order[0]]
-    weights = stacking_weights({name: scores[name].elpd for name in order})
+    _check_same(scored)
+    order = sorted(scored, key=lambda name: -scored[name].total)
+    best = scored[order[0]]
+    weights = stacking_weights({name: scored[name].elpd for name in order})
     rows = {
         name: {
-            "elpd_loo": scores[name].total,
-            "se": scores[name].standard_error,
-            "difference": scores[name].total - best.total,
-            "difference_se": _standard_error(scores[name].elpd - best.elpd),
-            "p_loo": scores[name].p_loo,
-            "worst_k": float(scores[name].pareto_k.max()),
-            "n_unreliable": scores[name].n_unreliable,
+            "elpd_loo": scored[name].total,
+            "se": scored[name].standard_error,
+            "difference": scored[name].total - best.total,
+            "difference_se": _standard_error(scored[name].elpd - best.elpd),
+            "p_loo": scored[name].p_loo,
+            "worst_k": float(scored[name].pareto_k.max()),
+            "n_unreliable": scored[name].n_unreliable,
             "weight": weights[name],
         }
         for name in order
     }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _check_same(scores: Mapping[str, CellScores]) -> None:
+    """Raise unless all scores are of the same cells and genes."""
+    sizes = {name: one.elpd.size for name, one in scores.items()}
+    if len(set(sizes.values())) > 1:
+        told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        raise ValueError(f"only models of the same cells can be compared; these have {told}.")
+    if len({one.scored for one in scores.values() if one.scored}) > 1:
+        raise ValueError(
+            "only models of the same cells and genes can be compared, and the counts that "
+            f"{', '.join(scores)} were scored on differ; give each the same data (and held-out "
+            "fits the same seed and test_share)."
+        )
 
 
 def stacking_weights(elpd: Mapping[str, Float[np.ndarray, " cells"]]) -> dict[str, float]:
@@ -155,7 +171,7 @@ def verdict(table: pd.DataFrame) -> str:
     second = table.iloc[1]
     margin, error = -second["difference"], second["difference_se"]
     told = f"elpd {margin:,.0f} ± {error:,.0f} nats"
-    if margin < _CLEAR * error:
+    if margin <= _CLEAR * error:
         return (
             f"No clear winner: {best} and {second.name} are within two standard errors of each "
             f"other ({told} apart)."

@@ -242,20 +242,48 @@ def _judged(
 ) -> pd.DataFrame:
     pmfs = predictive_pmfs(draws, block.padded, block.n_counts)[:, : block.genes.size]
     seen = histograms(counts, block.genes, block.n_counts)
-    bins = in_bins(pmfs).astype(np.float64)
-    bins[..., -1] += np.maximum(1 - bins.sum(axis=-1), 0)
-    bins /= bins.sum(axis=-1, keepdims=True)
-    replicates = rng.multinomial(counts.n_cells, bins, size=(_REPLICATES, *bins.shape[:-1]))
-    against = misfit(in_bins(seen), bins, replicates)
     pmf = pmfs.mean(axis=0, dtype=np.float64)
-    found = compared(seen, pmf, np.arange(block.n_counts)) | {
-        "misfit": against.excess,
-        "distance": against.distance,
-        "p_value": against.p_value,
+    found = _distances(seen, pmfs, rng) | compared(seen, pmf, np.arange(block.n_counts))
+    found |= {
         "elpd": (seen * waic(np.log(np.maximum(pmfs, _TINY)))).sum(axis=1),
         "predicted_largest": _first_that(np.cumsum(pmf, axis=1) ** float(counts.n_cells) >= 0.5),
     }
     return pd.DataFrame(found, index=block.genes)
+
+
+def _distances(
+    seen: Int[np.ndarray, "genes counts"],
+    pmfs: Float[np.ndarray, "draws genes counts"],
+    rng: np.random.Generator,
+) -> dict[str, np.ndarray]:
+    bins = in_bins(pmfs).astype(np.float64)
+    bins[..., -1] += np.maximum(1 - bins.sum(axis=-1), 0)
+    bins /= bins.sum(axis=-1, keepdims=True)
+    replicates = rng.multinomial(seen[0].sum(), bins, size=(_REPLICATES, *bins.shape[:-1]))
+    against = misfit(in_bins(seen), bins, replicates)
+    return {"misfit": against.excess, "distance": against.distance, "p_value": against.p_value}
+
+
+def problem_of(
+    seen: Int[np.ndarray, " counts"],
+    pmfs: Float[np.ndarray, "draws counts"],
+    rng: np.random.Generator,
+) -> str:
+    """What is off with one gene, in two or three words, as :func:`gene_table` would say it.
+
+    Parameters
+    ----------
+    seen
+        Cells of every count.
+    pmfs
+        Predicted probability of every count, for each posterior draw.
+    rng
+        Of the replicates.
+    """
+    some, one = pmfs[:: -(-len(pmfs) // _MOST_DRAWS), None], seen[None]
+    pmf = some.mean(axis=0)
+    found = pd.DataFrame(_distances(one, some, rng) | compared(one, pmf, np.arange(seen.size)))
+    return str(problems(found, seen[0] / seen.sum() - found["predicted_zeros"])[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

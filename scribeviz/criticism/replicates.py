@@ -53,8 +53,8 @@ class ReplicateBands:
     library: Float[np.ndarray, "5 totals"]
     n_draws: int
 
-    def check(self, counts: Int[np.ndarray, " cells"], gene: int) -> GeneCheck:
-        """Compare the counts of one gene with the replicates."""
+    def check(self, counts: Int[np.ndarray, " cells"], gene: int, problem: str) -> GeneCheck:
+        """Compare the counts of one gene with the replicates; ``problem`` is the table's word."""
         width = int(self.width[gene])
         n_bars = -(-(max(int(counts.max(initial=0)), 3) + 1) // width)
         edges = np.arange(n_bars + 1) * width
@@ -70,6 +70,7 @@ class ReplicateBands:
             observed_mean=float(counts.mean()),
             zeros=self.zeros[:, gene].astype(float),
             mean=self.mean[:, gene].astype(float),
+            problem=problem,
         )
 
 

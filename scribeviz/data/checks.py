@@ -476,6 +476,11 @@ def _index_names(frame: pd.DataFrame) -> np.ndarray:
     return np.array([str(name) for name in frame.index], dtype=object)
 
 
+def gene_names(var: pd.DataFrame) -> np.ndarray:
+    """What the genes of an AnnData are called once its counts are read: unique, symbols if any."""
+    return _gene_names(var)[0]
+
+
 def _gene_names(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Names, ids and notes; symbols serve as names where the index holds ids."""
     index = _index_names(var)

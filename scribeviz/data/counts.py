@@ -102,6 +102,11 @@ class Counts:
             digest.update("\0".join(names).encode())
         return digest.hexdigest()[:12]
 
+    @cached_property
+    def depths_fingerprint(self) -> str:
+        """Twelve hexadecimal digits that change when the total of a cell does, not with names."""
+        return hashlib.sha256(self.cell_totals.tobytes()).hexdigest()[:12]
+
     def seen_genes(self) -> "Counts":
         """Leave out the genes without any count: no likelihood can learn from them."""
         return self.select_genes(np.flatnonzero(self.gene_totals > 0))
@@ -219,11 +224,20 @@ def plain_counts(
     """
     counts = _canonical(sp.csr_array(matrix, dtype=np.int32))
     n_cells, n_genes = counts.shape
-    given = [f"gene {i + 1}" for i in range(n_genes)] if genes is None else genes
+    given = [_made_up(i) for i in range(n_genes)] if genes is None else genes
     names = np.asarray(given, dtype=object)
     cells = np.asarray([f"cell {i + 1}" for i in range(n_cells)], dtype=object)
     known = pd.DataFrame(index=cells) if obs is None else obs.set_axis(cells)
     return Counts(matrix=counts, genes=names, gene_ids=names, cells=cells, obs=known, name=name)
+
+
+def are_made_up(genes: np.ndarray) -> bool:
+    """Whether these are the names that the genes of a bare matrix get."""
+    return len(genes) > 0 and genes[-1] == _made_up(len(genes) - 1)
+
+
+def _made_up(position: int) -> str:
+    return f"gene {position + 1}"
 
 
 def _canonical(matrix: sp.csr_array) -> sp.csr_array:

@@ -231,9 +231,12 @@ class RunFolder:
         """What the fit is judged by."""
         return Critique.load(self.critique_path)
 
-    def write_results(self, results: AnyResults, critique: Critique) -> None:
-        """Keep the results; the critique last, since it says that all is there."""
+    def write_results(self, results: AnyResults) -> None:
+        """Keep the posterior that was found."""
         results.save(self.results_path)
+
+    def write_critique(self, critique: Critique) -> None:
+        """Keep what the fit is judged by: the last thing, which says that all is there."""
         critique.save(self.critique_path)
 
     @property

@@ -12,7 +12,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.inference.methods import InferenceConfig, method_of
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.custom_registry import ChosenModel, CustomSpec
-from scribeviz.runs.folder import RunFolder, RunSpec
+from scribeviz.runs.folder import RunFolder, RunSpec, RunState
 
 IMPORT = "import scribeviz"
 _WIDTH = 88
@@ -45,9 +45,14 @@ def fit_code(run: RunFolder, results: str = "results") -> str:
     """Code that fits what the run fitted; ``counts`` is there already."""
     spec = run.spec
     lines, more = [], {}
-    if spec.start_from:
-        lines += [fit_code(RunFolder(run.path.parent / spec.start_from), "first"), ""]
+    if run.status.state.is_over and run.status.state is not RunState.DONE:
+        lines.append(f"# That run ended early, after {run.status.step:,} steps; this one goes on.")
+    before = RunFolder(run.path.parent / spec.start_from) if spec.start_from else None
+    if before is not None and before.path.is_dir():
+        lines += [fit_code(before, "first"), ""]
         more["start_from"] = _Name("first")
+    elif before is not None:
+        lines.append("# The fit that it started from has been deleted: draws will differ a little.")
     lines.append(model_code(spec.model))
     settings = _settings(spec.config)
     if isinstance(spec.model, CustomSpec):

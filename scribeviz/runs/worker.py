@@ -101,7 +101,10 @@ def _prepare(folder: RunFolder) -> Fit:
         return prepare_custom(counts, spec.model.model, spec.config)
     before = None
     if spec.start_from:
-        before = RunFolder(folder.path.parent / spec.start_from).results
+        first = RunFolder(folder.path.parent / spec.start_from)
+        if not first.path.is_dir():
+            raise ValueError("the fit that this run starts from has been deleted; start it anew.")
+        before = first.results
     if not isinstance(before, ScribeSVIResults | None):
         raise ValueError(f"{spec.start_from} is no variational fit, so nothing can start from it.")  # noqa: TRY004
     return prepare_fit(counts, spec.model, spec.config, start_from=before)
@@ -120,7 +123,8 @@ def _publish(folder: RunFolder, checkpoint: AnyCheckpoint) -> None:
 def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
     folder.update_status(doing="checking every gene")
     results = fit.results(checkpoint)
-    folder.write_results(results, results.critique(fit.counts, folder.spec.config.seed))
+    folder.write_results(results)
+    folder.write_critique(results.critique(fit.counts, folder.spec.config.seed))
 
 
 def _device() -> str:

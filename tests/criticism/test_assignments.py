@@ -198,3 +198,15 @@ def test_components_that_follow_depth_are_warned_of():
 
 def test_components_that_do_not_follow_depth_get_no_warning(rng):
     assert depth_warning(rng.integers(0, 2, 500), rng.lognormal(7, 1, 500)) is None
+
+
+def test_numbered_clusters_are_groups_and_measurements_are_cut():
+    components = np.repeat(np.arange(2), 60)
+    clusters = pd.Series(np.repeat(np.arange(12), 10), name="leiden")
+    assert len(cross_table(components, clusters, 2)) == 12
+    assert len(cross_table(components, clusters + 0.5, 2)) == 4
+
+
+def test_a_column_without_labels_agrees_with_nothing():
+    with pytest.raises(ValueError, match="labels no cell"):
+        agreement(np.arange(3), pd.Series([None, None, None], name="x"))

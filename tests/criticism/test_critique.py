@@ -45,3 +45,18 @@ def test_it_comes_back_from_a_file(critique, tmp_path):
     np.testing.assert_array_equal(back.draws.weights, found.draws.weights)
     np.testing.assert_array_equal(back.probabilities, found.probabilities)
     pd.testing.assert_frame_equal(back.genes, found.genes, check_dtype=False)
+
+
+def test_cells_are_chosen_by_mask_or_position(critique):
+    found, _ = critique
+    mask = np.arange(80) % 3 == 0
+    by_mask, by_position = found.of_cells(mask), found.of_cells(np.flatnonzero(mask))
+    np.testing.assert_array_equal(by_mask.draws.groups, by_position.draws.groups)
+    assert by_mask.draws.groups.sum() == pytest.approx(1)
+    for nothing in ([], np.zeros(80, bool)):
+        with pytest.raises(ValueError, match="no cell is chosen"):
+            found.of_cells(nothing)
+    with pytest.raises(ValueError, match="0 to 79"):
+        found.of_cells([80])
+    with pytest.raises(ValueError, match="80 entries"):
+        found.of_cells(mask[:5])

@@ -1,12 +1,15 @@
 """Capture integrated out, against SciPy's quadrature of SciPy's distributions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats as st
 from scipy.integrate import quad
+from scipy.optimize import brentq
 from scipy.special import logsumexp
 
-from scribeviz import ModelSpec, simulate
+from scribeviz import ModelSpec, fit, simulate
 from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.log_likelihood import log_likelihood
 from scribeviz.models.builder import build
@@ -91,3 +94,33 @@ def test_cells_need_not_be_those_that_were_fitted():
     np.testing.assert_allclose(
         integrated_log_likelihood(model, values, some), whole[:, :5], rtol=1e-5
     )
+
+
+@pytest.mark.parametrize("parameterization", ["linked", "odds_ratio"])
+def test_a_stated_mean_of_capture_bends_the_prior(parameterization):
+    spec = ModelSpec(likelihood="nbvcp", parameterization=parameterization)
+    counts, values = one_draw(spec)
+    # A flat prior of captures that are 0.2 in the mean is an exponential cut off at 1.
+    stated = ModelSpec(
+        likelihood="nbvcp",
+        parameterization=parameterization,
+        total_mrna=counts.cell_totals.mean() / 0.2,
+    )
+    scale = brentq(lambda b: st.truncexpon(1 / b, scale=b).mean() - 0.2, 0.05, 2)
+    model = build(stated, N_CELLS, N_GENES)
+    expected = by_hand(model, values, counts, st.truncexpon(1 / scale, scale=scale))
+    ours = integrated_log_likelihood(model, values, counts)[0]
+    np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=2e-3)
+
+
+def test_the_level_that_was_stated_does_not_decide_between_models(rng):
+    values = {"p": 0.6, "r": rng.lognormal(1.0, 0.7, 40), "p_capture": rng.uniform(0.02, 0.3, 150)}
+    plain = ModelSpec(likelihood="nbvcp", parameterization="linked")
+    counts, _ = simulate(plain, n_cells=150, n_genes=40, values=values)
+    depth = counts.cell_totals.mean()
+    scores = [
+        fit(counts, spec, progress=False).loo(counts, n_samples=100).total
+        for spec in (replace(plain, total_mrna=depth / level) for level in (0.3, 0.1, 0.02))
+    ]
+    # Without the bend each cell would lose ln(0.3 / 0.02), 2.7 nats, between the first and last.
+    assert np.ptp(scores) < 0.3 * counts.n_cells

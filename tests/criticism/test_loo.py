@@ -1,5 +1,7 @@
 """Scores of left-out cells against what can be computed exactly."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import scipy.stats as st
@@ -83,3 +85,15 @@ def test_no_winner_within_two_standard_errors(rng):
 def test_other_cells_are_refused(rng):
     with pytest.raises(ValueError, match="a 10, b 11"):
         compare({"a": scored(rng.random(10)), "b": scored(rng.random(11))})
+
+
+def test_two_that_are_the_same_tie():
+    table = compare({"a": scored(np.array([-1.0, -2.0])), "b": scored(np.array([-1.0, -2.0]))})
+    assert verdict(table).startswith("No clear winner")
+
+
+def test_scores_of_other_cells_are_refused():
+    one, other = (replace(scored(np.zeros(3)), scored=told) for told in ("x", "y"))
+    with pytest.raises(ValueError, match="same cells and genes"):
+        compare({"a": one, "b": other})
+    assert compare({"a": one, "none": None}).index.tolist() == ["a"]

@@ -44,3 +44,9 @@ def test_the_picture_moves_with_the_prior_and_not_by_chance():
 
 def test_a_gene_to_begin_with_is_neither_rare_nor_loud():
     assert typical_gene(np.array([0.0, 0.01, 1.3, 40.0])) == 2
+
+
+def test_a_prior_of_tiny_numbers_still_has_a_picture():
+    spec = ModelSpec(likelihood="nbdm", priors={"r": ("gamma", 0.01, 1.0)})
+    check = check_gene(np.array([0, 1, 2]), prior_draws(spec), 0)
+    assert np.isfinite(check.bands).all()

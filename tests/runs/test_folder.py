@@ -120,7 +120,8 @@ def test_results_and_critique_come_back(new_run, fit, checkpoints):
     run, last = new_run(), checkpoints[-1]
     results = fit.results(last)
     critique = fit.results(last).critique(fit.counts)
-    run.write_results(results, critique)
+    run.write_results(results)
+    run.write_critique(critique)
     assert run.has_results
     assert run.results.model_config == results.model_config
     assert list(run.results.genes) == list(results.genes)

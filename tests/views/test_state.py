@@ -551,11 +551,12 @@ def test_data_without_labels_can_be_explored(explore):
 
 def test_a_run_is_read_once_until_its_results_are_new(tmp_path, mixture):
     run = create_run(tmp_path / "run", mixture.counts, mixture.spec.model, mixture.spec.config)
-    run.write_results(mixture.results, mixture.critique)
+    run.write_results(mixture.results)
+    run.write_critique(mixture.critique)
     first = load_explored(run.path)
     assert load_explored(run.path) is first
     better = replace(mixture.critique, probabilities=np.ones((60, 2)) / 2)
-    run.write_results(mixture.results, better)
+    run.write_critique(better)
     np.testing.assert_array_equal(load_explored(run.path).critique.probabilities, 0.5)
 
 
