@@ -24,6 +24,5 @@ def log_histogram(
             tools=["hover"],
             xlabel=xlabel,
             ylabel=ylabel,
-            toolbar=None,
         )
     )

@@ -66,9 +66,7 @@ def cross_heatmap(table: pd.DataFrame) -> hv.Overlay:
                 clim=(0, 1),  # white where the cell is dark, however large the shares are
             ),
         ]
-    ).opts(
-        **look(height=max(220, 40 + 32 * len(table)), xlabel="component", ylabel="", toolbar=None)
-    )
+    ).opts(**look(height=max(220, 40 + 32 * len(table)), xlabel="component", ylabel=""))
 
 
 def component_heatmap(

@@ -38,7 +38,6 @@ def prior_density(
             yaxis="bare",
             ylim=(0, None),
             framewise=True,
-            toolbar=None,
         )
     )
 

@@ -19,6 +19,7 @@ from scribeviz.views.parts import (
     heading,
     notice,
     row,
+    while_shown,
     words,
 )
 
@@ -70,7 +71,7 @@ class AssignmentView(pn.viewable.Viewer):
             ),
             heading("Against labels"),
             label,
-            pn.bind(self._confusion, state.param.label),
+            while_shown(state, self._confusion, state.param.label),
             *self._telling(),
         )
 
@@ -108,7 +109,9 @@ class AssignmentView(pn.viewable.Viewer):
         told = (
             words("")
             if found is None
-            else words(f"Adjusted Rand index {found[0]:.2f} · mutual information {found[1]:.2f}")
+            else words(
+                f"Adjusted Rand index {found[0]:.2f} · normalised mutual information {found[1]:.2f}"
+            )
         )
         return ui.Column(
             told,

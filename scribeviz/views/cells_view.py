@@ -1,6 +1,7 @@
 """The cells in two dimensions: choose some of them, and see what they are."""
 
 import asyncio
+import html
 from functools import partial
 
 import holoviews as hv
@@ -17,7 +18,16 @@ from scribeviz.data.cells import markers
 from scribeviz.plots.cells import cells_map, group_colors, within
 from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explored import place_cells
-from scribeviz.views.parts import button, card, heading, legend, notice, words, words_html
+from scribeviz.views.parts import (
+    button,
+    card,
+    heading,
+    legend,
+    notice,
+    while_shown,
+    words,
+    words_html,
+)
 
 _FIELD = (4, 16, 8, 0)
 _RIGHT = dict.fromkeys(["cells", "chosen", "all", "log2_fold", "within", "elsewhere"], "right")
@@ -31,6 +41,7 @@ class CellsView(pn.viewable.Viewer):
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
+        self._explored = self.state.explored
         self._places: np.ndarray | None = None
         self._streams: list[hv.streams.Stream] = []
         self._map = ui.Column(words("Placing the cells …", faint=True), sizing_mode="stretch_width")
@@ -62,7 +73,9 @@ class CellsView(pn.viewable.Viewer):
             ),
             self._groups,
         )
-        side = pn.bind(self._side, state.param.cells, state.param.problem, state.param.label)
+        side = while_shown(
+            state, self._side, state.param.cells, state.param.problem, state.param.label
+        )
         return card(
             "Cells",
             words(
@@ -80,7 +93,13 @@ class CellsView(pn.viewable.Viewer):
 
     # Where the cells lie
 
+    def _is_left(self) -> bool:
+        # Watchers that were about to be called when another run was opened are called all the same.
+        return self.state.explored is not self._explored
+
     def _place_changed(self, *_: param.parameterized.Event) -> None:
+        if self._is_left():
+            return
         explored, place = self.state.explored, self.state.place
         if pn.state.curdoc is None or place in explored.counts.embeddings:
             self._place_at(place_cells(explored, place))
@@ -99,7 +118,7 @@ class CellsView(pn.viewable.Viewer):
         self._draw()
 
     def _draw(self, *_: param.parameterized.Event) -> None:
-        if self._places is None:
+        if self._places is None or self._is_left():
             return
         state = self.state
         colors = state.colors()
@@ -139,11 +158,17 @@ class CellsView(pn.viewable.Viewer):
             self.state.choose_group(event.new)
 
     def _chosen_changed(self, *_: param.parameterized.Event) -> None:
+        if self._is_left():
+            return
         self._markers[:] = []
-        if self.state.cells is None:
+        by_group = self.state.chosen_by.startswith(f"{self.state.color_by}: ")
+        if not by_group:
             self._groups.value = ""
+        if self.state.cells is None or by_group:
             self._draw()  # takes the outline away
-        elif pn.state.curdoc is None:
+        if self.state.cells is None:
+            return
+        if pn.state.curdoc is None:
             self._show_markers(self._find_markers())
         else:
             self._markers[:] = [words("Looking for the genes that mark them …", faint=True)]
@@ -246,7 +271,13 @@ class CellsView(pn.viewable.Viewer):
             widths={"group": 175},
             header_align=_RIGHT,
             text_align=_RIGHT,
-            titles={"group": self.state.label, "cells": "Cells", "chosen": "Here", "all": "Of all"},
+            # Tabulator takes titles as HTML, and this one comes from a file.
+            titles={
+                "group": html.escape(str(self.state.label)),
+                "cells": "Cells",
+                "chosen": "Here",
+                "all": "Of all",
+            },
             formatters={"chosen": _PERCENT, "all": _PERCENT},
             sizing_mode="stretch_width",
             margin=(0, 0, 12, 0),

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from io import StringIO
 from typing import Any
 
 import holoviews as hv
@@ -20,6 +21,7 @@ from scribeviz.views.compare_state import CompareState, family, finished, score,
 from scribeviz.views.parts import (
     button,
     card,
+    download,
     empty,
     heading,
     in_words,
@@ -29,6 +31,7 @@ from scribeviz.views.parts import (
     row,
     tiles,
     when,
+    while_shown,
     words,
     words_html,
 )
@@ -51,7 +54,8 @@ _HOW_TO_READ = (
     "summed over cells: higher is better. The difference is to the best, ± its standard error. p "
     "is the effective number of parameters. k says how heavily single cells weigh: above 0.7 the "
     "estimate is not to be relied on. Weights are those of a mixture of the models' predictions "
-    "(stacking)."
+    "(stacking). The loss is the negative ELBO per fit, in nats; that of a sampler is its energy, "
+    "which cannot be set beside it."
 )
 
 
@@ -134,7 +138,11 @@ class CompareView(pn.viewable.Viewer):
         self._listing.visible = bool(self._shown)
         self._nothing.visible = not self._shown
         self._listing.selection = [i for i, run in enumerate(self._shown) if run in ticked]
-        self._awaited -= set(self._shown)
+        # What ended without results, or left the queue, is waited for no longer.
+        coming = {run.id for run, status in self.fit.history if not status.state.is_over}
+        was_awaited, self._awaited = self._awaited, self._awaited & coming
+        if was_awaited and not self._awaited and len(self.state.runs) < 2:
+            self._busy.object = ""
 
     async def _ticked(self, *_: param.parameterized.Event) -> None:
         runs = [self._shown[i] for i in sorted(self._listing.selection)]
@@ -157,16 +165,21 @@ class CompareView(pn.viewable.Viewer):
             named = {name: known[one.run_id] for name, one in explored.items()}
             trusted = await asyncio.to_thread(trust, named)
         except ValueError as problem:
-            state.refuse(runs, str(problem))
+            self._refuse(runs, str(problem))
         except (OSError, KeyError) as problem:
             _LOG.exception("a run could not be read")
-            state.refuse(runs, f"One of these runs cannot be read ({type(problem).__name__}).")
+            self._refuse(runs, f"One of these runs cannot be read ({type(problem).__name__}).")
         else:
             if runs == state.runs:  # else others were ticked meanwhile
                 state.show(runs, explored, table, trusted)
         finally:
-            waiting = "Waiting for the other fits …" if self._awaited else ""
-            self._busy.object = words_html(waiting, faint=True) if waiting else ""
+            if runs == state.runs:
+                waiting = "Waiting for the other fits …" if self._awaited else ""
+                self._busy.object = words_html(waiting, faint=True) if waiting else ""
+
+    def _refuse(self, runs: list[str], problem: str) -> None:
+        if runs == self.state.runs:
+            self.state.refuse(runs, problem)
 
     def _fit_family(self, _: Any) -> None:
         started = [self.fit.start(self.data.counts, spec) for spec in family(self.model.spec())]
@@ -186,6 +199,7 @@ class CompareView(pn.viewable.Viewer):
                 "Which model",
                 notice(state.verdict, "info") if table["elpd_loo"].notna().any() else words(""),
                 _table(table),
+                download("Table as CSV", "models.csv", lambda: StringIO(table.to_csv())),
                 words(_HOW_TO_READ, faint=True),
             )
         ]
@@ -279,7 +293,7 @@ class GenePairView(pn.viewable.Viewer):
                 faint=True,
             ),
             legend(LEGEND),
-            pn.bind(self._side_by_side, self.state.param.gene),
+            while_shown(self.state, self._side_by_side, self.state.param.gene),
         )
 
     def _choose(self, position: int) -> None:
@@ -351,7 +365,14 @@ def _table(table: pd.DataFrame) -> Viewable:
             "model": table.index,
             "described": table["model"],
             "elpd_loo": _with_error(table["elpd_loo"], table["se"]),
-            "difference": ["best", *_with_error(table["difference"], table["difference_se"])[1:]],
+            "difference": [
+                "best" if difference == 0 else told
+                for difference, told in zip(
+                    table["difference"],
+                    _with_error(table["difference"], table["difference_se"]),
+                    strict=True,
+                )
+            ],
             "p_loo": table["p_loo"].map(_number("{:,.0f}")),
             "worst_k": table["worst_k"].map(_number("{:.2f}")),
             "weight": table["weight"].map(_number("{:.2f}")),

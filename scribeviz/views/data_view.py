@@ -23,6 +23,10 @@ class DataView(pn.viewable.Viewer):
     state = param.ClassSelector(class_=DataState, constant=True)
     go_on = param.Callable(doc="Called when the user wants to choose a model.")
 
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._asked = 0  # how often something was opened
+
     def __panel__(self) -> Viewable:
         return page(
             "Data",
@@ -95,13 +99,23 @@ class DataView(pn.viewable.Viewer):
 
     async def _open(self, doing: str, work: Callable[[], OpenedData]) -> None:
         """Open in a thread: reading takes seconds, and the page should stay alive."""
+        self._asked += 1
+        mine = self._asked  # what was asked for later counts, however long this one takes
         self.state.param.update(busy=doing, problem="")
+        opened, told = None, ""
         try:
-            self.state.show(await asyncio.to_thread(work))
+            opened = await asyncio.to_thread(work)
         except CountsError as problem:
-            self.state.refuse(str(problem))
+            told = str(problem)
         finally:
-            self.state.busy = ""
+            if mine == self._asked:
+                self.state.busy = ""
+        if mine != self._asked:
+            return
+        if opened is not None:
+            self.state.show(opened)
+        else:
+            self.state.refuse(told)
 
     def _progress(self, busy: str) -> Viewable:
         if not busy:

@@ -20,7 +20,7 @@ from scribeviz.views.explored import Explored, posterior_draws
 _ENTROPY, _COMPONENT = "entropy of the assignment", "component of the model"
 _AGREEMENT, _DEPTH = "agreement of posterior draws", "total counts of the cell"
 _FEWEST_CELLS = 10
-_MOST_GROUPS = 50
+_MOST_GROUPS, _OTHERS = 50, "(all others)"
 _FEW_NUMBERS = 10  # up to so many different numbers are names, such as of clusters
 
 
@@ -188,6 +188,9 @@ class ExploreState(param.Parameterized):
         if numeric and values.nunique() > _FEW_NUMBERS:
             return values.astype(float).reset_index(drop=True)
         texts = values.astype(object).where(values.notna(), "(none)").astype(str)
+        largest = texts.value_counts().index
+        if largest.size > _MOST_GROUPS:  # barcodes, say: nobody tells so many colours apart
+            texts = texts.where(texts.isin(largest[: _MOST_GROUPS - 1]), _OTHERS)
         return pd.Series(pd.Categorical(texts), name=name)
 
     def groups(self) -> list[str]:
@@ -195,8 +198,7 @@ class ExploreState(param.Parameterized):
         colors = self.colors()
         if not isinstance(colors.dtype, pd.CategoricalDtype):
             return []
-        names = [str(name) for name in colors.cat.categories]
-        return names if len(names) <= _MOST_GROUPS else []
+        return [str(name) for name in colors.cat.categories]
 
     def choose_group(self, group: str) -> None:
         """Check the model on the cells of one of :meth:`groups`."""

@@ -1,6 +1,5 @@
 """All genes of a finished run: a table, worst first, and pictures of all at once."""
 
-from collections.abc import Callable
 from io import BytesIO, StringIO
 from typing import Any
 
@@ -24,9 +23,12 @@ from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.parts import (
     button,
     card,
+    download,
     heading,
     legend,
+    notice,
     row,
+    while_shown,
     words,
     words_html,
 )
@@ -122,8 +124,8 @@ class GeneTable(pn.viewable.Viewer):
             self._all_genes,
             self._listing,
             ui.Row(
-                _download("Table as CSV", "genes.csv", self._as_csv),
-                _download("AnnData with the results", "scribeviz.h5ad", self._as_h5ad),
+                download("Table as CSV", "genes.csv", self._as_csv),
+                download("AnnData with the results", "scribeviz.h5ad", self._as_h5ad),
                 margin=(8, 0, 0, 0),
             ),
         )
@@ -175,7 +177,7 @@ class AllGenesView(pn.viewable.Viewer):
                 faint=True,
             ),
             legend(GENES_LEGEND),
-            pn.bind(self._pictures, self.state.param.table),
+            while_shown(self.state, self._pictures, self.state.param.table),
         )
 
     def _pictures(self, genes: pd.DataFrame) -> Viewable:
@@ -219,7 +221,7 @@ class SeveralGenesView(pn.viewable.Viewer):
             words(f"The worst, or any {_AT_ONCE} that you choose.", faint=True),
             chosen,
             legend(PPC_LEGEND),
-            pn.bind(self._pictures, chosen, self.state.param.cells),
+            while_shown(self.state, self._pictures, chosen, self.state.param.cells),
         )
 
     def _pictures(self, genes: list[str], _cells: object) -> Viewable:
@@ -229,9 +231,8 @@ class SeveralGenesView(pn.viewable.Viewer):
 
     def _picture(self, gene: str) -> Viewable:
         check = self.state.gene_check(gene)
-        problem = self.state.table.set_index("gene")["problem"].get(gene, "")
         drawn = ppc_histogram(check.edges, check.observed, check.bands, log=False, height=200)
-        return _titled(gene, str(problem), drawn, 200)
+        return _titled(gene, check.problem, drawn, 200)
 
 
 class CalibrationView(pn.viewable.Viewer):
@@ -241,12 +242,23 @@ class CalibrationView(pn.viewable.Viewer):
 
     def __panel__(self) -> Viewable:
         return card(
-            "All counts", pn.bind(self._pictures, self.state.param.table, self.state.param.cells)
+            "All counts",
+            while_shown(self.state, self._pictures, self.state.param.table, self.state.param.cells),
         )
 
     def _pictures(self, genes: pd.DataFrame, _cells: object) -> Viewable:
-        library = self.state.library()
-        return row(
+        library, checked = self.state.library(), self.state.checked
+        which = []
+        if checked is not None and genes is self.state.explored.critique.genes:
+            which = [
+                notice(
+                    f"Total counts are of the {checked.size:,} chosen cells. Residuals and coverage"
+                    " are of all cells until all genes are ranked in the chosen ones, on the Cells"
+                    " tab.",
+                    "info",
+                )
+            ]
+        pictures = row(
             _titled(
                 "Residuals of all genes",
                 "Where each count lies within its prediction: flat is right, high ends mean that "
@@ -265,12 +277,7 @@ class CalibrationView(pn.viewable.Viewer):
                 library_histogram(library.edges, library.observed, library.bands),
             ),
         )
-
-
-def _download(label: str, filename: str, make: Callable[[], Any]) -> Viewable:
-    return ui.FileDownload(
-        callback=make, filename=filename, label=label, variant="text", size="small", margin=0
-    )
+        return ui.Column(*which, pictures, sizing_mode="stretch_width")
 
 
 def _titled(title: str, about: str, picture: hv.core.Dimensioned, height: int = 300) -> Viewable:

@@ -14,7 +14,7 @@ from scribeviz.plots.priors import prior_and_posteriors
 from scribeviz.plots.theme import OBSERVED, PREDICTED, component_color
 from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explored import posterior_draws
-from scribeviz.views.parts import card, heading, legend, row, words
+from scribeviz.views.parts import card, heading, legend, row, while_shown, words
 
 _SAME = 0.5  # overlap from which the prior says as much as the data
 _PER_ROW = 3
@@ -37,11 +37,13 @@ class ParametersView(pn.viewable.Viewer):
 
     async def _draw(self) -> None:
         # The first draws are compiled for seconds: other clicks must not wait for them.
-        await asyncio.to_thread(posterior_draws, self.state.explored)
-        pn.state.execute(self._show, schedule=True)
+        explored = self.state.explored
+        await asyncio.to_thread(posterior_draws, explored)
+        if self.state.explored is explored:
+            pn.state.execute(self._show, schedule=True)
 
     def _show(self) -> None:
-        self._shown[:] = [pn.panel(pn.bind(self._pictures, self.state.param.gene))]
+        self._shown[:] = [pn.panel(while_shown(self.state, self._pictures, self.state.param.gene))]
 
     def __panel__(self) -> Viewable:
         k = self.state.explored.model.n_components

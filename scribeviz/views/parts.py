@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
+import panel as pn
 import param
 from bokeh.models import PrintfTickFormatter
 from panel import ui
@@ -42,6 +43,31 @@ def card(title: str, *content: Viewable, **options: object) -> ui.Paper:
         sizing_mode="stretch_width",
         margin=(0, 0, GAP, 0),
         **options,
+    )
+
+
+def while_shown(
+    state: param.Parameterized, make: Callable[..., Viewable], *parameters: param.Parameter
+) -> Callable[..., Viewable]:
+    """A part that follows ``parameters`` as long as what it was made for is ``state.explored``.
+
+    Panel goes on calling what was bound, also when it is on no page any more: without this, parts
+    of a run would be drawn of the next.
+    """
+    explored, last = state.explored, list[Viewable]()
+
+    def of_what_it_was_made_for(*values: object) -> Viewable:
+        if not last or state.explored is explored:
+            last[:] = [make(*values)]
+        return last[0]
+
+    return pn.bind(of_what_it_was_made_for, *parameters)
+
+
+def download(label: str, filename: str, make: Callable[[], Any]) -> Viewable:
+    """A button for a file that is made when it is asked for."""
+    return ui.FileDownload(
+        callback=make, filename=filename, label=label, variant="text", size="small", margin=0
     )
 
 

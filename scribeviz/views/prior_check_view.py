@@ -45,7 +45,7 @@ class PriorCheckView(pn.viewable.Viewer):
         self.model.param.watch(self._follow_priors, "priors")
         self.model.param.watch(
             self._changed,
-            ["likelihood", "n_components", "component_specific_params", "total_mrna"],
+            ["likelihood", "n_components", "component_specific_params", "total_mrna", "guide_rank"],
         )
         self.data.param.watch(self._new_data, "counts")
         self._follow_priors()

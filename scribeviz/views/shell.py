@@ -149,7 +149,8 @@ class Shell(pn.viewable.Viewer):
         """Show a place."""
         if place == "Explore":
             run, explore = self.session.fit.run, self.session.explore
-            found = None if run is None else load_explored(run.path)
+            # While another fit is on its way, the last one that was looked at stays.
+            found = load_explored(run.path) if run is not None and run.has_results else None
             if found is not None and found is not explore.explored:  # resumed runs change
                 explore.show(found)
         self.session.place = place
@@ -243,7 +244,10 @@ def serve_page() -> Viewable:
     shell = Shell(session=session)
 
     async def restore() -> None:
-        await _restore(shell)
+        try:
+            await _restore(shell)
+        finally:
+            shell.restored = True  # from now on the address follows
 
     pn.state.onload(restore)
     pn.state.add_periodic_callback(shell.refresh, period=_REFRESH_MS)
@@ -251,7 +255,7 @@ def serve_page() -> Viewable:
 
 
 async def _restore(shell: Shell) -> None:
-    """Go back to what the address says; from then on it follows the session."""
+    """Go back to what the address says."""
     session, location = shell.session, pn.state.location
     asked = location.query_params if location is not None else {}
     if source := asked.get("data"):
@@ -260,6 +264,8 @@ async def _restore(shell: Shell) -> None:
         except CountsError as problem:
             session.data.refuse(str(problem))
     run = session.fit.store.run(str(asked["run"])) if "run" in asked else None
+    if "run" in asked and run is None and pn.state.notifications is not None:
+        pn.state.notifications.warning("The run of this link is not on this server any more.")
     if run is not None:
         session.fit.look_at(run)
         if session.data.counts is None:
@@ -268,7 +274,6 @@ async def _restore(shell: Shell) -> None:
         shell.go(asked["place"])
     if session.place == "Explore" and "gene" in asked:
         session.explore.find_gene(str(asked["gene"]))
-    shell.restored = True
 
 
 def _unexpected(error: Exception) -> None:

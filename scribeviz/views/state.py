@@ -348,13 +348,17 @@ class Session(param.Parameterized):
         self.fit = FitState(store=store)
         self.explore = ExploreState()
 
+    @property
+    def _is_ready(self) -> bool:
+        return self.fit.run is not None and self.fit.run.has_results
+
     def is_open(self, place: str) -> bool:
         """Whether the input that a place needs exists."""
         needs = {
             "Data": True,
             "Model": self.data.counts is not None,
             "Fit": self.data.counts is not None or bool(self.fit.history),
-            "Explore": self.fit.run is not None and self.fit.run.has_results,
+            "Explore": self.explore.explored is not None or self._is_ready,
             "Compare": self.data.counts is not None or bool(self.fit.history),
         }
         return needs[place]

@@ -1,5 +1,6 @@
 """The tabs beneath the gene: groups of cells, several genes, all counts, and the Python."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,7 +8,10 @@ import panel as pn
 import pytest
 from panel import ui
 
+from scribeviz import ModelSpec, SVIConfig, simulate
 from scribeviz.data.cells import PCA
+from scribeviz.runs.folder import create_run
+from scribeviz.runs.worker import work
 from scribeviz.views.cells_view import CellsView
 from scribeviz.views.compare_state import CompareState
 from scribeviz.views.explore_state import ExploreState
@@ -190,3 +194,47 @@ def test_priors_stand_behind_posteriors(explore):
     }
     explore.gene = "CD3E"
     assert "of CD3E" in texts(view)
+
+
+@pytest.fixture(scope="module")
+def other(runs_folder):
+    """A finished run of fewer cells and other genes."""
+    counts, _ = simulate("nbdm", n_cells=45, n_genes=5, seed=1)
+    run = create_run(runs_folder / "other", counts, ModelSpec(), SVIConfig(n_steps=100))
+    work(run)
+    return run
+
+
+def test_opening_another_run_leaves_the_parts_of_the_first_alone(explore, other):
+    view = pn.panel(ExploreView(state=explore))
+    [tabs] = view.select(ui.Tabs)
+    for i in range(6):
+        tabs.active = i
+    explore.color_by = "component of the model"
+    explore.choose_group(explore.groups()[0])
+    explore.label = "<b>batch"
+    explore.show(load_explored(other.path))
+    explore.choose_cells(np.arange(20), "by hand")
+    explore.gene = str(explore.explored.counts.genes[-1])
+    explore.color_by = explore.param.color_by.objects[0]
+    assert "20 chosen cells" in texts(view)
+
+
+def test_a_heading_from_a_file_stays_text(explore):
+    explore.label = "<b>batch"
+    explore.choose_cells(np.arange(30), "by hand")
+    titles = [
+        table.titles for table in pn.panel(CellsView(state=explore)).select(pn.widgets.Tabulator)
+    ]
+    told = [shown["group"] for shown in titles if "group" in shown]
+    assert told == ["&lt;b&gt;batch"]
+
+
+def test_very_many_groups_are_drawn_as_few(explore):
+    obs = explore.explored.counts.obs
+    barcodes = [f"AC{i}" for i in range(len(obs))]
+    counts = replace(explore.explored.counts, obs=obs.assign(barcode=barcodes))
+    explore.show(replace(explore.explored, counts=counts))
+    explore.color_by = "barcode"
+    assert len(explore.groups()) == 50
+    assert "(all others)" in explore.groups()
