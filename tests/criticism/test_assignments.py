@@ -5,6 +5,7 @@ import scipy.stats as st
 from scipy.special import softmax
 
 from scribeviz.criticism.assignments import (
+    agreement,
     assigned,
     assignments,
     component_probabilities,
