@@ -189,8 +189,8 @@ def depth_warning(
 
 def _as_groups(labels: pd.Series) -> pd.Series:
     numeric = pd.api.types.is_numeric_dtype(labels) and not pd.api.types.is_bool_dtype(labels)
-    # Clusters are numbered too; a measurement has fractions, or very many values.
-    whole = numeric and bool((labels.dropna() % 1 == 0).all())
+    # Clusters are numbered too.
+    whole = pd.api.types.is_integer_dtype(labels)
     if numeric and labels.nunique() > (_MOST_NUMBERED if whole else _MOST_VALUES):
         groups = pd.qcut(labels, 4, duplicates="drop", precision=3)
     else:

@@ -114,7 +114,7 @@ def test_a_stated_mean_of_capture_bends_the_prior(parameterization):
 
 
 def test_the_level_that_was_stated_does_not_decide_between_models(rng):
-    values = {"p": 0.6, "r": rng.lognormal(1.0, 0.7, 40), "p_capture": rng.uniform(0.02, 0.3, 150)}
+    values = {"p": 0.6, "mu": rng.lognormal(1.4, 0.7, 40), "p_capture": rng.uniform(0.02, 0.3, 150)}
     plain = ModelSpec(likelihood="nbvcp", parameterization="linked")
     counts, _ = simulate(plain, n_cells=150, n_genes=40, values=values)
     depth = counts.cell_totals.mean()

