@@ -8,7 +8,7 @@ import pandas as pd
 
 from scribeviz.criticism.assignments import entropy
 from scribeviz.data.checks import gene_names
-from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.counts import Counts, CountsError, are_made_up
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,9 +31,9 @@ def write_results(
             f"{results.n_cells:,} cells were fitted, and this AnnData has {adata.n_obs:,}; pass "
             "the one that was fitted."
         )
-    known = set(_own_names(adata))
+    known = set(_names(results.genes, adata))
     missing = [name for name in results.genes if name not in known]
-    if missing and adata.n_vars != results.n_genes:
+    if missing:
         raise CountsError(f"this AnnData has no gene {missing[0]!r}, which was fitted.")
     spec, point = results.model_config, results.get_map(use_mean=True)
     k = spec.n_components
@@ -109,13 +109,9 @@ def _of_all(results: "CountResults", adata: "AnnData", values: np.ndarray) -> np
 
 def _names(fitted: Iterable[str], adata: "AnnData") -> list[str]:
     """Names of the genes of ``adata`` as they were when it was read."""
-    given, known = list(fitted), list(_own_names(adata))
-    # A bare matrix was fitted: its genes have no names, but places.
-    return given if len(given) == len(known) and not set(given) & set(known) else known
-
-
-def _own_names(adata: "AnnData") -> np.ndarray:
-    return gene_names(cast("pd.DataFrame", adata.var))
+    given, known = np.asarray(list(fitted)), gene_names(cast("pd.DataFrame", adata.var))
+    # The genes of a bare matrix have no names, but places.
+    return list(given if len(given) == len(known) and are_made_up(given) else known)
 
 
 def _about(results: "CountResults") -> dict[str, Any]:
