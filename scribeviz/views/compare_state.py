@@ -1,5 +1,6 @@
 """Which runs are compared, and what follows.  Plain ``param``: it runs without a server."""
 
+from collections.abc import Collection
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -42,6 +43,26 @@ class CompareState(param.Parameterized):
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
         self.explored: dict[str, Explored] = {}
+
+    def recall(self, runs: list[str], gene: str, known: Collection[str]) -> str:
+        """Choose what a link names, to be compared next; gives a sentence if some of it is gone.
+
+        Parameters
+        ----------
+        runs, gene
+            Ids of the runs, and the gene to show.
+        known
+            Ids of the runs that can be compared here.
+        """
+        found = [run for run in runs if run in known]
+        self.param.update(runs=found, gene=gene)
+        gone = len(runs) - len(found)
+        if not gone:
+            return ""
+        which = "The run" if len(runs) == 1 else f"{gone} of the {len(runs)} runs"
+        return (
+            f"{which} of this link cannot be compared: not on this server any more, or not ended."
+        )
 
     def load(self, runs: list[str]) -> dict[str, Explored]:
         """Read runs, each under its name; the slow part of :meth:`show`, for another thread.

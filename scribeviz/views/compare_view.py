@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 from io import StringIO
 from typing import Any
 
@@ -86,8 +87,11 @@ class CompareView(pn.viewable.Viewer):
         )
         self._listing.param.watch(self._ticked, "selection")
         self._nothing = empty("Runs that have ended are listed here: fit two models of your data.")
+        self._invitation = empty("Tick two runs above to compare them.")
         self.fit.param.watch(self._follow_runs, "history")
         self._follow_runs()
+        if len(self.state.runs) > 1 and pn.state.curdoc is not None:  # those of a link
+            pn.state.execute(partial(self.compare, self.state.runs))
 
     def __panel__(self) -> Viewable:
         return page(
@@ -158,6 +162,7 @@ class CompareView(pn.viewable.Viewer):
             return
         state.runs = runs
         self._busy.object = words_html("Comparing …", faint=True)
+        self._invitation.visible = False
         try:
             explored = await asyncio.to_thread(state.load, runs)
             known = {run.id: run for run, _ in self.fit.history}
@@ -176,6 +181,7 @@ class CompareView(pn.viewable.Viewer):
             if runs == state.runs:
                 waiting = "Waiting for the other fits …" if self._awaited else ""
                 self._busy.object = words_html(waiting, faint=True) if waiting else ""
+                self._invitation.visible = True
 
     def _refuse(self, runs: list[str], problem: str) -> None:
         if runs == self.state.runs:
@@ -192,7 +198,7 @@ class CompareView(pn.viewable.Viewer):
         if problem:
             return notice(problem, "warning")
         if table is None:
-            return empty("Tick two runs above to compare them.")
+            return self._invitation
         state = self.state
         parts = [
             card(

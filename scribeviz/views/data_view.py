@@ -13,7 +13,7 @@ from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import OpenFile
 from scribeviz.data.uploads import size_in_words
 from scribeviz.plots.data import log_histogram
-from scribeviz.views.parts import button, card, empty, notice, page, row, tiles, words
+from scribeviz.views.parts import button, card, empty, in_progress, notice, page, row, tiles, words
 from scribeviz.views.state import DataState, OpenedData, open_data, open_example, take_layer
 
 
@@ -32,7 +32,7 @@ class DataView(pn.viewable.Viewer):
             "Data",
             "Raw counts of cells and genes: nothing normalised, nothing log-transformed.",
             row(self._example_card(), self._file_card(), self._upload_card()),
-            pn.bind(self._progress, self.state.param.busy),
+            pn.bind(in_progress, self.state.param.busy),
             pn.bind(self._refusal, self.state.param.problem),
             pn.bind(self._opened, self.state.param.opened),
         )
@@ -116,11 +116,6 @@ class DataView(pn.viewable.Viewer):
             self.state.show(opened)
         else:
             self.state.refuse(told)
-
-    def _progress(self, busy: str) -> Viewable:
-        if not busy:
-            return ui.Spacer(height=0)
-        return ui.Row(ui.LoadingSpinner(value=True, size=24), words(busy))
 
     def _refusal(self, problem: str) -> Viewable:
         return notice(problem, "error") if problem else ui.Spacer(height=0)

@@ -28,6 +28,7 @@ class ExploreState(param.Parameterized):
     """What is looked at in a finished run."""
 
     explored = param.ClassSelector(class_=Explored, doc="The run.")
+    opening = param.String("", doc="Which run is being read, in words.")
     gene = param.String("", doc="The gene whose check is shown.")
     kind = param.Selector(
         default="Counts",

@@ -13,7 +13,7 @@ from scribeviz.views.explored import Explored
 from scribeviz.views.gene_view import GeneView
 from scribeviz.views.genes_view import AllGenesView, CalibrationView, GeneTable, SeveralGenesView
 from scribeviz.views.parameters_view import ParametersView
-from scribeviz.views.parts import empty, notice, page, words
+from scribeviz.views.parts import empty, in_progress, notice, page, words
 
 
 class ExploreView(pn.viewable.Viewer):
@@ -26,10 +26,17 @@ class ExploreView(pn.viewable.Viewer):
         self._shown: list[GeneTable | GeneView | CellsView] = []
 
     def __panel__(self) -> Viewable:
+        opening = self.state.param.opening
         return page(
             "Explore",
             "Which genes does the model get wrong, and how sure is it of its groups?",
-            pn.bind(self._explored, self.state.param.explored),
+            pn.panel(pn.bind(in_progress, opening)),
+            # What was looked at before is not what is being opened.
+            ui.Column(
+                pn.bind(self._explored, self.state.param.explored),
+                sizing_mode="stretch_width",
+                visible=pn.bind(lambda opening: not opening, opening),
+            ),
         )
 
     def _explored(self, explored: Explored | None) -> Viewable:

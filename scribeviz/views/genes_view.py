@@ -1,5 +1,6 @@
 """All genes of a finished run: a table, worst first, and pictures of all at once."""
 
+import asyncio
 from io import BytesIO, StringIO
 from typing import Any
 
@@ -80,6 +81,7 @@ class GeneTable(pn.viewable.Viewer):
         )
         self._listing.on_click(self._clicked)
         self._which_cells = words("", faint=True)
+        self._writing = ui.HTML("", align="center", margin=(0, 0, 0, 12))
         self._all_genes = button(
             "All genes again",
             "list",
@@ -126,6 +128,7 @@ class GeneTable(pn.viewable.Viewer):
             ui.Row(
                 download("Table as CSV", "genes.csv", self._as_csv),
                 download("AnnData with the results", "scribeviz.h5ad", self._as_h5ad),
+                self._writing,
                 margin=(8, 0, 0, 0),
             ),
         )
@@ -155,8 +158,14 @@ class GeneTable(pn.viewable.Viewer):
     def _as_csv(self) -> StringIO:
         return StringIO(self.state.listed().to_csv(index=False))
 
-    def _as_h5ad(self) -> BytesIO:
-        return as_h5ad(RunFolder(self.state.explored.path))
+    async def _as_h5ad(self) -> BytesIO:
+        # It reads and writes every count: other clicks must not wait for it.
+        run = RunFolder(self.state.explored.path)
+        self._writing.object = words_html("Writing the AnnData file …", faint=True)
+        try:
+            return await asyncio.to_thread(as_h5ad, run)
+        finally:
+            self._writing.object = ""
 
     def _search(self, text: str | None) -> None:
         if text and not self.state.find_gene(text):

@@ -102,6 +102,13 @@ def empty(text: str) -> Viewable:
     )
 
 
+def in_progress(doing: str) -> Viewable:
+    """What is going on, in words; nothing while they are empty."""
+    if not doing:
+        return ui.Spacer(height=0)
+    return ui.Row(ui.LoadingSpinner(value=True, size=24), words(doing))
+
+
 def tiles(entries: dict[str, str]) -> ui.HTML:
     """A row of figures with their names."""
     return ui.HTML(tiles_html(entries), sizing_mode="stretch_width", margin=(4, 0, 8, 0))

@@ -5,7 +5,9 @@ import gc
 import html
 import logging
 import threading
-from functools import cache
+from collections.abc import Mapping
+from functools import cache, partial
+from typing import Any
 from urllib.parse import urlencode
 
 import panel as pn
@@ -17,13 +19,13 @@ from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.models.custom_registry import load_configured_models
-from scribeviz.runs.folder import RunStatus
+from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore, default_root
-from scribeviz.views.compare_state import CompareState
+from scribeviz.views.compare_state import CompareState, finished
 from scribeviz.views.compare_view import CompareView
 from scribeviz.views.data_view import DataView
 from scribeviz.views.explore_view import ExploreView
-from scribeviz.views.explored import load_explored
+from scribeviz.views.explored import Explored, load_explored
 from scribeviz.views.fit_view import FitView
 from scribeviz.views.model_view import ModelView
 from scribeviz.views.python_view import PythonView
@@ -99,7 +101,7 @@ class Shell(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         session = self.session
-        self._compare = CompareState(store=session.fit.store)
+        self.compare = CompareState(store=session.fit.store)
         self._steps = ui.StepperMenu(
             items=self._items(),
             orientation="vertical",
@@ -109,8 +111,9 @@ class Shell(pn.viewable.Viewer):
         )
         self._steps.param.watch(self._stepped, "active")
         self._main = ui.Column(sizing_mode="stretch_width", margin=(20, 28))
-        self._python = PythonView(session=session, compare=self._compare)
+        self._python = PythonView(session=session, compare=self.compare)
         self._visited: dict[str, Viewable] = {}
+        self._asked = 0  # how often a run was opened
         session.param.watch(self._show_place, "place")
         session.data.param.watch(self._inputs_changed, "counts")
         session.fit.param.watch(self._inputs_changed, ["run", "status", "history"])
@@ -145,26 +148,59 @@ class Shell(pn.viewable.Viewer):
         if self.restored:
             self._say_where()
 
-    def go(self, place: str) -> None:
-        """Show a place."""
+    def go(self, place: str, gene: str = "") -> None:
+        """Show a place; on Explore the run that is looked at, with this gene."""
         if place == "Explore":
-            run, explore = self.session.fit.run, self.session.explore
-            # While another fit is on its way, the last one that was looked at stays.
-            found = load_explored(run.path) if run is not None and run.has_results else None
-            if found is not None and found is not explore.explored:  # resumed runs change
-                explore.show(found)
+            self._open_run(gene)
         self.session.place = place
+
+    def _open_run(self, gene: str) -> None:
+        run, explore = self.session.fit.run, self.session.explore
+        # While another fit is on its way, the last one that was looked at stays.
+        if run is None or not run.has_results:
+            return
+        self._asked += 1  # what is asked for later counts, however long this one takes
+        if explore.explored is None or explore.explored.run_id != run.id:
+            explore.opening = f"Opening {run.spec.described} on {run.spec.data_name} …"
+        pn.state.execute(partial(self._read_run, run, gene, self._asked))
+
+    async def _read_run(self, run: RunFolder, gene: str, asked: int) -> None:
+        """Read in a thread: it takes seconds with many cells, and other clicks must not wait."""
+        found, told = None, ""
+        try:
+            found = await asyncio.to_thread(load_explored, run.path)
+        except (OSError, KeyError, ValueError) as problem:
+            _LOG.exception("a run could not be read")
+            told = f"The results of this run cannot be read ({type(problem).__name__})."
+        # As a callback of the document it waits for the message that brings the page.
+        pn.state.execute(partial(self._show_run, found, told, gene, asked), schedule=True)
+
+    def _show_run(self, found: Explored | None, told: str, gene: str, asked: int) -> None:
+        if asked != self._asked:
+            return
+        explore = self.session.explore
+        explore.opening = ""
+        if found is None:
+            _tell(told)
+            return
+        if found is not explore.explored:  # resumed runs change
+            explore.show(found)
+        if gene and not explore.find_gene(gene):
+            _tell(f"No gene of this run is called {gene}.")
 
     def _say_where(self) -> None:
         session, location = self.session, pn.state.location
-        opened, run = session.data.opened, session.fit.run
+        opened, run, compare = session.data.opened, session.fit.run, self.compare
+        genes = {"Explore": session.explore.gene, "Compare": compare.gene}
         here = {
             "place": session.place,
             "data": opened.source if opened is not None else None,
             "run": run.id if run is not None else None,
-            "gene": session.explore.gene if session.place == "Explore" else None,
+            "compare": ",".join(compare.runs) if session.place == "Compare" else None,
+            "gene": genes.get(session.place),
         }
-        search = f"?{urlencode({name: value for name, value in here.items() if value})}"
+        said = {name: value for name, value in here.items() if value}
+        search = f"?{urlencode(said, safe=',')}"
         if location is not None and location.search != search:
             location.search = search
 
@@ -183,7 +219,7 @@ class Shell(pn.viewable.Viewer):
             ),
             "Explore": lambda: ExploreView(state=session.explore),
             "Compare": lambda: CompareView(
-                state=self._compare, data=session.data, model=session.model, fit=session.fit
+                state=self.compare, data=session.data, model=session.model, fit=session.fit
             ),
         }
         return pn.panel(makers[place]())
@@ -244,8 +280,9 @@ def serve_page() -> Viewable:
     shell = Shell(session=session)
 
     async def restore() -> None:
+        location = pn.state.location
         try:
-            await _restore(shell)
+            await follow_link(shell, location.query_params if location is not None else {})
         finally:
             shell.restored = True  # from now on the address follows
 
@@ -254,26 +291,35 @@ def serve_page() -> Viewable:
     return pn.panel(shell)
 
 
-async def _restore(shell: Shell) -> None:
-    """Go back to what the address says."""
-    session, location = shell.session, pn.state.location
-    asked = location.query_params if location is not None else {}
+async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
+    """Go back to what an address asks for."""
+    session = shell.session
     if source := asked.get("data"):
         try:
             session.data.show(await asyncio.to_thread(open_data, session.data.folder, str(source)))
         except CountsError as problem:
             session.data.refuse(str(problem))
     run = session.fit.store.run(str(asked["run"])) if "run" in asked else None
-    if "run" in asked and run is None and pn.state.notifications is not None:
-        pn.state.notifications.warning("The run of this link is not on this server any more.")
+    if "run" in asked and run is None:
+        _tell("The run of this link is not on this server any more.")
     if run is not None:
         session.fit.look_at(run)
         if session.data.counts is None:
             session.data.counts = await asyncio.to_thread(lambda: run.counts)
+    gene = str(asked.get("gene", ""))
+    if "compare" in asked:
+        session.fit.refresh()  # so far nobody has asked which runs there are
+        known = {run.id for run, _ in finished(session.fit.history)}
+        runs = list(dict.fromkeys(str(asked["compare"]).split(",")))
+        _tell(shell.compare.recall(runs, gene, known))
     if asked.get("place") in PLACES and session.is_open(asked["place"]):
-        shell.go(asked["place"])
-    if session.place == "Explore" and "gene" in asked:
-        session.explore.find_gene(str(asked["gene"]))
+        shell.go(asked["place"], gene)
+
+
+def _tell(problem: str) -> None:
+    """Show a sentence for a while, if there is one."""
+    if problem and pn.state.notifications is not None:
+        pn.state.notifications.warning(problem, duration=10_000)
 
 
 def _unexpected(error: Exception) -> None:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+from urllib.parse import quote_plus
 
 import psutil
 from playwright.sync_api import expect
@@ -422,6 +423,17 @@ def test_three_runs_are_compared(page, app_url, shoot, console_errors):
     shoot("20-compare-gene")
     page.get_by_role("heading", name="What differs").scroll_into_view_if_needed()
     shoot("21-compare-settings")
+
+    # The address brings back the runs and the gene, and says what of it is gone.
+    expect(page).to_have_url(re.compile(f"compare=.*gene={re.escape(quote_plus(gene))}$"))
+    address = page.url.replace("compare=", "compare=another,")
+    page.goto("about:blank")
+    page.goto(address)
+    expect(page.get_by_text("1 of the 4 runs of this link cannot be compared")).to_be_visible(
+        timeout=PATIENT
+    )
+    expect(shown).to_have_count(2, timeout=PATIENT)
+    expect(page.locator(".tabulator-row input[type=checkbox]:checked")).to_have_count(3)
 
     # Runs of other data are refused in a sentence.
     open_example(page, app_url)

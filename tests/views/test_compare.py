@@ -186,6 +186,26 @@ def test_the_family_keeps_the_settings_that_apply():
     assert all(dict(one.priors)["p"].numbers == (2, 3) for one in found)
 
 
+def test_a_link_names_runs_and_a_gene(store):
+    state = CompareState(store=store)
+    assert state.recall(["a", "b"], "CD3E", {"a", "b", "c"}) == ""
+    assert (state.runs, state.gene) == (["a", "b"], "CD3E")
+    told = state.recall(["../../etc", "b", "a"], "", {"a", "b"})
+    assert told.startswith("1 of the 3 runs of this link cannot be compared")
+    assert "etc" not in told
+    assert state.runs == ["b", "a"]
+    assert state.recall(["gone"], "", set()).startswith("The run of this link cannot")
+
+
+def test_the_gene_of_a_link_stays_chosen(state, finished_runs):
+    runs = [run.id for run in finished_runs]
+    gene = state.gene_differences()["gene"].iloc[-1]
+    explored, table = state.explored, state.table
+    state.recall(runs, gene, set(runs))
+    state.show(runs, explored, table)
+    assert state.gene == gene
+
+
 def test_equal_names_are_numbered():
     assert distinct(["a", "b", "a"]) == ["a (1)", "b", "a (2)"]
 

@@ -1,0 +1,114 @@
+"""Opening runs beside the page, and what the address says."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+import panel as pn
+import pytest
+
+from scribeviz.runs.folder import RunFolder
+from scribeviz.views import shell as shell_module
+from scribeviz.views.explore_view import ExploreView
+from scribeviz.views.shell import Shell, follow_link
+from scribeviz.views.state import Session
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """The sentences that would be shown for a while."""
+    sentences = []
+    monkeypatch.setattr(shell_module, "_tell", lambda text: text and sentences.append(text))
+    return sentences
+
+
+@pytest.fixture
+def shell(finished_store, tmp_path, mixture, monkeypatch):
+    """A page that looks at the finished run; what it would do in the background waits."""
+    session = Session(finished_store, tmp_path)
+    session.fit.look_at(mixture)
+    made = Shell(session=session)
+    made.waiting = []
+
+    def execute(callback, schedule="auto"):
+        del schedule
+        made.waiting.append(callback)
+
+    monkeypatch.setattr(pn.state, "execute", execute)
+    return made
+
+
+def go_on(shell):
+    """Do what waits, and what comes of it."""
+    while shell.waiting:
+        callback = shell.waiting.pop(0)
+        found = callback()
+        if asyncio.iscoroutine(found):
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(asyncio.run, found).result()
+
+
+def test_a_run_is_opened_beside_the_page(shell, html_of, told):
+    shell.go("Explore")
+    explore = shell.session.explore
+    assert shell.session.place == "Explore"
+    assert explore.explored is None
+    assert explore.opening.startswith("Opening negative binomial, 2 components on blood")
+    view = pn.panel(ExploreView(state=explore))
+    assert "Opening negative binomial" in html_of(view)
+    assert "<img" not in html_of(view)
+    go_on(shell)
+    assert explore.explored is not None
+    assert "Opening" not in html_of(view)
+    assert not told
+
+
+def test_the_run_that_was_asked_for_last_is_opened(shell, tmp_path, mixture):
+    damaged = RunFolder(tmp_path / "damaged")
+    damaged.path.mkdir()
+    for name in ("spec.json", "status.json"):
+        (damaged.path / name).write_bytes((mixture.path / name).read_bytes())
+    for path in mixture.path.glob("*.h5"):
+        (damaged.path / path.name).write_bytes(b"")
+    shell.session.fit.run = damaged
+    shell.go("Explore")
+    shell.session.fit.run = mixture
+    shell.go("Explore", "CD3E")
+    go_on(shell)
+    assert shell.session.explore.explored.run_id == mixture.id
+    assert shell.session.explore.gene == "CD3E"
+    assert shell.session.explore.opening == ""
+
+
+def test_damaged_results_are_a_sentence(shell, told, monkeypatch):
+    def broken(_path):
+        raise OSError("truncated")
+
+    monkeypatch.setattr(shell_module, "load_explored", broken)
+    shell.go("Explore")
+    go_on(shell)
+    assert told == ["The results of this run cannot be read (OSError)."]
+    assert shell.session.explore.opening == ""
+
+
+def follow(shell, **query):
+    """Open a link."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, follow_link(shell, query)).result()
+    go_on(shell)
+
+
+def test_a_link_brings_back_runs_and_gene(shell, mixture, told, monkeypatch):
+    monkeypatch.setattr(shell_module, "CompareView", lambda **_: pn.Spacer())
+    follow(shell, place="Compare", compare=f"{mixture.id},gone,../up", gene="CD3E")
+    assert shell.session.place == "Compare"
+    assert shell.compare.runs == [mixture.id]
+    assert shell.compare.gene == "CD3E"
+    [sentence] = told
+    assert sentence.startswith("2 of the 3 runs of this link cannot be compared")
+    assert "up" not in sentence
+
+
+def test_an_unknown_gene_of_a_link_is_told(shell, mixture, told):
+    follow(shell, place="Explore", run=mixture.id, gene="NONSENSE")
+    assert shell.session.explore.explored is not None
+    assert told == ["No gene of this run is called NONSENSE."]
