@@ -1,5 +1,6 @@
-"""A function that JAX lacks in a form that keeps its precision in float32."""
+"""Functions that JAX lacks in a form that keeps their precision in float32."""
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Float
 
@@ -7,6 +8,7 @@ from jaxtyping import Array, ArrayLike, Float
 _SHIFT = 4
 
 
+@jax.custom_jvp
 def log_rising(r: Float[Array, "..."], n: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
     r"""Logarithm of the rising factorial, :math:`\ln\Gamma(r + n) - \ln\Gamma(r)`.
 
@@ -29,9 +31,34 @@ def log_rising(r: Float[Array, "..."], n: Float[ArrayLike, "..."]) -> Float[Arra
               + n (\ln(a+n) - 1) + s(a+n) - s(a).
     """
     a = r + _SHIFT
-    shifted = sum(-jnp.log1p(n / (r + i)) for i in range(_SHIFT))
+    # The first factor alone may be huge; one logarithm does for the others.
+    others = jnp.ones_like(a)
+    for i in range(1, _SHIFT):
+        others *= (r + n + i) / (r + i)
+    shifted = -jnp.log1p(n / r) - jnp.log(others)
     series = (a - 0.5) * jnp.log1p(n / a) + n * (jnp.log(a + n) - 1.0)
     return series + _stirling_tail(a + n) - _stirling_tail(a) + shifted
+
+
+def log_rising_slope(r: Float[Array, "..."], n: Float[ArrayLike, "..."]) -> Float[Array, "..."]:
+    r"""Derivative of :func:`log_rising` by ``r``, :math:`\psi(r + n) - \psi(r)`."""
+    a = r + _SHIFT
+    # n / (r + i) first: the product of two tiny numbers is 0 in float32.
+    shifted = sum(n / (r + i) / (r + n + i) for i in range(_SHIFT))
+    return jnp.log1p(n / a) + _digamma_tail(a + n) - _digamma_tail(a) + shifted
+
+
+@log_rising.defjvp
+def _log_rising_jvp(
+    primals: tuple[Array, ArrayLike], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    # Only by r: n counts.
+    return log_rising(*primals), log_rising_slope(*primals) * tangents[0]
+
+
+def _digamma_tail(a: Float[Array, "..."]) -> Float[Array, "..."]:
+    b = 1.0 / (a * a)
+    return -0.5 / a - b * (1 / 12 - b * (1 / 120 - b / 252))
 
 
 def _stirling_tail(a: Float[Array, "..."]) -> Float[Array, "..."]:
