@@ -10,8 +10,9 @@ from scribeviz.views.assignment_view import AssignmentView
 from scribeviz.views.cells_view import CellsView
 from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explored import Explored
+from scribeviz.views.gene_table import GeneTable
 from scribeviz.views.gene_view import GeneView
-from scribeviz.views.genes_view import AllGenesView, CalibrationView, GeneTable, SeveralGenesView
+from scribeviz.views.genes_view import AllGenesView, CalibrationView, SeveralGenesView
 from scribeviz.views.parameters_view import ParametersView
 from scribeviz.views.parts import empty, in_progress, notice, page, words
 
@@ -51,7 +52,7 @@ class ExploreView(pn.viewable.Viewer):
             words(explored.name, faint=True),
             *(notice(text, "info") for text in explored.critique.notes),
             ui.Row(
-                ui.Column(table, width=660),
+                ui.Column(table, width=710),
                 ui.Column(gene, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
                 sizing_mode="stretch_width",
             ),

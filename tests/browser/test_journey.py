@@ -197,6 +197,32 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     name = row.locator("[tabulator-field=gene]").inner_text()
     choose_row(row, page.get_by_role("heading", name=name, exact=True))
 
+    # The arrow keys go on from there, over the end of a page, and leave text fields alone.
+    genes = page.locator(".tabulator-row [tabulator-field=gene]")
+    chosen = page.locator(".tabulator-row.tabulator-selected [tabulator-field=gene]")
+    number = page.locator(".tabulator-page.active")
+    before, below = int(number.inner_text()), genes.nth(3).inner_text()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("heading", name=below, exact=True)).to_be_visible()
+    expect(chosen).to_have_text(below)
+    for _ in range(10):
+        page.keyboard.press("ArrowDown")
+    expect(number).to_have_text(str(before + 1))
+    expect(genes.first).not_to_have_text(below)
+    expect(genes.nth(1)).to_have_text(chosen.inner_text())
+    last = chosen.inner_text()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_role("heading", name=genes.first.inner_text(), exact=True)).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("heading", name=last, exact=True)).to_be_visible()
+    expect(page.locator(".tabulator-row svg title").first).to_contain_text("10 expected")
+    shoot("9-gene-keys")
+    search.click()
+    page.keyboard.press("ArrowDown")
+    page.wait_for_timeout(500)
+    expect(chosen).to_have_text(last)
+    page.keyboard.press("Escape")
+
     # All genes at once, and a tap on one.
     open_tab(page, "All genes")
     tapped = tap_gene(page, "share of cells without it", 5)

@@ -17,7 +17,8 @@ from scribeviz.views.compare_state import CompareState
 from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explore_view import ExploreView
 from scribeviz.views.explored import load_explored
-from scribeviz.views.genes_view import AllGenesView, CalibrationView, GeneTable, SeveralGenesView
+from scribeviz.views.gene_table import GeneTable
+from scribeviz.views.genes_view import AllGenesView, CalibrationView, SeveralGenesView
 from scribeviz.views.parameters_view import ParametersView
 from scribeviz.views.python_view import PythonView
 from scribeviz.views.state import Session
@@ -128,6 +129,48 @@ def test_all_counts_follow_the_chosen_cells(explore):
     before = view.select(pn.pane.HoloViews)[-1].object.data["y1"].sum()
     explore.choose_cells(np.arange(30), "by hand")
     assert view.select(pn.pane.HoloViews)[-1].object.data["y1"].sum() < before
+
+
+def test_arrow_keys_step_through_the_genes_as_they_are_sorted(explore):
+    view = GeneTable(state=explore)
+    ranked = explore.listed()["gene"].tolist()
+    assert view._listing.selection == [0]
+    view._step(2)
+    assert explore.gene == ranked[2]
+    assert view._listing.selection == [2]
+    view._step(-5)
+    assert explore.gene == ranked[0]
+    view._listing.sorters = [{"field": "mean", "dir": "asc"}]
+    quiet = explore.table.sort_values("mean")["gene"].tolist()
+    explore.gene = quiet[0]
+    view._step(1)
+    assert explore.gene == quiet[1]
+    assert view._listing.value["gene"][view._listing.selection[0]] == quiet[1]
+    view._listing.sorters = []
+    explore.picked = [gene for gene in ranked if gene != explore.gene]
+    assert view._listing.selection == []
+    view._step(1)
+    assert explore.gene == view._listing.value["gene"][0]
+
+
+def test_the_table_turns_to_the_page_of_the_gene(explore, monkeypatch):
+    monkeypatch.setattr("scribeviz.views.gene_table._PAGE", 3)
+    view = GeneTable(state=explore)
+    ranked = explore.listed()["gene"].tolist()
+    view._step(4)
+    assert (view._listing.page, view._listing.selection) == (2, [4])
+    explore.gene = ranked[7]
+    assert (view._listing.page, view._listing.selection) == (3, [7])
+    view.leave()
+    explore.gene = ranked[0]
+    assert view._listing.page == 3, "a view that was left does not follow"
+
+
+def test_every_row_has_a_picture_of_numbers(explore, hostile):
+    pictures = GeneTable(state=explore)._listing.value["residuals"]
+    assert len(pictures) == 8
+    assert pictures.str.startswith("<svg").all()
+    assert not pictures.str.contains(hostile, regex=False).any()
 
 
 @pytest.fixture
