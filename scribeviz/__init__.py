@@ -21,6 +21,8 @@ _HOME = {
     "CustomModel": "scribeviz.models.custom",
     "CustomResults": "scribeviz.custom",
     "register_model": "scribeviz.models.custom_registry",
+    "Abnormality": "scribeviz.networks.abnormality",
+    "Classifier": "scribeviz.networks.classifier",
     "ModelConfig": "scribeviz.scribe",
     "fit": "scribeviz.fitting",
     "compare": "scribeviz.criticism.loo",
