@@ -325,9 +325,13 @@ def _run(
 
 @contextmanager
 def _progress_bar(n_epochs: int, *, shown: bool) -> Iterator[Callback]:
+    if not shown:
+        yield lambda _checkpoint: None
+        return
+    # Imported here: in a notebook without ipywidgets it warns.
     from tqdm.auto import tqdm
 
-    with tqdm(total=n_epochs, unit="epoch", disable=not shown) as bar:
+    with tqdm(total=n_epochs, unit="epoch") as bar:
 
         def report(checkpoint: TrainingCheckpoint) -> None:
             if checkpoint.settled:
