@@ -187,17 +187,19 @@ class Classifier(Estimator):
             batch_size=batch_size,
             seed=seed,
         )
-        self.target, self.notes = target, ()
+        notes: tuple[str, ...] = ()
         if adata is None:
             data = Prepared.own(datamodule, layer)
-            self.classes = self._named or [str(i) for i in range(self._n_out(data.seen))]
+            classes = self._named or [str(i) for i in range(self._n_out(data.seen))]
         else:
-            codes, self.classes = self._labels(adata, target)
+            codes, classes = self._labels(adata, target)
             split = split or _stratified(codes, seed)
-            self.notes = _notes(codes, target)
+            notes = _notes(codes, target)
             data = Prepared.of(adata, layer, config, _labelled(split, codes), codes)
-        self._check(data)
-        self._train(data, len(self.classes), config, callbacks, shown=enable_progress_bar)
+        self._check(data, len(classes), target)
+        self._train(data, len(classes), config, callbacks, shown=enable_progress_bar)
+        # Only now: what was trained before is whole when something cannot be trained.
+        self.target, self.classes, self.notes = target, classes, notes
         self._told = self._tell(data.batches)
         return self
 
@@ -307,8 +309,8 @@ class Classifier(Estimator):
             )
         return codes, names
 
-    def _check(self, data: Prepared) -> None:
-        y, n_classes = data.seen.first[1], len(self.classes)
+    def _check(self, data: Prepared, n_classes: int, target: str) -> None:
+        y = data.seen.first[1]
         if y.ndim != 1 or y.dtype.kind not in "iu":
             raise TypeError(
                 f"y is a class of each cell, a whole number from 0; the data gave shape {y.shape} "
@@ -321,7 +323,7 @@ class Classifier(Estimator):
             )
         if self._custom is None and self.n_classes != n_classes:
             raise ValueError(
-                f"{self.target} has {n_classes} classes; write n_classes={n_classes} instead of "
+                f"{target} has {n_classes} classes; write n_classes={n_classes} instead of "
                 f"{self.n_classes}."
             )
 

@@ -254,13 +254,15 @@ class Estimator(ABC):
         shown: bool,
     ) -> None:
         """Check the shapes, train, and measure on the test cells."""
+        model = self.model
         if self._custom is None:
-            self.model = self._module(self._network(config.seed, data.seen))
-        check_shapes("network", self.network, data.seen.n_features, n_out)
-        _check_step(self.model, data.seen.first)
-        last = _run(self.model, data.batches, config, callbacks, shown=shown)
-        restore(self.model, last)
-        test = held_out_metrics(self.model, data.batches, config.seed)
+            model = self._module(self._network(config.seed, data.seen))
+        check_shapes("network", model.model, data.seen.n_features, n_out)
+        _check_step(model, data.seen.first)
+        last = _run(model, data.batches, config, callbacks, shown=shown)
+        restore(model, last)
+        test = held_out_metrics(model, data.batches, config.seed)
+        self.model = model
         self.trained = Trained(
             features=data.features,
             best_epoch=last.best_epoch,

@@ -199,6 +199,14 @@ def test_wrong_shapes_are_refused_before_training(cells):
         Abnormality(n_in=6).fit(datamodule=own, **QUIET)
 
 
+def test_what_cannot_be_trained_leaves_what_was(cells):
+    found = fitted(cells)
+    before = found.reconstruct(cells)
+    with pytest.raises(NetworkShapeError):
+        found.fit(cells[:, :4].copy(), **QUIET)
+    np.testing.assert_array_equal(found.reconstruct(cells), before)
+
+
 class Half(nnx.Module):
     def training_step(self, _batch, _step):
         return {}

@@ -140,6 +140,15 @@ def test_classes_of_own_data_are_checked(cells):
         Classifier(6, 3).fit(datamodule=OwnData(cells.X), **QUIET)
 
 
+def test_what_cannot_be_trained_leaves_what_was(cells, fitted):
+    before = fitted.predict(cells, inplace=False)
+    cells.obs["other"] = [str(i % 5) for i in range(150)]
+    with pytest.raises(ValueError, match="other has 5 classes"):
+        fitted.fit(cells, "other", None, **QUIET)
+    after = fitted.predict(cells, inplace=False)
+    assert list(after.obs["clf_kind"]) == list(before.obs["clf_kind"])
+
+
 def test_seed_0_is_a_seed(cells):
     test = [
         Classifier(6, 3).fit(cells, "kind", None, seed=seed, **QUIET).split.test
