@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Float
 
+from scribeviz.models import quantiles
 from scribeviz.models.families import Beta, BetaPrime, LogNormal
 
 REAL = "real"
@@ -21,7 +21,7 @@ SIMPLEX = "simplex"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriorParameter:
-    """One number of a prior family; ``bounds`` are what a slider offers and a spec allows."""
+    """One number of a prior family; ``bounds`` are what a spec allows."""
 
     name: str
     label: str
@@ -45,6 +45,9 @@ class PriorFamily:
         In the order of a :class:`Prior`'s numbers.
     make
         From these numbers and the shape of a value to a distribution (all axes are one event).
+    quantiles
+        From shares and these numbers to values; of a simplex, and of the number of components, to
+        values of one share.
     """
 
     key: str
@@ -52,6 +55,7 @@ class PriorFamily:
     support: str
     parameters: tuple[PriorParameter, ...]
     make: Callable[..., dist.Distribution]
+    quantiles: Callable[..., np.ndarray]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,14 @@ class Prior:
         """The NumPyro distribution of a parameter of this ``shape``."""
         return PRIOR_FAMILIES[self.family].make(shape, *self.numbers)
 
+    def quantiles(
+        self, shares: Sequence[float], n_components: int = 2
+    ) -> Float[np.ndarray, " shares"]:
+        """Values below which these shares of the prior lie; of a simplex, of one share."""
+        family = PRIOR_FAMILIES[self.family]
+        more = (n_components,) if family.support is SIMPLEX else ()
+        return family.quantiles(np.asarray(shares, float), *self.numbers, *more)
+
     def density(
         self, n_components: int = 2
     ) -> tuple[Float[np.ndarray, " points"], Float[np.ndarray, " points"]]:
@@ -104,14 +116,12 @@ class Prior:
         else:
             one = self.distribution()
         if support is POSITIVE:
-            draws = np.log(np.asarray(one.sample(jax.random.key(0), (4_000,))) + 1e-30)
-            low, high = np.percentile(draws, (0.5, 99.5))
+            low, high = np.log(np.clip(self.quantiles(_MIDDLE), 1e-30, 1e30))
             logs = np.linspace(low, high, 200)
             values = np.exp(logs)
             return values, values * np.exp(np.asarray(one.log_prob(values)))
         if support is REAL:
-            draws = np.asarray(one.sample(jax.random.key(0), (4_000,)))
-            low, high = np.percentile(draws, (0.5, 99.5))
+            low, high = self.quantiles(_MIDDLE)
             values = np.linspace(low, high, 200)
         else:
             values = np.linspace(0.0025, 0.9975, 200)
@@ -151,6 +161,7 @@ def _odds_by_mean(mean: float, concentration: float) -> BetaPrime:
     return BetaPrime(mean * concentration, (1 - mean) * concentration)
 
 
+_MIDDLE = (0.005, 0.995)  # of the values, which a density is drawn over
 _SHAPE = (1e-3, 1e4)
 _MEAN = PriorParameter(name="mean", label="mean", default=0.1, bounds=(1e-4, 0.9999))
 _CONCENTRATION = PriorParameter(
@@ -169,6 +180,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                 PriorParameter(name="scale", label="log spread", default=1.0, bounds=(1e-3, 20)),
             ),
             make=_repeated(LogNormal),
+            quantiles=quantiles.of_lognormal,
         ),
         PriorFamily(
             key="gamma",
@@ -179,6 +191,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                 PriorParameter(name="rate", label="rate", default=1.0, bounds=_SHAPE),
             ),
             make=_repeated(dist.Gamma),
+            quantiles=quantiles.of_gamma,
         ),
         PriorFamily(
             key="exponential",
@@ -186,6 +199,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
             support=POSITIVE,
             parameters=(PriorParameter(name="rate", label="rate", default=1.0, bounds=_SHAPE),),
             make=_repeated(dist.Exponential),
+            quantiles=quantiles.of_exponential,
         ),
         PriorFamily(
             key="beta",
@@ -196,6 +210,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                 PriorParameter(name="beta", label="beta", default=1.0, bounds=_SHAPE),
             ),
             make=_repeated(Beta),
+            quantiles=quantiles.of_beta,
         ),
         PriorFamily(
             key="beta_mean",
@@ -203,6 +218,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
             support=UNIT_INTERVAL,
             parameters=(_MEAN, _CONCENTRATION),
             make=_repeated(_beta_by_mean),
+            quantiles=quantiles.of_beta_mean,
         ),
         PriorFamily(
             key="betaprime",
@@ -213,6 +229,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                 PriorParameter(name="beta", label="beta", default=1.0, bounds=_SHAPE),
             ),
             make=_repeated(BetaPrime),
+            quantiles=quantiles.of_betaprime,
         ),
         PriorFamily(
             key="betaprime_mean",
@@ -220,6 +237,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
             support=POSITIVE,
             parameters=(_MEAN, _CONCENTRATION),
             make=_repeated(_odds_by_mean),
+            quantiles=quantiles.of_betaprime_mean,
         ),
         PriorFamily(
             key="normal",
@@ -230,6 +248,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                 PriorParameter(name="scale", label="spread", default=1.0, bounds=(1e-3, 20)),
             ),
             make=_repeated(dist.Normal),
+            quantiles=quantiles.of_normal,
         ),
         PriorFamily(
             key="dirichlet",
@@ -241,6 +260,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                 ),
             ),
             make=lambda shape, concentration: dist.Dirichlet(jnp.full(shape, concentration)),
+            quantiles=quantiles.of_share,
         ),
     )
 }

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-import holoviews as hv
 import panel as pn
 import param
 from panel import ui
@@ -15,9 +14,8 @@ from scribeviz.models.custom import CustomModel
 from scribeviz.models.custom_registry import CUSTOM_MODELS
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
-from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, Prior, families_on
-from scribeviz.plots.priors import prior_density
 from scribeviz.views.parts import (
+    GAP,
     button,
     card,
     notice,
@@ -28,61 +26,10 @@ from scribeviz.views.parts import (
     words_html,
 )
 from scribeviz.views.prior_check_view import PriorCheckView
-from scribeviz.views.state import DataState, ModelState, PriorState, prior_numbers
+from scribeviz.views.prior_view import PriorView
+from scribeviz.views.state import DataState, ModelState, PriorState
 
-
-class PriorView(pn.viewable.Viewer):
-    """One prior: its family, its numbers, and its density."""
-
-    state = param.ClassSelector(class_=PriorState, constant=True)
-    model = param.ClassSelector(class_=ModelState, constant=True)
-
-    def __init__(self, **params: object) -> None:
-        super().__init__(**params)
-        self._inputs = ui.Column(*self._number_inputs())
-        self.state.param.watch(self._follow, "prior")
-
-    def __panel__(self) -> Viewable:
-        site = self.state.site
-        families = {family.label: family.key for family in families_on(site.support)}
-        family = ui.Select(
-            label="Family",
-            options=families,
-            value=self.state.prior.family,
-            width=170,
-            margin=(4, 0, 6, 0),
-        )
-        family.param.watch(lambda event: self.state.choose_family(event.new), "value")
-        picture = ui.HoloViews(
-            pn.bind(self._density, self.state.param.prior, self.model.param.n_components),
-            sizing_mode="stretch_width",
-            height=180,
-        )
-        return ui.Column(
-            words(f"{site.label}. {site.doc}"),
-            ui.Row(
-                ui.Column(family, self._inputs, width=200), picture, sizing_mode="stretch_width"
-            ),
-            sizing_mode="stretch_width",
-        )
-
-    def _number_inputs(self) -> list[Viewable]:
-        family = PRIOR_FAMILIES[self.state.prior.family]
-        numbers = prior_numbers(self.state)
-        return [
-            number_field(numbers, parameter.name, step=0.1, width=170)
-            for parameter in family.parameters
-        ]
-
-    def _follow(self, event: param.parameterized.Event) -> None:
-        # New inputs only for another family: replacing them would take the focus from the field.
-        if event.new.family != event.old.family:
-            self._inputs[:] = self._number_inputs()
-
-    def _density(self, prior: Prior, n_components: int) -> hv.Area:
-        site = self.state.site
-        values, density = prior.density(n_components)
-        return prior_density(values, density, label=site.label, log_axis=site.support == POSITIVE)
+_IN_SIGHT = {"position": "sticky", "top": "16px", "align-self": "flex-start"}
 
 
 class ModelView(pn.viewable.Viewer):
@@ -91,6 +38,10 @@ class ModelView(pn.viewable.Viewer):
     state = param.ClassSelector(class_=ModelState, constant=True)
     data = param.ClassSelector(class_=DataState, constant=True)
     go_on = param.Callable(doc="Called when the user wants to fit.")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._known: dict[tuple[str, PriorState], Viewable] = {}
 
     def __panel__(self) -> Viewable:
         state = self.state
@@ -106,8 +57,13 @@ class ModelView(pn.viewable.Viewer):
                 ),
             ),
             self._unless_custom("Parameterization and posterior", self._parameterization),
-            self._unless_custom("Priors", self._prior_cards),
-            self._unless_custom("Before any data", self._prior_check),
+            ui.Row(
+                self._unless_custom("Priors", self._prior_cards),
+                ui.Spacer(width=GAP),
+                # In sight while the sliders of all priors are gone through.
+                self._unless_custom("Before any data", self._prior_check, styles=_IN_SIGHT),
+                sizing_mode="stretch_width",
+            ),
             ui.Row(
                 button("Go to the fit", "arrow_forward", lambda _: self.go_on()),
                 ui.HTML(
@@ -122,10 +78,12 @@ class ModelView(pn.viewable.Viewer):
             ),
         )
 
-    def _unless_custom(self, title: str, content: Callable[[], Viewable]) -> Viewable:
+    def _unless_custom(
+        self, title: str, content: Callable[[], Viewable], **options: object
+    ) -> Viewable:
         """A card that a user's own model has no use for; "Capture" needs capture as well."""
         state = self.state
-        shown = card(title, content())
+        shown = card(title, content(), **options)
 
         def follow(*_: param.parameterized.Event) -> None:
             shown.visible = state.custom is None and (title != "Capture" or state.has_capture)
@@ -280,7 +238,11 @@ class ModelView(pn.viewable.Viewer):
         return PriorCheckView(model=self.state, data=self.data)
 
     def _priors(self, priors: dict[str, PriorState]) -> Viewable:
-        views = [PriorView(state=prior, model=self.state) for prior in priors.values()]
+        for key, prior in priors.items():
+            # Made once: a second one would be drawn beside the first ever after.
+            if (key, prior) not in self._known:
+                self._known[key, prior] = pn.panel(PriorView(state=prior, model=self.state))
+        views = [self._known[each] for each in priors.items()]
         return ui.Column(*views, sizing_mode="stretch_width")
 
     def _in_short(self, _likelihood: str, _n_components: int, counts: Counts | None) -> str:

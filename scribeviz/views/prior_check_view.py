@@ -1,11 +1,13 @@
 """What the priors expect of a gene, before any fit, beside what was counted."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 
 import holoviews as hv
 import panel as pn
 import param
+from holoviews.streams import Pipe
 from panel import ui
 from panel.viewable import Viewable
 
@@ -14,6 +16,7 @@ from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
 from scribeviz.data.counts import Counts
 from scribeviz.models.spec import ModelSpec
 from scribeviz.plots.ppc import LEGEND, ppc_histogram
+from scribeviz.views.newest import Newest, draw
 from scribeviz.views.parts import empty, legend, short, words, words_html
 from scribeviz.views.state import DataState, ModelState
 
@@ -29,6 +32,9 @@ class PriorCheckView(pn.viewable.Viewer):
         super().__init__(**params)
         self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._picture = ui.Column(sizing_mode="stretch_width")
+        self._pipe: Pipe | None = None  # of the picture, once there is one
+        self._newest = Newest(self._update)
+        self._compiled: set[tuple[ModelSpec, tuple[str, ...]]] = set()
         self._search = ui.AutocompleteInput(
             label="Gene",
             options=[],
@@ -68,6 +74,7 @@ class PriorCheckView(pn.viewable.Viewer):
     def _new_data(self, *_: param.parameterized.Event) -> None:
         counts: Counts | None = self.data.counts
         if counts is None:
+            self._pipe = None
             self._picture[:] = [empty("Open data first: then a gene is shown here.")]
             return
         self._search.options = [str(gene) for gene in counts.genes]
@@ -97,28 +104,39 @@ class PriorCheckView(pn.viewable.Viewer):
         if counts is None or not isinstance(spec, ModelSpec) or not self.gene:
             return
         if pn.state.curdoc is None:
-            self._show(check_before(spec, counts, self.gene))
+            self._show(check_before(spec, counts, self.gene), self.gene)
         else:
             # The first check compiles for seconds: other clicks must not wait for it.
-            pn.state.execute(self._update)
+            self._newest.ask()
 
     async def _update(self) -> None:
         spec, counts, gene = self.model.spec(), self.data.counts, self.gene
-        found = await asyncio.to_thread(check_before, spec, counts, gene)
-        if (spec, gene) == (self.model.spec(), self.gene):  # else another change is on its way
-            # As a callback of the document it waits for the message that brings this page: sent
-            # before it, the change would speak of elements that the browser does not know yet.
-            pn.state.execute(partial(self._show, found), schedule=True)
+        if counts is None or not isinstance(spec, ModelSpec):  # chosen meanwhile
+            return
+        families = tuple(state.prior.family for state in self.model.priors.values())
+        kind = replace(spec, priors=()), families
+        if kind in self._compiled:  # less than it takes to go to a thread and back
+            found = check_before(spec, counts, gene)
+        else:
+            found = await asyncio.to_thread(check_before, spec, counts, gene)
+            self._compiled.add(kind)
+        if gene == self.gene:  # else another one is on its way
+            await draw(partial(self._show, found, gene))
 
-    def _show(self, check: GeneCheck) -> None:
+    def _show(self, check: GeneCheck, gene: str) -> None:
         low, _, high = check.zeros
-        self._about.object = words_html(
-            f"{check.observed_zeros:.1%} of the cells lack {self.gene}; before any data the model "
-            f"expects {low:.1%} to {high:.1%}. Its mean is {short(check.observed_mean)}, "
-            f"expected {short(check.mean[0])} to {short(check.mean[2])}."
-        )
-        picture = ui.HoloViews(_draw(check), sizing_mode="stretch_width", height=300)
-        self._picture[:] = [picture]
+        with pn.io.hold():  # one message to the browser, one drawing
+            self._about.object = words_html(
+                f"{check.observed_zeros:.1%} of the cells lack {gene}; before any data the model "
+                f"expects {low:.1%} to {high:.1%}. Its mean is {short(check.observed_mean)}, "
+                f"expected {short(check.mean[0])} to {short(check.mean[2])}."
+            )
+            if self._pipe is None:
+                self._pipe = Pipe(data=check)
+                picture = hv.DynamicMap(_draw, streams={"check": self._pipe.param.data})
+                self._picture[:] = [ui.HoloViews(picture, sizing_mode="stretch_width", height=300)]
+            else:
+                self._pipe.send(check)
 
 
 def check_before(spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:

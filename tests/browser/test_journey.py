@@ -380,6 +380,17 @@ def test_the_prior_predictive_moves_with_a_prior(page, app_url, shoot, console_e
         page.wait_for_timeout(300)
     means = [float(re.search("expected ([0-9.,]+) to", text)[1].replace(",", "")) for text in seen]
     assert means[2] < means[0] < means[1]
+    # A slider moves the same number, and the picture with it.
+    slider = page.get_by_role("slider", name="log median of Dispersion r")
+    drawn = page.evaluate(SERIES, "top")
+    slider.focus()
+    for _ in range(12):
+        page.keyboard.press("ArrowRight")
+    expect(field).to_have_value(re.compile(r"^-1\.2"))
+    expect(told).not_to_have_text(seen[-1])
+    expect(page.get_by_text("Nine in ten genes lie between 0.05")).to_be_visible()
+    page.wait_for_timeout(500)
+    assert page.evaluate(SERIES, "top") != drawn
     told.scroll_into_view_if_needed()
     shoot("22-prior-predictive")
     assert not console_errors

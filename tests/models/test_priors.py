@@ -60,6 +60,36 @@ def test_density_is_scipys(family, numbers):
     np.testing.assert_allclose(ours, ORACLES[family](*numbers)(points), rtol=1e-4, atol=1e-5)
 
 
+DISTRIBUTIONS = {
+    "lognormal": lambda loc, scale: st.lognorm(scale, scale=np.exp(loc)),
+    "gamma": lambda concentration, rate: st.gamma(concentration, scale=1 / rate),
+    "exponential": lambda rate: st.expon(scale=1 / rate),
+    "beta": st.beta,
+    "beta_mean": lambda mean, size: st.beta(mean * size, (1 - mean) * size),
+    "betaprime": lambda alpha, beta: st.betaprime(beta, alpha),
+    "betaprime_mean": lambda mean, size: st.betaprime((1 - mean) * size, mean * size),
+    "normal": st.norm,
+    "dirichlet": lambda concentration: st.beta(concentration, 3 * concentration),
+}
+
+
+@pytest.mark.parametrize(("family", "numbers"), CASES)
+def test_quantiles_are_scipys(family, numbers):
+    shares = (0.001, 0.05, 0.5, 0.95, 0.999)
+    ours = Prior(family, numbers).quantiles(shares, n_components=4)
+    np.testing.assert_allclose(ours, DISTRIBUTIONS[family](*numbers).ppf(shares), rtol=1e-9)
+
+
+@pytest.mark.parametrize("family", PRIOR_FAMILIES.values(), ids=PRIOR_FAMILIES)
+def test_densities_of_extreme_priors_can_be_drawn(family):
+    for ends in (0, 1):
+        prior = Prior(family.key, tuple(p.bounds[ends] for p in family.parameters))
+        values, density = prior.density()
+        assert np.isfinite(values).all()
+        assert (np.diff(values) >= 0).all()
+        assert not np.isnan(density).any()
+
+
 @pytest.mark.parametrize("family", PRIOR_FAMILIES.values(), ids=PRIOR_FAMILIES)
 def test_all_axes_of_a_value_are_one_event(family, key):
     prior = Prior(family.key, tuple(p.default for p in family.parameters))

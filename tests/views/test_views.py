@@ -349,7 +349,7 @@ def test_the_prior_check_follows_priors_and_data(model_view, counts, monkeypatch
     view = PriorCheckView(model=model_view.state, data=model_view.data)
     assert view.gene in set(counts.genes)
     shown = []
-    monkeypatch.setattr(view, "_show", lambda check: shown.append(check.zeros[1]))
+    monkeypatch.setattr(view, "_show", lambda check, _: shown.append(check.zeros[1]))
     model_view.state.priors["r"].prior = Prior("lognormal", (3.0, 0.1))
     model_view.state.priors["r"].prior = Prior("lognormal", (-3.0, 0.1))
     assert len(shown) >= 2
