@@ -1,6 +1,5 @@
 """From data and a model to a result: what the command line, the workers and ``fit`` share."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from jaxtyping import Array
 from scribeviz.custom import CustomResults
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
+from scribeviz.fits import AnyCheckpoint, Fit
 from scribeviz.inference.methods import METHODS, InferenceConfig
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
@@ -21,7 +21,7 @@ from scribeviz.models.custom import CustomModel, bind
 from scribeviz.models.initial import initial_params
 from scribeviz.models.parameterizations import Values
 from scribeviz.models.spec import ModelSpec, model_spec
-from scribeviz.results import CountResults
+from scribeviz.networks.spec import TrainingConfig
 from scribeviz.svi import ScribeSVIResults
 
 if TYPE_CHECKING:
@@ -31,35 +31,13 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
+    from scribeviz.network_fits import AnyNetwork
+
     type Data = Counts | AnnData | str | Path | np.ndarray | sp.sparray | sp.spmatrix | pd.DataFrame
 
 # Of every start of a mixture so many steps are done before the best goes on.
 _TRIAL_STEPS = 200
 _JUDGED_STEPS = 50
-# Data sets that a user's own model predicts: as many as it draws in this time, within bounds.
-
-
-@dataclass(frozen=True, slots=True)
-class Fit[C: Checkpoint | NUTSCheckpoint](ABC):
-    """A fit about to be done: the counts that take part, their model and their tables."""
-
-    counts: Counts
-    left_out_genes: np.ndarray
-    model: Any  # what has ``model`` and ``guide``
-    tables: Any
-
-    @property
-    @abstractmethod
-    def n_steps(self) -> int:
-        """The most steps that will be done."""
-
-    @abstractmethod
-    def checkpoints(self, start: C | None = None) -> Iterator[C]:
-        """Fit, a checkpoint at a time; go on from ``start`` when it is given."""
-
-    @abstractmethod
-    def results(self, checkpoint: C) -> Any:
-        """The result that ``checkpoint`` stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,25 +283,27 @@ def _check_same(results: ScribeSVIResults, spec: ModelSpec, counts: Counts) -> N
 
 def fit(  # noqa: PLR0913  what one call has to say
     data: "Data",
-    model: str | ModelSpec = "nbdm",
+    model: "str | ModelSpec | AnyNetwork" = "nbdm",
     *,
     n_components: int | None = None,
     priors: Mapping[str, Any] | None = None,
     layer: str | None = None,
     inference_method: str = "svi",
     start_from: ScribeSVIResults | None = None,
+    networks: Mapping[str, Any] | None = None,
     progress: bool = True,
     **settings: Any,
-) -> CountResults:
-    """Fit a model of the counts, on all cells at once.
+) -> Any:
+    """Fit a model of the counts, on all cells at once, or train a network on them.
 
     Parameters
     ----------
     data
         Raw counts: an AnnData, a file, a matrix (rows are cells), or :class:`Counts`.
     model
-        ``"nbdm"``, ``"zinb"``, ``"nbvcp"``, ``"zinbvcp"``, each also with ``_mix``, or a whole
-        :class:`ModelSpec`.
+        ``"nbdm"``, ``"zinb"``, ``"nbvcp"``, ``"zinbvcp"``, each also with ``_mix``; a whole
+        :class:`ModelSpec`; a :class:`CellVAE`; or a network of one's own
+        (:func:`scribeviz.network_fits.prepare_network`).
     n_components
         Number of components; more than one makes a mixture.
     priors
@@ -334,15 +314,18 @@ def fit(  # noqa: PLR0913  what one call has to say
         ``"svi"`` (variational) or ``"mcmc"`` (NUTS).
     start_from
         A fit of the same model to the same data to go on from; for ``"mcmc"`` well worth having.
+    networks
+        Networks of one's own in a :class:`CellVAE`.
     progress
         Show a progress bar.
     **settings
         The fields of :class:`SVIConfig` (``n_steps``, ``learning_rate``, ``tolerance``, ``seed``
-        …) or of :class:`NUTSConfig` (``n_warmup``, ``n_samples``, ``n_chains`` …).
+        …), of :class:`NUTSConfig` (``n_warmup``, ``n_samples``, ``n_chains`` …), or of
+        :class:`TrainingConfig` (``max_epochs``, ``batch_size``, ``validation_share`` …).
 
     Returns
     -------
-    ScribeSVIResults or ScribeMCMCResults
+    ScribeSVIResults, ScribeMCMCResults or CellVAEResults
 
     Raises
     ------
@@ -361,6 +344,8 @@ def fit(  # noqa: PLR0913  what one call has to say
     >>> results.get_posterior_samples(n_samples=10)["r"].shape
     (10, 5)
     """
+    if not isinstance(model, str | ModelSpec):
+        return _trained(as_counts(data, layer=layer), model, networks, settings, progress=progress)
     if isinstance(model, ModelSpec):
         if n_components is not None or priors is not None:
             raise ValueError("a ModelSpec already says n_components and priors; give only one.")
@@ -375,7 +360,21 @@ def fit(  # noqa: PLR0913  what one call has to say
     return run(prepared, progress=progress)
 
 
-def run(prepared: Fit[Any], *, progress: bool = True) -> CountResults:
+def _trained(
+    counts: Counts,
+    model: "AnyNetwork",
+    networks: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    *,
+    progress: bool,
+) -> Any:
+    from scribeviz.network_fits import prepare_network
+
+    prepared = prepare_network(counts, model, TrainingConfig(**settings), networks=networks)
+    return run(prepared, progress=progress)
+
+
+def run(prepared: Fit[Any], *, progress: bool = True) -> Any:
     """Fit to the end."""
     last = None
     with progress_bar(prepared.n_steps, shown=progress) as report:
@@ -387,15 +386,13 @@ def run(prepared: Fit[Any], *, progress: bool = True) -> CountResults:
 
 
 @contextmanager
-def progress_bar(
-    n_steps: int, *, shown: bool = True
-) -> Iterator[Callable[[Checkpoint | NUTSCheckpoint], None]]:
+def progress_bar(n_steps: int, *, shown: bool = True) -> Iterator[Callable[[AnyCheckpoint], None]]:
     """A progress bar on the terminal or in a notebook; gives what to call with each checkpoint."""
     from tqdm.auto import tqdm
 
     with tqdm(total=n_steps, unit="step", disable=not shown) as bar:
 
-        def report(checkpoint: Checkpoint | NUTSCheckpoint) -> None:
+        def report(checkpoint: AnyCheckpoint) -> None:
             if checkpoint.settled:
                 bar.total = checkpoint.step  # settled early: that is the whole of it
             bar.set_postfix_str(f"loss {checkpoint.losses[-50:].mean():,.1f}", refresh=False)

@@ -84,8 +84,11 @@ class Critique:
 
     @property
     def can_choose_cells(self) -> bool:
-        """Whether the model can be checked on some of the cells: not if it is only simulated."""
-        return isinstance(self.draws, NaturalDraws)
+        """Whether the model can be checked on some of the cells.
+
+        Not if it is only simulated, or each cell has means of its own.
+        """
+        return isinstance(self.draws, NaturalDraws) and self.draws.can_choose_cells
 
     @property
     def natural(self) -> NaturalDraws:
@@ -143,6 +146,8 @@ class Critique:
         if self.scores is not None:
             arrays |= {"elpd": self.scores.elpd, "pareto_k": self.scores.pareto_k}
             arrays["p_loo"] = np.asarray(self.scores.p_loo)
+            if self.scores.cells is not None:
+                arrays["scored_cells"] = self.scores.cells
         meta: dict[str, Any] = {"columns": list(self.genes), "notes": list(self.notes)}
         if isinstance(self.draws, ReplicateBands):
             arrays |= {name: getattr(self.draws, name) for name in _BANDS}
@@ -150,6 +155,8 @@ class Critique:
         else:
             arrays |= {f"{_NATURAL}{name}": value for name, value in self.draws.natural.items()}
             arrays |= {name: getattr(self.draws, name) for name in _SHARES}
+            if self.draws.totals is not None:
+                arrays["totals"] = self.draws.totals
             meta["likelihood"] = self.draws.likelihood_key
         write_arrays(path, arrays, meta)
 
@@ -171,6 +178,7 @@ class Critique:
                     if name.startswith(_NATURAL)
                 },
                 **{name: arrays[name] for name in _SHARES},
+                totals=arrays.get("totals"),
             )
         genes = pd.DataFrame({name: arrays[f"genes/{name}"] for name in meta["columns"]})
         return cls(
@@ -179,7 +187,12 @@ class Critique:
             probabilities=arrays["probabilities"],
             notes=meta["notes"],
             agreement=arrays.get("agreement"),
-            scores=CellScores(arrays["elpd"], arrays["pareto_k"], float(arrays["p_loo"]))
+            scores=CellScores(
+                arrays["elpd"],
+                arrays["pareto_k"],
+                float(arrays["p_loo"]),
+                cells=arrays.get("scored_cells"),
+            )
             if "elpd" in arrays
             else None,
         )
@@ -223,6 +236,12 @@ def _scores(model: CountModel, counts: Counts, values: Values) -> CellScores | N
         return None
     scores = loo(integrated_log_likelihood(model, kept, counts))
     return replace(scores, scored=counts.depths_fingerprint)
+
+
+def criticise_draws(counts: Counts, draws: NaturalDraws) -> Critique:
+    """Check every gene of a model whose cells belong to no components."""
+    one = np.ones((counts.n_cells, 1), np.float32)
+    return Critique(draws=draws, genes=gene_table(counts, draws), probabilities=one)
 
 
 def criticise_replicates(counts: Counts, replicates: Iterable[np.ndarray]) -> Critique:

@@ -1,6 +1,6 @@
 """Posterior draws in the likelihood's own parameters: what every check starts from."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import jax
@@ -30,13 +30,19 @@ class NaturalDraws:
     natural
         ``r`` and, where zeros are inflated, ``gate``, of shape ``(draws, components, genes)``;
         ``log_odds`` of success, ``(draws, components, groups)``: one group where all cells are
-        alike, else groups of cells of about the same capture.
+        alike, else groups of cells of about the same capture.  Where each cell has a mean of its
+        own for each gene, ``log_odds`` and ``gate`` are ``(draws, components, groups, genes)``, and
+        the groups of a gene are those of about the same mean.
     weights
         Shares of the components, shape ``(draws, components)``.
     groups
         Shares of the groups, shape ``(groups,)``.
     group_of_cell
-        The group of each cell, from 0.
+        The group of each cell, from 0; empty where each gene has groups of its own.
+    totals
+        Where each gene has groups of its own, which then do not tell the total counts of cells:
+        predicted cells per bar of these (:func:`scribeviz.criticism.library.library_edges`), the
+        quantiles :data:`scribeviz.criticism.predictive.BANDS`.
     """
 
     likelihood_key: str
@@ -44,11 +50,40 @@ class NaturalDraws:
     weights: Float[np.ndarray, "draws components"]
     groups: Float[np.ndarray, " groups"]
     group_of_cell: Int[np.ndarray, " cells"]
+    totals: Float[np.ndarray, "5 bars"] | None = None
 
     @property
     def likelihood(self) -> Likelihood:
         """The registry entry."""
         return LIKELIHOODS[self.likelihood_key]
+
+    @property
+    def can_choose_cells(self) -> bool:
+        """Whether it is known which group a cell belongs to."""
+        return self.group_of_cell.size > 0
+
+    def full(
+        self, name: str, genes: int | slice = slice(None)
+    ) -> Float[np.ndarray, "draws components groups genes"]:
+        """A parameter of some genes, float64; axes of length 1 where groups or genes share it."""
+        columns = slice(genes, genes + 1) if isinstance(genes, int) else genes
+        value = self.natural[name]
+        if name == "log_odds" and value.ndim == 3:
+            return value[..., None].astype(float)
+        some = value[..., columns].astype(float)
+        return some if value.ndim == 4 else some[:, :, None]
+
+    def _averaged(
+        self, *of_odds: Callable[[np.ndarray], np.ndarray]
+    ) -> list[Float[np.ndarray, "draws components genes"]]:
+        """Functions of the odds, averaged over groups and over whether counts are dropped."""
+        kept = 1 - self.full("gate") if "gate" in self.natural else np.ones((1, 1, 1, 1))
+        # What groups share comes in last: groups times genes are many.
+        shared = kept.shape[2] == 1
+        weights = self.groups[:, None] * (1.0 if shared else kept)
+        odds = np.exp(self.full("log_odds"))
+        found = [(weights * function(odds)).sum(axis=2) for function in of_odds]
+        return [kept[:, :, 0] * one for one in found] if shared else found
 
     @property
     def n_draws(self) -> int:
@@ -92,16 +127,12 @@ class NaturalDraws:
 
     def moments(self) -> "Moments":
         """Mean and variance of every gene's counts over cells, averaged over draws."""
-        odds = np.exp(np.asarray(self.natural["log_odds"], float))
-        weights = self.weights[:, :, None] * self.groups
-        # Of each component: the mean of odds and of odds (1 + odds), and of the squared odds.
-        first = (weights * odds).sum(axis=-1)[..., None]
-        scatter = (weights * odds * (1 + odds)).sum(axis=-1)[..., None]
-        square = (weights * odds**2).sum(axis=-1)[..., None]
-        r = np.asarray(self.natural["r"], float)
-        kept = 1 - np.asarray(self.natural["gate"], float) if "gate" in self.natural else 1.0
-        mean = (kept * r * first).sum(axis=1)
-        second = (kept * (r * scatter + r**2 * square)).sum(axis=1)
+        first, scatter, square = self._averaged(
+            lambda odds: odds, lambda odds: odds * (1 + odds), np.square
+        )
+        weights, r = self.weights[..., None], self.full("r")[:, :, 0]
+        mean = (weights * r * first).sum(axis=1)
+        second = (weights * (r * scatter + r**2 * square)).sum(axis=1)
         return Moments(mean=mean.mean(axis=0), variance=(second - mean**2).mean(axis=0))
 
     def moments_of(
@@ -117,23 +148,20 @@ class NaturalDraws:
 
     def component_means(self) -> Float[np.ndarray, "components genes"]:
         """Mean of every gene's counts in cells of each component, averaged over draws."""
-        odds = (np.exp(np.asarray(self.natural["log_odds"], float)) * self.groups).sum(axis=-1)
-        kept = 1 - np.asarray(self.natural["gate"], float) if "gate" in self.natural else 1.0
-        return (kept * np.asarray(self.natural["r"], float) * odds[..., None]).mean(axis=0)
+        (expected,) = self._averaged(lambda odds: odds)
+        return (self.full("r")[:, :, 0] * expected).mean(axis=0)
 
     def genes(
         self, index: int | slice
     ) -> dict[str, Float[np.ndarray, "draws components*groups genes"]]:
         """Parameters of some genes, float64, components and groups as one axis."""
-        columns = slice(index, index + 1) if isinstance(index, int) else index
-        n_groups = self.groups.size
-        found = {
-            name: np.repeat(np.asarray(value[..., columns], float), n_groups, axis=1)
-            for name, value in self.natural.items()
-            if name != "log_odds"
-        }
-        log_odds = np.asarray(self.natural["log_odds"], float)
-        return found | {"log_odds": log_odds.reshape(self.n_draws, -1, 1)}
+        kinds = (self.n_draws, self.weights.shape[1], self.groups.size)
+        found = {}
+        for name in self.natural:
+            value = self.full(name, index)
+            n_genes = value.shape[-1]
+            found[name] = np.broadcast_to(value, (*kinds, n_genes)).reshape(kinds[0], -1, n_genes)
+        return found
 
 
 @dataclass(frozen=True, slots=True, eq=False)

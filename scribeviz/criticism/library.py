@@ -68,6 +68,9 @@ def library_check(counts: Counts, draws: NaturalDraws, seed: int = 0) -> Library
     """
     rng = np.random.default_rng(seed)
     edges = library_edges(counts)
+    if draws.totals is not None:
+        observed = library_histogram(counts.cell_totals, edges)
+        return LibraryCheck(edges, observed, draws.totals.astype(float))
     few = draws.thinned(_MOST_DRAWS)
     shares = few.mixed_weights / few.mixed_weights.sum(axis=1, keepdims=True)
     mean, variance = _moments_of_totals(few)
@@ -88,12 +91,12 @@ def _moments_of_totals(
     draws: NaturalDraws,
 ) -> tuple[Float[np.ndarray, "draws kinds"], Float[np.ndarray, "draws kinds"]]:
     """Mean and variance of a cell's total for each component and group."""
-    odds = np.exp(np.asarray(draws.natural["log_odds"], float))
-    r = np.asarray(draws.natural["r"], float)
-    kept = 1 - np.asarray(draws.natural["gate"], float) if "gate" in draws.natural else 1.0
-    expressed = (kept * r).sum(axis=-1)[..., None]
+    odds, r = np.exp(draws.full("log_odds")), draws.full("r")
+    kept = 1 - draws.full("gate") if "gate" in draws.natural else 1.0
+    # Sums over genes before the groups come in: all pairs of both would be many.
+    expressed = (kept * r).sum(axis=-1, keepdims=True)
     # What gates add: a gene is either there or not.
-    gated = (kept * r**2 - (kept * r) ** 2).sum(axis=-1)[..., None]
+    gated = (kept * r**2 - (kept * r) ** 2).sum(axis=-1, keepdims=True)
     mean = expressed * odds
     variance = expressed * odds * (1 + odds) + gated * odds**2
     return mean.reshape(draws.n_draws, -1), variance.reshape(draws.n_draws, -1)

@@ -6,16 +6,18 @@ The numbers are ArviZ's (Vehtari, Gelman & Gabry 2017, Stat. Comput. 27, 1413; s
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 GOOD_K = 0.7  # above it an estimate is not to be relied on
 _CLEAR = 2.0  # standard errors
 _COLUMNS = ["elpd_loo", "se", "difference", "difference_se", "p_loo", "worst_k", "n_unreliable"]
-_COLUMNS += ["weight"]
+_COLUMNS += ["weight", "n_cells"]
+_FEWEST_CELLS = 30  # fewer say nothing about a difference
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,12 +35,22 @@ class CellScores:
     scored
         What tells the scored cells from others (:attr:`Counts.depths_fingerprint`); empty where
         nobody knows.
+    cells
+        Positions of the scored cells among those that ``scored`` tells; None if all are.
     """
 
     elpd: Float[np.ndarray, " cells"]
     pareto_k: Float[np.ndarray, " cells"]
     p_loo: float
     scored: str = ""
+    cells: Int[np.ndarray, " cells"] | None = None
+
+    def at(self, chosen: Int[np.ndarray, " chosen"]) -> "CellScores":
+        """The scores of some cells, by their positions among all; each has to be scored."""
+        index = chosen if self.cells is None else np.searchsorted(self.cells, chosen)
+        return replace(
+            self, elpd=self.elpd[index], pareto_k=self.pareto_k[index], p_loo=np.nan, cells=chosen
+        )
 
     @property
     def total(self) -> float:
@@ -103,7 +115,10 @@ def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
     pandas.DataFrame
         Indexed by name: ``elpd_loo`` and ``se``; ``difference`` to the best and
         ``difference_se``; ``p_loo``; ``worst_k`` and ``n_unreliable`` (cells with k above 0.7);
-        ``weight``, by stacking.  Of no scores an empty table.
+        ``weight``, by stacking; ``n_cells``.  Of no scores an empty table.
+
+        Where a model is scored on some of the cells only (a network, on those that it was not
+        trained on), all are compared on the cells that every one is scored on.
 
     Raises
     ------
@@ -113,6 +128,7 @@ def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
     scored = {name: one for name, one in scores.items() if one is not None}
     if not scored:
         return pd.DataFrame(columns=_COLUMNS, dtype=float)
+    scored = _on_common_cells(scored)
     _check_same(scored)
     order = sorted(scored, key=lambda name: -scored[name].total)
     best = scored[order[0]]
@@ -127,10 +143,26 @@ def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
             "worst_k": float(scored[name].pareto_k.max()),
             "n_unreliable": scored[name].n_unreliable,
             "weight": weights[name],
+            "n_cells": scored[name].elpd.size,
         }
         for name in order
     }
     return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _on_common_cells(scores: Mapping[str, CellScores]) -> dict[str, CellScores]:
+    """The scores of the cells that every model has scored."""
+    chosen = {name: one.cells for name, one in scores.items() if one.cells is not None}
+    if not chosen:
+        return dict(scores)
+    common = reduce(np.intersect1d, chosen.values())
+    if common.size < _FEWEST_CELLS:
+        raise ValueError(
+            f"{' and '.join(chosen)} are scored on cells that they were not trained on, and have "
+            f"only {common.size:,} of these in common; train them with the same seed and "
+            "validation_share."
+        )
+    return {name: one.at(common) for name, one in scores.items()}
 
 
 def _check_same(scores: Mapping[str, CellScores]) -> None:

@@ -35,46 +35,61 @@ def predictive_pmfs(
     of logarithms near 0, so float32 suffices.  It is the same for all cells: groups of cells that
     differ in capture share it.
     """
-    gate = draws.natural.get("gate")
+    shape = (draws.n_draws, draws.weights.shape[1], draws.groups.size)
+    chosen = {name: _with_all_axes(name, value, genes) for name, value in draws.natural.items()}
     found = _pmfs(
-        jnp.asarray(draws.natural["r"][..., genes]),
-        None if gate is None else jnp.asarray(gate[..., genes]),
-        jnp.asarray(draws.natural["log_odds"]),
-        jnp.asarray(draws.mixed_weights.reshape(draws.natural["log_odds"].shape), jnp.float32),
+        chosen["r"][:, :, 0],
+        chosen.get("gate"),
+        chosen["log_odds"],
+        jnp.asarray(draws.mixed_weights.reshape(shape), jnp.float32),
         n_counts=n_counts,
     )
     return np.asarray(found)
 
 
+def _with_all_axes(
+    name: str, value: Float[np.ndarray, "..."], genes: Int[np.ndarray, " chosen"]
+) -> Float[Array, "draws components groups chosen"]:
+    """A parameter of some genes; its groups and genes are one where they share it."""
+    if value.ndim == 3 and name == "log_odds":
+        return jnp.asarray(value[..., None])
+    some = jnp.asarray(value[..., genes])
+    return some if value.ndim == 4 else some[:, :, None]
+
+
 @partial(jax.jit, static_argnames="n_counts")
 def _pmfs(
     r: Float[Array, "draws components genes"],
-    gate: Float[Array, "draws components genes"] | None,
-    log_odds: Float[Array, "draws components groups"],
+    gate: Float[Array, "draws components #groups genes"] | None,
+    log_odds: Float[Array, "draws components groups #genes"],
     weights: Float[Array, "draws components groups"],
     *,
     n_counts: int,
 ) -> Float[Array, "draws genes counts"]:
     x = jnp.arange(n_counts, dtype=r.dtype)
+    if gate is not None:
+        gate = jnp.broadcast_to(gate, (*weights.shape, r.shape[-1]))
 
     def of_component(arrays: tuple[Array, ...]) -> Array:
-        r, log_odds, weights = arrays[:3]  # (draws, genes), (draws, groups), (draws, groups)
+        r, log_odds, weights = arrays[:3]  # (draws, genes), (draws, groups, #genes), …
         later = jnp.log1p((r[..., None] - 1) / (x[1:-1] + 1))
         ratios = jnp.concatenate([jnp.log(r)[..., None], later], axis=-1)  # r - 1 may lose r
         rising = jnp.pad(jnp.cumsum(ratios, axis=-1), ((0, 0), (0, 0), (1, 0)))
 
-        def add(total: Array, group: tuple[Array, Array]) -> tuple[Array, None]:
-            log_odds, weight = (value[:, None, None] for value in group)
+        def add(total: Array, group: tuple[Array, ...]) -> tuple[Array, None]:
+            log_odds, weight = group[0][..., None], group[1][:, None, None]
             log_pmf = rising + x * jax.nn.log_sigmoid(log_odds)
             log_pmf += r[..., None] * jax.nn.log_sigmoid(-log_odds)
-            return total + weight * jnp.exp(log_pmf), None
+            pmf = jnp.exp(log_pmf)
+            if gate is not None:
+                dropped = group[2][..., None]
+                pmf = ((1 - dropped) * pmf).at[..., 0].add(dropped[..., 0])
+            return total + weight * pmf, None
 
-        total, _ = jax.lax.scan(add, jnp.zeros_like(rising), (log_odds.T, weights.T))
-        if gate is None:
-            return total
-        dropped = arrays[3][..., None]
-        share = weights.sum(axis=-1)[:, None]
-        return ((1 - dropped) * total).at[..., 0].add(dropped[..., 0] * share)
+        groups = [jnp.moveaxis(log_odds, 1, 0), weights.T]
+        if gate is not None:
+            groups.append(jnp.moveaxis(arrays[3], 1, 0))
+        return jax.lax.scan(add, jnp.zeros_like(rising), tuple(groups))[0]
 
     by_component = [jnp.moveaxis(a, 1, 0) for a in (r, log_odds, weights)]
     if gate is not None:

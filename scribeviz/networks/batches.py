@@ -128,6 +128,17 @@ def in_order(
         yield from np.array_split(cells, -(-cells.size // at_once))
 
 
+@dataclass(frozen=True, slots=True)
+class Blocks:
+    """Cells in blocks, each made dense when it is asked for; can be gone through again."""
+
+    data: "CountBatches"
+    cells: Int[np.ndarray, " cells"]
+
+    def __iter__(self) -> Iterator[CountBatch]:
+        return map(self.data.at, in_order(self.cells))
+
+
 class CountBatches:
     """Minibatches of a sparse count matrix; only a block at a time is made dense.
 
@@ -172,6 +183,10 @@ class CountBatches:
             library=np.maximum(x.sum(axis=1, keepdims=True), 1),
             covariate=self.covariate[cells].astype(np.int32),
         )
+
+    def all_cells(self) -> Blocks:
+        """Every cell, whatever it is for."""
+        return Blocks(self, np.arange(self.matrix.shape[0]))
 
     def train_batches(self) -> Iterator[CountBatch]:
         """The training cells, shuffled anew in each epoch."""

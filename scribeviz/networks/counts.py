@@ -31,6 +31,8 @@ class DecodedCounts(dist.Distribution):
     """
 
     support = dist.constraints.independent(dist.constraints.nonnegative_integer, 1)
+    # What NumPyro's distributions carry through compiled functions.
+    pytree_data_fields = ("log_mean", "log_dispersion", "gate_logit")
     has_dispersion = True
     has_gate = False
 

@@ -18,7 +18,7 @@ _BLOCK = 131_072  # entries: a few arrays of so many fit the cache
 _LOG_SQRT_2PI = 0.9189385332046727
 
 
-@jax.custom_vjp
+@jax.custom_jvp
 def nb_log_prob(
     log_mean: Float[Array, "cells genes"],
     log_dispersion: Float[Array, " genes"],
@@ -41,23 +41,16 @@ def nb_log_prob(
     return log_rising(theta, counts) - log_factorial(counts) + beyond
 
 
-def _forward(
-    log_mean: Array, log_dispersion: Array, counts: Array
-) -> tuple[Array, tuple[Array, ...]]:
-    return nb_log_prob(log_mean, log_dispersion, counts), (log_mean, log_dispersion, counts)
-
-
-def _backward(kept: tuple[Array, ...], slope: Array) -> tuple[Array, Array, Array]:
-    log_mean, log_dispersion, counts = kept
+@nb_log_prob.defjvp
+def _slope(primals: tuple[Array, ...], tangents: tuple[Array, ...]) -> tuple[Array, Array]:
+    # By mean and dispersion; counts are given.
+    log_mean, log_dispersion, counts = primals
     theta = jnp.exp(log_dispersion)
     log_odds = log_mean - log_dispersion
     of_mean = counts - (counts + theta) * jax.nn.sigmoid(log_odds)
     of_theta = log_rising_slope(theta, counts) - jax.nn.softplus(log_odds)
-    of_dispersion = (slope * (theta * of_theta - of_mean)).sum(axis=0)
-    return slope * of_mean, of_dispersion, jnp.zeros_like(counts)
-
-
-nb_log_prob.defvjp(_forward, _backward)
+    change = of_mean * tangents[0] + (theta * of_theta - of_mean) * tangents[1]
+    return nb_log_prob(*primals), change
 
 
 def log_factorial(counts: Array) -> Array:

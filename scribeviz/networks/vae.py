@@ -9,7 +9,7 @@ terms are (``loss``).
 
 from abc import abstractmethod
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -38,8 +38,17 @@ class Terms(NamedTuple):
 
 
 class Amortized(nnx.Module):
-    """What results ask of a trained model, whichever interface it was written in."""
+    """What results ask of a trained model, whichever interface it was written in.
 
+    Attributes
+    ----------
+    n_cells
+        How many cells are trained on.
+    kl_warmup
+        Steps over which the KL term grows to its full weight.
+    """
+
+    n_cells: int = 0
     kl_warmup: int = 0
 
     @abstractmethod
@@ -53,6 +62,11 @@ class Amortized(nnx.Module):
     @abstractmethod
     def decode(self, batch: CountBatch, z: Float[Array, "cells latent"]) -> dist.Distribution:
         """The distribution of counts of cells at ``z``."""
+
+    def expected_library(self, batch: CountBatch, key: PRNGKeyArray) -> Float[Array, "cells 1"]:
+        """A draw of each cell's expected total, for predictions; the counted one."""
+        del key
+        return batch.library
 
     def kl_weight(self, step: Step) -> Array:
         """Grows from 0 to 1 over the first ``kl_warmup`` steps."""
@@ -134,25 +148,63 @@ def kl_from_standard_normal(
     return 0.5 * (variance + mean**2 - 1 - jnp.log(variance)).sum(axis=-1)
 
 
+class Library(nnx.Module):
+    """The expected total of a cell as a latent variable: log-normal, with an encoder of its own.
+
+    Parameters
+    ----------
+    encoder
+        From counts to mean and variance of the logarithm.
+    log_totals
+        Mean and variance of the logarithms of the totals that were counted: the prior.
+    """
+
+    def __init__(self, encoder: Encoder, log_totals: tuple[float, float]) -> None:
+        self.encoder = encoder
+        self.log_totals = log_totals
+
+    def __call__(
+        self, batch: CountBatch, key: PRNGKeyArray
+    ) -> tuple[Float[Array, "cells 1"], Float[Array, " cells"]]:
+        """A draw of each cell's expected total, and the divergence from the prior."""
+        prior_mean, prior_variance = self.log_totals
+        shift, variance = self.encoder(batch.x)
+        mean = jnp.log(batch.library) + shift
+        drawn = mean + jnp.sqrt(variance) * jax.random.normal(key, mean.shape)
+        scaled_mean = (mean - prior_mean) / jnp.sqrt(prior_variance)
+        return jnp.exp(drawn), kl_from_standard_normal(scaled_mean, variance / prior_variance)
+
+
 class CellVAEModule(VAE):
     """The model of :class:`~scribeviz.networks.spec.CellVAE`."""
 
-    def __init__(self, encoder: Encoder, decoder: Decoder, *, kl_warmup: int = 0) -> None:
-        self.encoder, self.decoder, self.kl_warmup = encoder, decoder, kl_warmup
+    def __init__(self, encoder: Encoder, decoder: Decoder, library: Library | None = None) -> None:
+        self.encoder, self.decoder, self.library = encoder, decoder, library
 
     def inference(self, batch: CountBatch, key: PRNGKeyArray) -> Inferred:
-        """Each cell's place, from its counts."""
+        """Each cell's place, and its expected total, from its counts."""
+        of_place, of_total = jax.random.split(key)
         mean, variance = self.encoder(batch.x)
-        z = mean + jnp.sqrt(variance) * jax.random.normal(key, mean.shape)
-        return {"mean": mean, "variance": variance, "z": z}
+        z = mean + jnp.sqrt(variance) * jax.random.normal(of_place, mean.shape)
+        inferred = {"mean": mean, "variance": variance, "z": z, "library": batch.library}
+        if self.library is not None:
+            inferred["library"], inferred["library_kl"] = self.library(batch, of_total)
+        return inferred
 
     def generative(self, batch: CountBatch, inferred: Inferred) -> DecodedCounts:
-        """Counts around library size times the decoder's shares."""
-        return self.decoder(inferred["z"], batch.covariate, batch.library)
+        """Counts around the expected total times the decoder's shares."""
+        return self.decoder(inferred["z"], batch.covariate, inferred["library"])
 
-    def loss(self, batch: CountBatch, inferred: Inferred, counts: Any) -> Terms:
-        """How badly the counts are foretold, and how far places are from their prior."""
+    def loss(self, batch: CountBatch, inferred: Inferred, counts: dist.Distribution) -> Terms:
+        """How badly the counts are foretold, and how far what is inferred is from its prior."""
         reconstruction = -counts.log_prob(batch.x)
-        return Terms(
-            reconstruction, kl_from_standard_normal(inferred["mean"], inferred["variance"])
-        )
+        kl = kl_from_standard_normal(inferred["mean"], inferred["variance"])
+        return Terms(reconstruction, kl + inferred.get("library_kl", 0.0))
+
+    def decode(self, batch: CountBatch, z: Float[Array, "cells latent"]) -> DecodedCounts:
+        """The distribution of counts of cells at ``z`` with the totals of ``batch``."""
+        return self.decoder(z, batch.covariate, batch.library)
+
+    def expected_library(self, batch: CountBatch, key: PRNGKeyArray) -> Float[Array, "cells 1"]:
+        """A draw of each cell's expected total; the counted one unless it is learned."""
+        return self.inference(batch, key)["library"]

@@ -1,0 +1,36 @@
+"""A user's own network as an entry of the picker."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkModel:
+    """A network of one's own that the dashboard offers.
+
+    Attributes
+    ----------
+    key
+        Name in runs, files and URLs.
+    make
+        ``make(n_genes, rngs=rngs)`` gives the module; a subclass of
+        :class:`scribeviz.networks.vae.VAE` or
+        :class:`scribeviz.networks.probabilistic.ProbabilisticModule` will do.
+    label, use_when
+        What the user reads.
+    """
+
+    key: str
+    make: Callable[..., Any]
+    label: str = ""
+    use_when: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.label:
+            object.__setattr__(self, "label", self.key)
+
+    @property
+    def name(self) -> str:
+        """Name of the model in runs."""
+        return self.key

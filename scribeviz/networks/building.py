@@ -1,0 +1,143 @@
+"""From a specification, or a class of the user's own, to a module that can be trained."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Float
+
+from scribeviz.networks.batches import CountBatch
+from scribeviz.networks.layers import Encoder, make_decoder, make_encoder, start_from_moments
+from scribeviz.networks.spec import CellVAE
+from scribeviz.networks.vae import Amortized, CellVAEModule, Library
+
+
+class ModuleError(ValueError):
+    """A module of one's own cannot be trained; the message says what it gives and should give."""
+
+
+NETWORKS = ("mean_encoder", "variance_encoder", "decoder")
+"""Parts of a CellVAE that can be networks of one's own."""
+
+
+def build_cellvae(
+    spec: CellVAE,
+    n_genes: int,
+    *,
+    n_levels: int = 0,
+    log_totals: tuple[float, float] = (0.0, 1.0),
+    networks: Mapping[str, nnx.Module] | None = None,
+    gene_totals: Float[np.ndarray, " genes"] | None = None,
+    seed: int = 0,
+) -> CellVAEModule:
+    """Make the module that ``spec`` describes.
+
+    Parameters
+    ----------
+    spec
+        The model.
+    n_genes
+        How many genes.
+    n_levels
+        Levels of the batch covariate; 0 if there is none.
+    log_totals
+        Mean and variance of the logarithms of cells' totals: the prior of a learned library.
+    networks
+        Networks of one's own: ``mean_encoder`` and ``variance_encoder`` from log1p of the counts,
+        ``(cells, n_genes)``, to ``(cells, n_latent)`` (the exponential of the second, plus a floor,
+        is the variance), and ``decoder`` from ``(cells, n_latent + n_levels)`` to
+        ``(cells, n_genes)``, of which the softmax is each gene's share.
+    gene_totals
+        Counts of each gene, to start from.
+    seed
+        Of the first weights.
+
+    Raises
+    ------
+    NetworkShapeError
+        If a network gives another shape; the message has both.
+    ValueError
+        If ``networks`` has a name that is none of these.
+    """
+    own = dict(networks or {})
+    unknown = sorted(set(own) - set(NETWORKS))
+    if unknown:
+        raise ValueError(
+            f"networks={unknown[0]!r} is no part of a CellVAE; it has {', '.join(NETWORKS)}."
+        )
+    rngs = nnx.Rngs(seed)
+    encoder = make_encoder(
+        spec,
+        n_genes,
+        mean=own.get("mean_encoder"),
+        variance=own.get("variance_encoder"),
+        rngs=rngs,
+    )
+    decoder = make_decoder(spec, n_genes, n_levels, logits=own.get("decoder"), rngs=rngs)
+    if gene_totals is not None:
+        start_from_moments(decoder, gene_totals)
+    return CellVAEModule(encoder, decoder, _library(spec, n_genes, log_totals, rngs))
+
+
+def check_module(module: Amortized, n_genes: int, n_levels: int = 0) -> None:
+    """Try a module on a few made-up cells, without computing anything.
+
+    Raises
+    ------
+    TypeError
+        If it is no subclass of ``VAE`` or ``ProbabilisticModule``.
+    ModuleError
+        If it fails, or gives other shapes than results need; the message has both.
+    """
+    if not isinstance(module, Amortized):
+        raise TypeError(
+            "a model of cells is a subclass of scribeviz.networks.vae.VAE or "
+            f"scribeviz.networks.probabilistic.ProbabilisticModule; got {type(module).__name__}."
+        )
+    n_cells, name = 5, type(module).__name__
+    batch = CountBatch(
+        x=jnp.ones((n_cells, n_genes)),
+        library=jnp.full((n_cells, 1), float(n_genes)),
+        covariate=jnp.zeros(n_cells, jnp.int32) + max(n_levels - 1, 0),
+    )
+
+    def tried(module: Amortized) -> tuple[Any, ...]:
+        terms, place = module.terms(batch, jax.random.key(0)), module.encode(batch)
+        counts = module.decode(batch, place.loc)
+        return terms.reconstruction, terms.kl, place.loc, counts.mean
+
+    try:
+        reconstruction, kl, place, mean = nnx.eval_shape(tried, nnx.clone(module))
+    except (TypeError, ValueError, AttributeError, KeyError, AssertionError) as error:
+        raise ModuleError(
+            f"{name} fails on {n_cells} cells of {n_genes:,} genes: {type(error).__name__}: {error}"
+        ) from error
+    wanted = {
+        "its reconstruction": (reconstruction.shape, (n_cells,)),
+        "its KL divergence": (kl.shape, (n_cells,)),
+        "the place of its cells": (place.shape, (n_cells, *place.shape[1:2])),
+        "the mean of its counts": (mean.shape, (n_cells, n_genes)),
+    }
+    for what, (found, needed) in wanted.items():
+        if found != needed:
+            raise ModuleError(
+                f"{name}: {what} has shape {found} for {n_cells} cells of {n_genes:,} genes, and "
+                f"{needed} is needed."
+            )
+
+
+def _library(
+    spec: CellVAE, n_genes: int, log_totals: tuple[float, float], rngs: nnx.Rngs
+) -> Library | None:
+    if spec.library == "observed":
+        return None
+    # They begin at the total that was counted, with a spread of about a tenth.
+    zeros = nnx.initializers.zeros
+    shift = nnx.Linear(n_genes, 1, kernel_init=zeros, rngs=rngs)
+    log_variance = nnx.Linear(
+        n_genes, 1, kernel_init=zeros, bias_init=nnx.initializers.constant(-5.0), rngs=rngs
+    )
+    return Library(Encoder(shift, log_variance), log_totals)
