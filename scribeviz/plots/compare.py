@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import holoviews as hv
 import numpy as np
 import pandas as pd
-from bokeh.models import HoverTool
+from bokeh.models import HoverTool, NumeralTickFormatter
 from jaxtyping import Float
 
 from scribeviz.plots.cells import MOST_POINTS
@@ -69,7 +69,7 @@ def losses_beside(losses: Mapping[str, Float[np.ndarray, " steps"]]) -> hv.Overl
             ylim=(float(reached.min()) - margin, float(reached.max()) + margin),
             xlabel="step",
             ylabel="loss (nats)",
-            yformatter="%.5g",
+            yformatter=NumeralTickFormatter(format="0,0"),
             legend_position="top",
             legend_opts={"orientation": "horizontal", "background_fill_alpha": 0.0},
         )

@@ -17,6 +17,7 @@ from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, look
 _FLOOR = 0.5  # cells; where bars begin on a logarithmic axis
 _INSET = 0.12  # of a bar's width: bands are narrower than bars
 _THIN = 0.006  # of the height: a line that is drawn as a box
+_MOST_MARKS = 5
 _COUNTS = "counts (UMIs) of the gene in a cell"
 
 # How parts are drawn: fill, its opacity, the line and its width.
@@ -206,11 +207,22 @@ def library_histogram(
         _bars_and_bands((edges[:-1], edges[1:]), observed, bands),
         height=300,
         logx=True,
+        xticks=_round_numbers(float(edges[0]), float(edges[-1])),
         xlim=(edges[0], edges[-1]),
         ylim=(0.0, highest(observed, bands)),
         xlabel="total counts (UMIs) of a cell",
         ylabel="cells",
     )
+
+
+def _round_numbers(low: float, high: float) -> list[tuple[float, str]]:
+    """Where a logarithmic axis is marked: at 1, 2 and 5 times powers of ten, or fewer of them."""
+    powers = 10.0 ** np.arange(np.floor(np.log10(max(low, 1))), np.ceil(np.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        marks = [float(at) for at in np.outer(powers, steps).ravel() if low <= at <= high]
+        if len(marks) <= _MOST_MARKS:
+            break
+    return [(at, f"{at:,.0f}") for at in marks]
 
 
 type _Boxes = list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[Any, ...]]]

@@ -19,6 +19,7 @@ from scribeviz.plots.cells import cells_map, group_colors, within
 from scribeviz.views.explore_state import ExploreState
 from scribeviz.views.explored import place_cells
 from scribeviz.views.parts import (
+    TABLE_LOOK,
     button,
     card,
     heading,
@@ -193,6 +194,7 @@ class CellsView(pn.viewable.Viewer):
             found,
             show_index=False,
             disabled=True,
+            stylesheets=[TABLE_LOOK],
             selectable=1,
             layout="fit_columns",
             widths={"gene": 130},
@@ -264,6 +266,7 @@ class CellsView(pn.viewable.Viewer):
             table[["cells", "chosen", "all"]].reset_index(),
             show_index=False,
             disabled=True,
+            stylesheets=[TABLE_LOOK],
             selectable=False,
             layout="fit_columns",
             pagination="local",

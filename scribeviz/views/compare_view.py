@@ -20,6 +20,7 @@ from scribeviz.plots.compare import entropies_beside, gene_differences, losses_b
 from scribeviz.plots.ppc import LEGEND, highest, ppc_histogram
 from scribeviz.views.compare_state import CompareState, family, finished, score, trust
 from scribeviz.views.parts import (
+    TABLE_LOOK,
     button,
     card,
     download,
@@ -77,6 +78,7 @@ class CompareView(pn.viewable.Viewer):
             self._runs(),
             show_index=False,
             disabled=True,
+            stylesheets=[TABLE_LOOK],
             selectable="checkbox",
             layout="fit_columns",
             widths={"started": 120, "data": 200, "took": 110},
@@ -109,13 +111,15 @@ class CompareView(pn.viewable.Viewer):
                         self._fit_family,
                         disabled=pn.bind(lambda counts: counts is None, self.data.param.counts),
                     ),
-                    words(
-                        "All four count distributions with the settings of the Model page, one "
-                        "after the other, on the open data.",
-                        faint=True,
+                    ui.HTML(
+                        words_html(
+                            "All four count distributions with the settings of the Model page, "
+                            "one after the other, on the open data.",
+                            faint=True,
+                        ),
+                        align="center",
                     ),
                     margin=(10, 0, 0, 0),
-                    align="center",
                 ),
                 self._busy,
             ),
@@ -236,6 +240,7 @@ class CompareView(pn.viewable.Viewer):
             settings.rename_axis("setting").reset_index(),
             show_index=False,
             disabled=True,
+            stylesheets=[TABLE_LOOK],
             layout="fit_data_stretch",
             sizing_mode="stretch_width",
             margin=0,
@@ -254,9 +259,11 @@ class GenePairView(pn.viewable.Viewer):
             self._genes,
             show_index=False,
             disabled=True,
+            stylesheets=[TABLE_LOOK],
             pagination="remote",
             page_size=9,
             layout="fit_columns",
+            widths={"gene": 95, "mean": 75, "difference": 105},
             titles={
                 "gene": "Gene",
                 "mean": "Mean",
@@ -335,6 +342,7 @@ def _trust_card(name: str, table: pd.DataFrame) -> Viewable:
         shown[["parameter", "spread", "range", "shift", "worst_r_hat", "verdict"]],
         show_index=False,
         disabled=True,
+        stylesheets=[TABLE_LOOK],
         selectable=False,
         layout="fit_columns",
         titles={
@@ -392,6 +400,7 @@ def _table(table: pd.DataFrame) -> Viewable:
         shown,
         show_index=False,
         disabled=True,
+        stylesheets=[TABLE_LOOK],
         titles=_COLUMNS,
         layout="fit_columns",
         widths={

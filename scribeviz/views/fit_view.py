@@ -19,6 +19,7 @@ from scribeviz.inference.svi import SVIConfig
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.views.parts import (
+    TABLE_LOOK,
     button,
     card,
     empty,
@@ -153,6 +154,7 @@ class RunList(pn.viewable.Viewer):
             self._table(),
             show_index=False,
             disabled=True,
+            stylesheets=[TABLE_LOOK],
             selectable=False,
             pagination="local",
             page_size=8,

@@ -18,7 +18,7 @@ from scribeviz.runs.export import as_h5ad
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.arrow_keys import ArrowKeys
 from scribeviz.views.explore_state import ExploreState
-from scribeviz.views.parts import button, card, download, words, words_html
+from scribeviz.views.parts import TABLE_LOOK, button, card, download, words, words_html
 
 _TITLES = {
     "gene": "Gene",
@@ -32,13 +32,12 @@ _TITLES = {
     "scatter": "Var / mean",
 }
 _TO_THE_LEFT = ("gene", "problem", "residuals")
-_WIDTHS = {"gene": 98, "misfit": 70, "problem": 118, "residuals": 84, "scatter": 66}
+_WIDTHS = {"gene": 98, "misfit": 74, "problem": 120, "residuals": 82, "scatter": 66}
 _PAGE = 12  # genes
 _LOOK = """
 .tabulator-tableholder:focus-visible { outline: 2px solid #0b5d7a; outline-offset: -2px; }
 .tabulator-row.tabulator-selected { box-shadow: inset 4px 0 #0b5d7a; }
 .tabulator-row.tabulator-selected [tabulator-field="gene"] { font-weight: 600; }
-.tabulator .tabulator-header .tabulator-col { text-transform: none; letter-spacing: 0; }
 """
 
 
@@ -65,7 +64,7 @@ class GeneTable(pn.viewable.Viewer):
                 "the line is right, high ends mean that counts vary more than predicted."
             },
             sortable={"residuals": False},
-            stylesheets=[_LOOK],
+            stylesheets=[TABLE_LOOK, _LOOK],
             configuration={"columnDefaults": {"headerWordWrap": True}},
             margin=0,
             formatters={

@@ -20,6 +20,14 @@ _SEVERITIES = {
     "error": ("#b91c1c", "✕"),
 }
 
+TABLE_LOOK = """
+.tabulator .tabulator-header .tabulator-col .tabulator-col-title {
+  text-transform: none !important; letter-spacing: 0 !important;
+  font-size: .8rem !important; line-height: 1.25 !important;
+}
+"""
+"""Headings of tables as they are written: names of models are among them, and clipped otherwise."""
+
 
 def page(title: str, lead: str, *content: Viewable) -> Viewable:
     """A place: its title, one sentence about it, and what is there."""
