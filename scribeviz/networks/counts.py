@@ -70,7 +70,8 @@ class DecodedCounts(dist.Distribution):
         counts = jax.random.poisson(rate, mean, shape)
         if self.gate_logit is None:
             return counts
-        return jnp.where(jax.random.bernoulli(drop, jax.nn.sigmoid(self.gate_logit)), 0, counts)
+        dropped = jax.random.bernoulli(drop, jax.nn.sigmoid(self.gate_logit), shape)
+        return jnp.where(dropped, 0, counts)
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
         """Draw counts with NumPy, shape ``(cells, genes)``."""

@@ -65,14 +65,23 @@ class ProbabilisticModule(Amortized):
         for trace in (guide, model):
             self._remember(trace)
         n_cells = batch.x.shape[0]
+        has_plates = any(site["type"] == "plate" for site in model.values())
+
+        def by_cell(values: Array, site: Mapping[str, Any]) -> Float[Array, " cells"]:
+            of_cells = values.shape[:1] == (n_cells,)
+            if of_cells and (site["cond_indep_stack"] or not has_plates):
+                return values.reshape(n_cells, -1).sum(axis=1)
+            # What belongs to all cells is shared out among all of them, not among these.
+            return jnp.full(n_cells, values.sum() / max(self.n_cells, n_cells))
+
         reconstruction, kl = jnp.zeros(n_cells), jnp.zeros(n_cells)
         for name, site in model.items():
             if site["type"] != "sample" or isinstance(site["fn"], dist.Delta):
                 continue
             if site["is_observed"]:
-                reconstruction -= _by_cell(site["fn"].log_prob(site["value"]), n_cells)
+                reconstruction -= by_cell(site["fn"].log_prob(site["value"]), site)
             elif name in guide:
-                kl += _by_cell(_divergence(guide[name], site), n_cells)
+                kl += by_cell(_divergence(guide[name], site), site)
         return Terms(reconstruction, kl)
 
     def encode(self, batch: CountBatch) -> dist.Normal:
@@ -128,10 +137,3 @@ def _divergence(guide: Mapping[str, Any], model: Mapping[str, Any]) -> Array:
     except NotImplementedError:
         value = guide["value"]
         return guide["fn"].log_prob(value) - model["fn"].log_prob(value)
-
-
-def _by_cell(values: Array, n_cells: int) -> Float[Array, " cells"]:
-    """One number per cell: sites outside of the plate are shared out among the cells."""
-    if values.ndim == 0 or values.shape[0] != n_cells:
-        return jnp.full(n_cells, values.sum() / n_cells)
-    return values.reshape(n_cells, -1).sum(axis=1)

@@ -9,8 +9,7 @@ stopped and resumed is the run that was not.
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Float32, PyTree
 
 from scribeviz.networks.batches import Batches
+from scribeviz.networks.checkpoint import TrainingCheckpoint
 from scribeviz.networks.module import (
     Functional,
     Metrics,
@@ -34,57 +34,6 @@ from scribeviz.networks.spec import TrainingConfig
 _FALLS = (1.0, 0.3, 0.1)  # factors of the learning rate
 
 type Callback = Callable[["TrainingCheckpoint"], object]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingCheckpoint:
-    """Training so far, complete in itself.  The last one of a stream is the result.
-
-    Attributes
-    ----------
-    step, n_steps
-        Steps done, and the most that will be done.
-    epoch
-        Epochs done.
-    losses
-        Training loss of every step so far.
-    validation
-        Validation loss after every epoch so far; empty without validation cells.
-    history
-        Every metric that the module gave, averaged over each epoch.
-    best_epoch
-        The epoch whose parameters are kept, from 1.
-    params, memory
-        Parameters and running means of the best epoch.
-    settled
-        Whether training ended because the validation loss no longer fell.
-    steps_per_second
-        Speed of the last epoch.
-    fall, waited
-        How often the learning rate has fallen, and epochs since it fell or the loss improved.
-    state
-        What the stream needs to go on from here.
-    """
-
-    step: int
-    n_steps: int
-    epoch: int
-    losses: Float32[np.ndarray, " steps"]
-    validation: Float32[np.ndarray, " epochs"]
-    history: Mapping[str, Float32[np.ndarray, " epochs"]]
-    best_epoch: int
-    params: tuple[np.ndarray, ...]
-    memory: tuple[np.ndarray, ...]
-    settled: bool
-    steps_per_second: float
-    fall: int
-    waited: int
-    state: tuple[np.ndarray, ...]
-
-    @property
-    def fraction(self) -> float:
-        """Share of the most steps that will be done."""
-        return self.step / self.n_steps
 
 
 class TrainingError(FloatingPointError):
@@ -184,11 +133,7 @@ class _Run:
     def add_steps(self, losses: Float32[np.ndarray, " new"]) -> None:
         bad = np.flatnonzero(~np.isfinite(losses))
         if bad.size:
-            raise TrainingError(
-                f"The loss was no longer finite at step {self.losses.size + bad[0] + 1:,}. Lower "
-                f"the learning rate (it was {self.config.learning_rate:g}; try "
-                f"{self.config.learning_rate / 3:.2g})."
-            )
+            self._give_up("loss", f"step {self.losses.size + bad[0] + 1:,}")
         self.losses = np.concatenate([self.losses, losses])
 
     def add_epoch(
@@ -199,8 +144,11 @@ class _Run:
         told |= {f"val_{name.removeprefix('val_')}": v for name, v in validated.items()}
         for name, value in told.items():
             self.history.setdefault(name, []).append(value)
-        loss = validated.get("loss")
-        if loss is not None:
+        loss = None
+        if "loss" in validated:
+            loss = float(np.float32(validated["loss"]))  # as checkpoints keep it
+            if not math.isfinite(loss):
+                self._give_up("validation loss", f"epoch {self.epoch:,}")
             self.validation.append(loss)
         if loss is None or loss < self.best:
             self.best = math.inf if loss is None else loss
@@ -212,6 +160,13 @@ class _Run:
             self.waited = 0
             self.settled = self.fall == len(_FALLS) - 1
             self.fall = min(self.fall + 1, len(_FALLS) - 1)
+
+    def _give_up(self, what: str, where: str) -> NoReturn:
+        rate = self.config.learning_rate
+        raise TrainingError(
+            f"The {what} was no longer finite at {where}. Lower the learning rate (it was "
+            f"{rate:g}; try {rate / 3:.2g})."
+        )
 
     def checkpoint(self, state: PyTree, speed: float, n_done: int) -> TrainingCheckpoint:
         left = self.config.max_epochs - self.epoch
