@@ -36,6 +36,7 @@ from scribeviz.views.state import (
     open_data,
     open_example,
 )
+from scribeviz.views.unsent import send_left_over
 
 _LOG = logging.getLogger(__name__)
 _REFRESH_MS = 250
@@ -147,6 +148,7 @@ class Shell(pn.viewable.Viewer):
         self._python.refresh()
         if self.restored:
             self._say_where()
+        send_left_over(pn.state.curdoc)
 
     def go(self, place: str, gene: str = "") -> None:
         """Show a place; on Explore the run that is looked at, with this gene."""
