@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--model",
         default="nbdm",
-        help="nbdm, zinb, nbvcp or zinbvcp, each also with _mix (default: nbdm)",
+        help="nbdm, zinb, nbvcp or zinbvcp, each also with _mix, or cellvae (default: nbdm)",
     )
     fit.add_argument("--components", type=int, help="number of components of a mixture")
     fit.add_argument(
@@ -45,9 +45,10 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--parameterization", default="standard", help="or linked, odds_ratio")
     fit.add_argument("--unconstrained", action="store_true", help="priors on log scales")
     fit.add_argument("--rank", type=int, default=0, help="rank of the guide (0: mean field)")
-    fit.add_argument("--method", choices=("svi", "mcmc"), default="svi")
+    fit.add_argument("--method", choices=("svi", "mcmc"), help="of models of counts (default: svi)")
     fit.add_argument("--layer", help="where the counts are, unless in X: a layer, or raw")
     fit.add_argument("--steps", type=int, help="the most steps to do")
+    fit.add_argument("--epochs", type=int, help="the most epochs to train a network for")
     fit.add_argument("--learning-rate", type=float, help="Adam's first step size")
     fit.add_argument("--seed", type=int, help="the same seed gives the same fit")
     fit.add_argument("--out", type=Path, required=True, help="a new folder for the run")
@@ -84,35 +85,49 @@ def _fit(chosen: argparse.Namespace) -> int:
 
     os.environ.update(worker_environment())
     from scribeviz.fitting import progress_bar
-    from scribeviz.inference.methods import METHODS
-    from scribeviz.models.spec import model_spec
+    from scribeviz.methods import METHODS
+    from scribeviz.models.spec import ModelSpec, model_spec
+    from scribeviz.networks.spec import CELLVAE, CellVAE
     from scribeviz.runs.folder import RunState, create_run
     from scribeviz.runs.worker import work
 
-    spec = model_spec(
-        chosen.model,
-        n_components=chosen.components,
-        parameterization=chosen.parameterization,
-        unconstrained=chosen.unconstrained,
-        guide_rank=chosen.rank,
-        priors=dict(map(_prior, chosen.prior)),
-    )
-    given = {"n_steps": chosen.steps, "learning_rate": chosen.learning_rate, "seed": chosen.seed}
+    spec: ModelSpec | CellVAE
+    if chosen.model == CELLVAE:
+        of_counts = ("components", "prior", "rank", "unconstrained", "method")
+        said = [f"--{name}" for name in of_counts if getattr(chosen, name)]
+        if said:
+            raise ValueError(f"{' and '.join(said)}: a cellvae has nothing of the kind.")
+        spec, method = CellVAE(), METHODS["training"]
+    else:
+        spec = model_spec(
+            chosen.model,
+            n_components=chosen.components,
+            parameterization=chosen.parameterization,
+            unconstrained=chosen.unconstrained,
+            guide_rank=chosen.rank,
+            priors=dict(map(_prior, chosen.prior)),
+        )
+        method = METHODS[chosen.method or "svi"]
+    given = {
+        "n_steps": chosen.steps,
+        "max_epochs": chosen.epochs,
+        "learning_rate": chosen.learning_rate,
+        "seed": chosen.seed,
+    }
     given = {name: value for name, value in given.items() if value is not None}
-    method = METHODS[chosen.method]
     unknown = given.keys() - {f.name for f in fields(method.config)}
     if unknown:
         raise ValueError(f"{method.label} has no {', '.join(sorted(unknown))}; leave it out.")
     config = method.config(**given)
     folder = create_run(chosen.out, counts, spec, config)
-    with progress_bar(config.n_steps) as report:
+    with progress_bar(0) as report:
         work(folder, report)
     status = folder.status
     if status.state is not RunState.DONE:
         raise ValueError(status.error)
-    settled = status.settled and chosen.method == "svi"
-    ending = "The loss has settled" if settled else "All steps are done"
-    print(f"{ending} after {status.step:,} steps: {folder.results_path}")  # noqa: T201
+    ending = method.settled if status.settled else method.finished
+    told = ending.format(took=f"{status.step:,} steps")
+    print(f"{told[0].upper()}{told[1:]}: {folder.results_path}")  # noqa: T201
     return 0
 
 

@@ -3,16 +3,14 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from scribeviz.data.counts import Counts
 from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.svi import Checkpoint
-
-if TYPE_CHECKING:
-    from scribeviz.networks.training import TrainingCheckpoint  # flax takes a second to import
+from scribeviz.networks.checkpoint import TrainingCheckpoint
 
 type AnyCheckpoint = Checkpoint | NUTSCheckpoint | TrainingCheckpoint
 

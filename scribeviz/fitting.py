@@ -12,10 +12,10 @@ from scribeviz.custom import CustomResults
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.fits import AnyCheckpoint, Fit
-from scribeviz.inference.methods import METHODS, InferenceConfig
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
 from scribeviz.mcmc import ScribeMCMCResults, by_chain
+from scribeviz.methods import method_for_counts
 from scribeviz.models.builder import build
 from scribeviz.models.custom import CustomModel, bind
 from scribeviz.models.initial import initial_params
@@ -192,7 +192,7 @@ def prior_params(spec: ModelSpec) -> dict[str, tuple[float, ...]]:
 def prepare_fit(
     counts: Counts,
     spec: ModelSpec,
-    config: InferenceConfig,
+    config: SVIConfig | NUTSConfig,
     *,
     method: SVIMethod | None = None,
     start_from: ScribeSVIResults | None = None,
@@ -352,10 +352,7 @@ def fit(  # noqa: PLR0913  what one call has to say
         spec = model
     else:
         spec = model_spec(model, n_components=n_components, priors=priors or {})
-    if inference_method not in METHODS:
-        known = ", ".join(map(repr, METHODS))
-        raise ValueError(f"inference_method={inference_method!r} is not known; choose {known}.")
-    config = METHODS[inference_method].config(**settings)
+    config: Any = method_for_counts(inference_method).config(**settings)
     prepared = prepare_fit(as_counts(data, layer=layer), spec, config, start_from=start_from)
     return run(prepared, progress=progress)
 
@@ -393,8 +390,8 @@ def progress_bar(n_steps: int, *, shown: bool = True) -> Iterator[Callable[[AnyC
     with tqdm(total=n_steps, unit="step", disable=not shown) as bar:
 
         def report(checkpoint: AnyCheckpoint) -> None:
-            if checkpoint.settled:
-                bar.total = checkpoint.step  # settled early: that is the whole of it
+            # Settled early: that is the whole of it.
+            bar.total = checkpoint.step if checkpoint.settled else checkpoint.n_steps
             bar.set_postfix_str(f"loss {checkpoint.losses[-50:].mean():,.1f}", refresh=False)
             bar.update(checkpoint.step - bar.n)
 

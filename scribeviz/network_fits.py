@@ -14,6 +14,7 @@ from scribeviz.networks.batches import CountBatches, Split, split_cells
 from scribeviz.networks.building import build_cellvae, check_module
 from scribeviz.networks.covariate import Covariate
 from scribeviz.networks.importance import LogNormal
+from scribeviz.networks.layers import moments_of
 from scribeviz.networks.spec import CellVAE, TrainingConfig
 from scribeviz.networks.training import TrainingCheckpoint, restore, training_checkpoints
 from scribeviz.networks.vae import Amortized
@@ -137,7 +138,7 @@ def prepare_network(
             n_levels=0 if covariate is None else len(covariate.levels),
             log_totals=(total.mean, total.spread**2),
             networks=networks,
-            gene_totals=kept.select_cells(split.train).gene_totals,
+            start=moments_of(kept.matrix[split.train]),
             seed=config.seed,
         )
     else:

@@ -15,9 +15,9 @@ from scribeviz.custom import CustomResults
 from scribeviz.data.counts import CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting import prepare_custom, prepare_fit, run
-from scribeviz.inference.methods import METHODS, InferenceConfig
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig, SVIMethod
+from scribeviz.methods import method_for_counts
 from scribeviz.models.capture import ORGANISMS
 from scribeviz.models.custom import CustomModel
 from scribeviz.models.likelihoods import LIKELIHOODS
@@ -203,11 +203,8 @@ custom_log_likelihood_fn
         total_mrna=_total_mrna(organism, total_mrna),
     )
     spec = replace(spec, priors=_priors_of(spec, priors))
-    config: InferenceConfig = svi
-    if inference_method not in METHODS:
-        known = ", ".join(map(repr, METHODS))
-        raise ValueError(f"inference_method={inference_method!r} is not known; choose {known}.")
-    if METHODS[inference_method].config is NUTSConfig:
+    config: SVIConfig | NUTSConfig = svi
+    if method_for_counts(inference_method).config is NUTSConfig:
         config = NUTSConfig(n_samples=n_samples, n_warmup=n_warmup, n_chains=n_chains, seed=seed)
     prepared = prepare_fit(data, spec, config, method=method, start_from=start_from)
     return run(prepared, progress=progress)
@@ -288,9 +285,7 @@ def ModelConfig(  # noqa: N802  the reference's own name
     ValueError
         If something is not known, or not possible together.
     """
-    if inference_method not in METHODS:
-        known = ", ".join(map(repr, METHODS))
-        raise ValueError(f"inference_method={inference_method!r} is not known; choose {known}.")
+    method_for_counts(inference_method)
     unknown = [name for name in site_priors if not name.endswith("_param_prior")]
     if unknown:
         raise ValueError(

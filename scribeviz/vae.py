@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 import pandas as pd
+from flax import nnx
 from jaxtyping import Float, Int
 
 from scribeviz._indexing import GeneIndex, gene_columns
@@ -19,6 +20,7 @@ from scribeviz.criticism.library import library_edges
 from scribeviz.criticism.loo import CellScores
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
+from scribeviz.models.network_model import NetworkModel
 from scribeviz.networks import evaluation, importance
 from scribeviz.networks.batches import Blocks, CountBatch, CountBatches, Split
 from scribeviz.networks.building import build_cellvae
@@ -352,8 +354,8 @@ class CellVAEResults:
         path
             The file.
         module
-            For a module, or networks, of one's own: one that is built like the one that was saved;
-            its weights are replaced.
+            For a module, or networks, of one's own: one that is built like the one that was saved
+            (its weights are replaced), or the :class:`NetworkModel` that makes it.
 
         Raises
         ------
@@ -383,6 +385,8 @@ class CellVAEResults:
                 n_levels=0 if covariate is None else len(covariate.levels),
                 log_totals=(total.mean, total.spread**2),
             )
+        if isinstance(module, NetworkModel):
+            module = module.make(len(arrays["genes"]), rngs=nnx.Rngs(0))
         module.eval()
         fill(module, _group(arrays, "weights/"))
         no_cells = np.zeros(0, int)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 PCA, UMAP = "PCA, computed here", "UMAP, computed here"
+LATENT = "UMAP of the latent space"
 _GENES, _DIMENSIONS = 2_000, 30
 _FEWEST_FOR_UMAP = 20
 
@@ -41,6 +42,20 @@ def embed(counts: Counts, kind: str) -> Float[np.ndarray, "cells 2"]:
         if kind == PCA or counts.n_cells < _FEWEST_FOR_UMAP:
             return np.asarray(adata.obsm["X_pca"][:, :2], np.float32)
         sc.pp.neighbors(adata)
+        sc.tl.umap(adata)
+        return np.asarray(adata.obsm["X_umap"], np.float32)
+
+
+def embed_places(places: Float[np.ndarray, "cells latent"]) -> Float[np.ndarray, "cells 2"]:
+    """UMAP of cells that lie in a space of a few dimensions already."""
+    if places.shape[1] < 2 or places.shape[0] < _FEWEST_FOR_UMAP:
+        return np.pad(places, ((0, 0), (0, 1)))[:, :2].astype(np.float32)
+    with _quiet():
+        import anndata
+        import scanpy as sc
+
+        adata = anndata.AnnData(np.asarray(places, np.float32))
+        sc.pp.neighbors(adata, use_rep="X")
         sc.tl.umap(adata)
         return np.asarray(adata.obsm["X_umap"], np.float32)
 

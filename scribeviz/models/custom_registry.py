@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -20,32 +20,38 @@ from typing import Any
 from scribeviz.models.custom import CustomModel
 from scribeviz.models.custom_arguments import CustomModelError
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.spec import ModelSpec, spec_from_dict
+from scribeviz.models.network_model import NetworkModel
 
 ENTRY_POINT_GROUP = "scribeviz.models"
 MODELS_VARIABLE = "SCRIBEVIZ_MODELS"
 
-CUSTOM_MODELS: dict[str, CustomModel] = {}
+type OwnModel = CustomModel | NetworkModel
+
+CUSTOM_MODELS: dict[str, OwnModel] = {}
+
+_RESERVED = ("cellvae",)  # built-in models of floors above
 
 _log = logging.getLogger(__name__)
 _keys_of_files: dict[Path, tuple[str, ...]] = {}
 
 
-def register_model(custom: CustomModel) -> CustomModel:
-    """Add a model to ``CUSTOM_MODELS`` and give it back.
+def register_model[M: OwnModel](custom: M) -> M:
+    """Add a model, or a network, to ``CUSTOM_MODELS`` and give it back.
 
     Raises
     ------
     CustomModelError
         If another model, or a built-in one, has its key.
     TypeError
-        If it is no :class:`~scribeviz.models.custom.CustomModel`.
+        If it is no :class:`~scribeviz.models.custom.CustomModel` and no
+        :class:`~scribeviz.models.network_model.NetworkModel`.
     """
-    if not isinstance(custom, CustomModel):
+    if not isinstance(custom, CustomModel | NetworkModel):
         raise TypeError(
-            f"only a CustomModel can be registered, and {custom!r} is {type(custom).__name__}."
+            "only a CustomModel or a NetworkModel can be registered, and "
+            f"{custom!r} is {type(custom).__name__}."
         )
-    if custom.key in LIKELIHOODS:
+    if custom.key in {*LIKELIHOODS, *_RESERVED}:
         raise CustomModelError(
             f"the key {custom.key!r} is that of a built-in model; choose another for your own."
         )
@@ -58,7 +64,7 @@ def register_model(custom: CustomModel) -> CustomModel:
     return custom
 
 
-def load_models(path: Path | str) -> tuple[CustomModel, ...]:
+def load_models(path: Path | str) -> tuple[OwnModel, ...]:
     """Run a Python file that registers models, and give those.
 
     A file that is loaded again replaces its models.  When it fails, nothing has changed.
@@ -82,13 +88,13 @@ def load_models(path: Path | str) -> tuple[CustomModel, ...]:
     return new
 
 
-def load_installed_models() -> tuple[CustomModel, ...]:
+def load_installed_models() -> tuple[OwnModel, ...]:
     """Register the models that installed packages offer, and give them.
 
     Each entry point of the group ``scribeviz.models`` is a ``CustomModel``, or a function that
     returns one or several.  One that fails is left out, with a warning in the log.
     """
-    found: list[CustomModel] = []
+    found: list[OwnModel] = []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
             found.extend(register_model(model) for model in _offered(entry))
@@ -112,7 +118,7 @@ def _checked_file(path: Path | str) -> Path:
     return file
 
 
-def _newly_registered(file: Path) -> tuple[CustomModel, ...]:
+def _newly_registered(file: Path) -> tuple[OwnModel, ...]:
     known = set(CUSTOM_MODELS)
     _execute(file)
     new = tuple(model for key, model in CUSTOM_MODELS.items() if key not in known)
@@ -143,10 +149,10 @@ def _execute(file: Path) -> None:
         raise CustomModelError(f"{file} failed{where}: {type(error).__name__}: {error}") from error
 
 
-def _offered(entry: EntryPoint) -> Iterable[CustomModel]:
+def _offered(entry: EntryPoint) -> Iterable[OwnModel]:
     loaded: Any = entry.load()
     made = loaded() if callable(loaded) else loaded
-    return (made,) if isinstance(made, CustomModel) else tuple(made)
+    return (made,) if isinstance(made, CustomModel | NetworkModel) else tuple(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,7 @@ class CustomSpec:
         return False
 
     @property
-    def model(self) -> CustomModel:
+    def model(self) -> OwnModel:
         """The registered model.
 
         Raises
@@ -188,16 +194,8 @@ class CustomSpec:
         return CUSTOM_MODELS[self.key]
 
     def as_dict(self) -> dict[str, Any]:
-        """JSON-able content; :func:`chosen_from_dict` reads it back."""
+        """JSON-able content; ``CustomSpec(content["custom"])`` reads it back."""
         return {"custom": self.key}
-
-
-type ChosenModel = ModelSpec | CustomSpec
-
-
-def chosen_from_dict(content: Mapping[str, Any]) -> ChosenModel:
-    """Read what ``as_dict`` of either kind of choice gave."""
-    return CustomSpec(content["custom"]) if "custom" in content else spec_from_dict(content)
 
 
 def load_configured_models() -> None:

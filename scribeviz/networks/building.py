@@ -5,12 +5,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
-from jaxtyping import Float
 
 from scribeviz.networks.batches import CountBatch
-from scribeviz.networks.layers import Encoder, make_decoder, make_encoder, start_from_moments
+from scribeviz.networks.layers import (
+    Encoder,
+    Moments,
+    make_decoder,
+    make_encoder,
+    start_from_moments,
+)
 from scribeviz.networks.spec import CellVAE
 from scribeviz.networks.vae import Amortized, CellVAEModule, Library
 
@@ -30,7 +34,7 @@ def build_cellvae(
     n_levels: int = 0,
     log_totals: tuple[float, float] = (0.0, 1.0),
     networks: Mapping[str, nnx.Module] | None = None,
-    gene_totals: Float[np.ndarray, " genes"] | None = None,
+    start: Moments | None = None,
     seed: int = 0,
 ) -> CellVAEModule:
     """Make the module that ``spec`` describes.
@@ -50,8 +54,8 @@ def build_cellvae(
         ``(cells, n_genes)``, to ``(cells, n_latent)`` (the exponential of the second, plus a floor,
         is the variance), and ``decoder`` from ``(cells, n_latent + n_levels)`` to
         ``(cells, n_genes)``, of which the softmax is each gene's share.
-    gene_totals
-        Counts of each gene, to start from.
+    start
+        Shares and dispersions of genes to start from.
     seed
         Of the first weights.
 
@@ -77,8 +81,8 @@ def build_cellvae(
         rngs=rngs,
     )
     decoder = make_decoder(spec, n_genes, n_levels, logits=own.get("decoder"), rngs=rngs)
-    if gene_totals is not None:
-        start_from_moments(decoder, gene_totals)
+    if start is not None:
+        start_from_moments(decoder, start)
     return CellVAEModule(encoder, decoder, _library(spec, n_genes, log_totals, rngs))
 
 

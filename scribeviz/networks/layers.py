@@ -6,10 +6,12 @@ Each takes networks of the user's own in place of its parts; shapes are checked 
 
 from collections.abc import Callable, Mapping
 from itertools import pairwise
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import scipy.sparse as sp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
@@ -17,6 +19,8 @@ from scribeviz.networks.counts import DECODED, DecodedCounts
 from scribeviz.networks.spec import CellVAE
 
 _FLOOR = 1e-4  # of variances
+_DISPERSIONS = (0.5, 30.0)  # to start from
+_PRIOR_WEIGHT = 50.0  # squared counts
 _LARGEST = 15.0  # of logarithms of variances and dispersions, either way
 
 
@@ -233,8 +237,44 @@ _NORMALIZATIONS: Mapping[str, Callable[[int, nnx.Rngs], nnx.Module]] = {
 }
 
 
-def start_from_moments(decoder: Decoder, counts_of_gene: Float[np.ndarray, " genes"]) -> None:
-    """Let the decoder begin at each gene's overall share, where its last layer has a bias."""
+class Moments(NamedTuple):
+    """What counts say of genes before anything is trained.
+
+    Attributes
+    ----------
+    share
+        Of all counts.
+    dispersion
+        Of counts around the cell's total times the share: what different cells leave unexplained,
+        and therefore less than the decoder's in the end.
+    """
+
+    share: Float[np.ndarray, " genes"]
+    dispersion: Float[np.ndarray, " genes"]
+
+
+def moments_of(matrix: sp.csr_array) -> Moments:
+    """Estimate by the method of moments, from ``(cells, genes)`` counts.
+
+    Genes with hardly any counts tell no dispersion: their estimates are drawn towards 1.
+    """
+    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+    of_gene = np.asarray(matrix.sum(axis=0, dtype=np.float64)).ravel()
+    share = (of_gene + 0.5) / (of_gene + 0.5).sum()
+    squares = np.asarray(matrix.astype(np.float64).power(2).sum(axis=0)).ravel()
+    squared_mean = share**2 * (totals**2).sum()
+    # The sum of (x - mean)^2 - mean over cells.
+    excess = squares - 2 * share * (matrix.T @ totals) + squared_mean - share * totals.sum()
+    dispersion = (squared_mean + _PRIOR_WEIGHT) / np.maximum(excess + _PRIOR_WEIGHT, 1.0)
+    return Moments(share, np.clip(dispersion, *_DISPERSIONS))
+
+
+def start_from_moments(decoder: Decoder, moments: Moments) -> None:
+    """Let the decoder begin at each gene's share and dispersion.
+
+    Shares where its last layer has a bias to hold them.
+    """
     if isinstance(decoder.logits, nnx.Linear) and decoder.logits.bias is not None:
-        share = (counts_of_gene + 0.5) / (counts_of_gene + 0.5).sum()
-        decoder.logits.bias[...] = jnp.asarray(np.log(share), jnp.float32)
+        decoder.logits.bias[...] = jnp.asarray(np.log(moments.share), jnp.float32)
+    if decoder.log_dispersion is not None:
+        decoder.log_dispersion[...] = jnp.asarray(np.log(moments.dispersion), jnp.float32)

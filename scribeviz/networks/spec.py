@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 
 from scribeviz._settings import check_settings, setting
 
+CELLVAE = "cellvae"
+"""Name of the model in runs, files and URLs."""
+
 
 class Choice(NamedTuple):
     """One entry of a picker."""
@@ -95,7 +98,7 @@ class CellVAE:
     @property
     def name(self) -> str:
         """Name of the model in runs."""
-        return "cellvae"
+        return CELLVAE
 
     @property
     def described(self) -> str:
@@ -111,7 +114,7 @@ class CellVAE:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able content; ``CellVAE(**content["cellvae"])`` reads it back."""
-        return {"cellvae": asdict(self)}
+        return {CELLVAE: asdict(self)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

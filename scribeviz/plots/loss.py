@@ -2,16 +2,18 @@
 
 import holoviews as hv
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
-from scribeviz.plots.theme import ACCENT, OBSERVED, follow_data, look
+from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, follow_data, look
 
 _MOST_POINTS = 800
 _SMOOTHING = 25  # points
 
 
 def thinned_loss(
-    losses: Float[np.ndarray, " steps"], first: int = 0
+    losses: Float[np.ndarray, " steps"],
+    first: int = 0,
+    validation: tuple[Int[np.ndarray, " epochs"], Float[np.ndarray, " epochs"]] | None = None,
 ) -> dict[str, Float[np.ndarray, " points"]]:
     """Reduce a loss history to at most 800 points.
 
@@ -21,12 +23,25 @@ def thinned_loss(
         Loss of every step, in nats.
     first
         Leave out the steps before this one.
+    validation
+        Steps after which cells that are not trained on were scored, and their loss.
 
     Returns
     -------
     dict
-        ``step``, ``loss`` (of that step) and ``smooth`` (mean over the steps around it).
+        ``step``, ``loss`` (of that step) and ``smooth`` (mean over the steps around it); with
+        validation also ``validated`` and ``validation``.
     """
+    found = _thinned(losses, first)
+    if validation is None:
+        return found
+    after, loss = validation
+    return found | {"validated": after[after > first], "validation": loss[after > first]}
+
+
+def _thinned(
+    losses: Float[np.ndarray, " steps"], first: int
+) -> dict[str, Float[np.ndarray, " points"]]:
     steps = np.arange(first, losses.size)
     if steps.size == 0:
         return {"step": steps, "loss": losses[first:], "smooth": losses[first:]}
@@ -54,12 +69,16 @@ def loss_curve(data: dict[str, np.ndarray], *, log: bool = False) -> hv.Overlay:
     """
     raw = hv.Curve((data["step"], data["loss"]), "step", "loss", label="each step")
     smooth = hv.Curve((data["step"], data["smooth"]), "step", "loss", label="smoothed")
-    return hv.Overlay(
-        [
-            raw.opts(color=OBSERVED, alpha=0.45, line_width=1, apply_ranges=False),
-            smooth.opts(color=ACCENT, line_width=2, tools=["hover"], apply_ranges=False),
-        ]
-    ).opts(
+    shown = [
+        raw.opts(color=OBSERVED, alpha=0.45, line_width=1, apply_ranges=False),
+        smooth.opts(color=ACCENT, line_width=2, tools=["hover"], apply_ranges=False),
+    ]
+    if "validated" in data:
+        dots = hv.Scatter(
+            (data["validated"], data["validation"]), "step", "loss", label="not trained on"
+        )
+        shown.append(dots.opts(color=PREDICTED, size=5, tools=["hover"], apply_ranges=False))
+    return hv.Overlay(shown).opts(
         **look(
             xlabel="step",
             ylabel="loss (nats)",

@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from scribeviz._storage import read_arrays, write_arrays
+from scribeviz.fits import AnyCheckpoint
 from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.svi import Checkpoint
+from scribeviz.networks.checkpoint import TrainingCheckpoint
 
-type AnyCheckpoint = Checkpoint | NUTSCheckpoint
-
-_KINDS: Mapping[str, type[AnyCheckpoint]] = {"svi": Checkpoint, "mcmc": NUTSCheckpoint}
+_KINDS: Mapping[str, type[AnyCheckpoint]] = {
+    "svi": Checkpoint,
+    "mcmc": NUTSCheckpoint,
+    "training": TrainingCheckpoint,
+}
 
 
 def save_checkpoint(checkpoint: AnyCheckpoint, path: Path) -> None:

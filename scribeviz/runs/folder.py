@@ -12,22 +12,18 @@ import numpy as np
 
 from scribeviz._storage import read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique
-from scribeviz.custom import CustomResults
 from scribeviz.data.counts import Counts
-from scribeviz.inference.methods import (
+from scribeviz.fits import AnyCheckpoint
+from scribeviz.methods import (
     InferenceConfig,
     config_as_dict,
     config_from_dict,
     method_of,
 )
-from scribeviz.inference.nuts import NUTSConfig
-from scribeviz.mcmc import ScribeMCMCResults
-from scribeviz.models.custom_registry import ChosenModel, CustomSpec, chosen_from_dict
 from scribeviz.models.spec import ModelSpec
-from scribeviz.runs.checkpoints import AnyCheckpoint, load_checkpoint, save_checkpoint
-from scribeviz.svi import ScribeSVIResults
-
-type AnyResults = ScribeSVIResults | ScribeMCMCResults | CustomResults
+from scribeviz.networks.spec import TrainingConfig
+from scribeviz.runs.checkpoints import load_checkpoint, save_checkpoint
+from scribeviz.runs.choices import ChosenModel, chosen_from_dict, kind_of, resolved
 
 
 class RunState(StrEnum):
@@ -186,13 +182,26 @@ class RunFolder:
 
     @property
     def losses(self) -> np.ndarray:
-        """Negative ELBO of every step so far, in nats; empty before the first checkpoint."""
+        """Loss of every step so far, in nats; empty before the first checkpoint."""
         path = self.path / "losses.h5"
         return read_arrays(path)[0]["losses"] if path.exists() else np.zeros(0, np.float32)
 
-    def write_losses(self, losses: np.ndarray) -> None:
+    @property
+    def validation(self) -> tuple[np.ndarray, np.ndarray]:
+        """Steps after which cells kept from training were scored, and their loss; mostly none."""
+        path = self.path / "losses.h5"
+        found = read_arrays(path)[0] if path.exists() else {}
+        nothing = np.zeros(0, np.float32)
+        return found.get("validated", np.zeros(0, int)), found.get("validation", nothing)
+
+    def write_losses(
+        self, losses: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None = None
+    ) -> None:
         """Replace the losses."""
-        write_arrays(self.path / "losses.h5", {"losses": losses}, {})
+        arrays = {"losses": losses}
+        if validation is not None and validation[0].size:
+            arrays |= {"validated": validation[0], "validation": validation[1]}
+        write_arrays(self.path / "losses.h5", arrays, {})
 
     @property
     def has_checkpoint(self) -> bool:
@@ -218,21 +227,18 @@ class RunFolder:
         return Counts.load(self.counts_path)
 
     @property
-    def results(self) -> AnyResults:
-        """The posterior that was found."""
-        if isinstance(self.spec.model, CustomSpec):
-            return CustomResults.load(self.results_path, self.spec.model.model)
-        if isinstance(self.spec.config, NUTSConfig):
-            return ScribeMCMCResults.load(self.results_path)
-        return ScribeSVIResults.load(self.results_path)
+    def results(self) -> Any:
+        """What was found: the results object of the model and the method."""
+        model, config = self.spec.model, self.spec.config
+        return kind_of(model).load(self.results_path, resolved(model), config)
 
     @property
     def critique(self) -> Critique:
         """What the fit is judged by."""
         return Critique.load(self.critique_path)
 
-    def write_results(self, results: AnyResults) -> None:
-        """Keep the posterior that was found."""
+    def write_results(self, results: Any) -> None:
+        """Keep what was found."""
         results.save(self.results_path)
 
     def write_critique(self, critique: Critique) -> None:
@@ -305,7 +311,9 @@ def create_run(
     folder = RunFolder(path)
     counts.save(folder.counts_path)
     write_json(path / "spec.json", spec.as_dict())
-    folder.write_status(RunStatus(state=RunState.QUEUED, n_steps=config.n_steps))
+    # How many steps an epoch has, a worker knows once it has split the cells.
+    n_steps = 0 if isinstance(config, TrainingConfig) else config.n_steps
+    folder.write_status(RunStatus(state=RunState.QUEUED, n_steps=n_steps))
     return folder
 
 

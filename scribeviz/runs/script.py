@@ -9,9 +9,12 @@ import numpy as np
 from jaxtyping import Int
 
 from scribeviz.data.counts import Counts
-from scribeviz.inference.methods import InferenceConfig, method_of
-from scribeviz.inference.svi import SVIConfig
-from scribeviz.models.custom_registry import ChosenModel, CustomSpec
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.methods import InferenceConfig, method_of
+from scribeviz.models.custom import CustomModel
+from scribeviz.models.custom_registry import CustomSpec
+from scribeviz.networks.spec import CellVAE
+from scribeviz.runs.choices import ChosenModel, resolved
 from scribeviz.runs.folder import RunFolder, RunSpec, RunState
 
 IMPORT = "import scribeviz"
@@ -36,6 +39,8 @@ def model_code(spec: ChosenModel) -> str:
             f"model = CUSTOM_MODELS[{spec.key!r}]"
         )
     said = _changed(spec)
+    if isinstance(spec, CellVAE):
+        return f"model = {_call('scribeviz.CellVAE', [], said)}"
     if spec.priors:
         said["priors"] = {key: (prior.family, *prior.numbers) for key, prior in spec.priors}
     return f"model = {_call('scribeviz.ModelSpec', [], {'likelihood': spec.likelihood} | said)}"
@@ -55,7 +60,7 @@ def fit_code(run: RunFolder, results: str = "results") -> str:
         lines.append("# The fit that it started from has been deleted: draws will differ a little.")
     lines.append(model_code(spec.model))
     settings = _settings(spec.config)
-    if isinstance(spec.model, CustomSpec):
+    if isinstance(resolved(spec.model), CustomModel):
         config = _call("scribeviz.SVIConfig", [], settings)
         prepared = f"prepare_custom(counts, model, {config})"
         lines += ["from scribeviz.fitting import prepare_custom, run", ""]
@@ -121,7 +126,8 @@ class _Name(str):
 
 
 def _settings(config: InferenceConfig) -> dict[str, Any]:
-    method = {} if isinstance(config, SVIConfig) else {"inference_method": method_of(config).key}
+    sampled = isinstance(config, NUTSConfig)
+    method = {"inference_method": method_of(config).key} if sampled else {}
     return method | _changed(config)
 
 

@@ -19,8 +19,8 @@ from filelock import FileLock
 from platformdirs import user_cache_path, user_data_path
 
 from scribeviz.data.counts import Counts
-from scribeviz.inference.methods import InferenceConfig
-from scribeviz.models.custom_registry import ChosenModel
+from scribeviz.methods import InferenceConfig
+from scribeviz.runs.choices import ChosenModel
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
 
 _LOG = logging.getLogger(__name__)

@@ -15,11 +15,12 @@ import jax
 import psutil
 
 from scribeviz.data.counts import CountsError
-from scribeviz.fitting import Fit, prepare_custom, prepare_fit
-from scribeviz.inference.nuts import NUTSCheckpoint
-from scribeviz.inference.svi import LossNotFiniteError, SVIConfig
-from scribeviz.models.custom_registry import CustomSpec, load_configured_models
-from scribeviz.runs.checkpoints import AnyCheckpoint
+from scribeviz.fits import AnyCheckpoint, Fit
+from scribeviz.inference.svi import LossNotFiniteError
+from scribeviz.methods import method_of
+from scribeviz.models.custom_registry import load_configured_models
+from scribeviz.networks.training import TrainingError
+from scribeviz.runs.choices import kind_of, resolved
 from scribeviz.runs.folder import RunFolder, RunState
 from scribeviz.svi import ScribeSVIResults
 
@@ -69,13 +70,14 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
 
 def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[RunState, str]:
     fit = _prepare(folder)
+    folder.update_status(n_steps=fit.n_steps)
     last = folder.read_checkpoint() if folder.has_checkpoint else None
     outcome = RunState.DONE, ""
     saved = time.monotonic()
     try:
         for checkpoint in fit.checkpoints(start=last):
             last = checkpoint
-            _publish(folder, checkpoint)
+            _publish(folder, fit, checkpoint)
             report(checkpoint)
             if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                 folder.write_checkpoint(checkpoint)
@@ -83,7 +85,7 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
             if folder.stop_asked:
                 outcome = RunState.STOPPED, ""
                 break
-    except LossNotFiniteError as problem:
+    except (LossNotFiniteError, TrainingError) as problem:
         traceback.print_exc()
         kept = "" if last is None else f" The fit up to step {last.step:,} is kept."
         outcome = RunState.FAILED, f"{problem}{kept}"
@@ -94,11 +96,7 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
 
 
 def _prepare(folder: RunFolder) -> Fit:
-    spec, counts = folder.spec, folder.counts
-    if isinstance(spec.model, CustomSpec):
-        if not isinstance(spec.config, SVIConfig):
-            raise ValueError("a model of your own is fitted by variational inference, not sampled.")  # noqa: TRY004  one kind of error
-        return prepare_custom(counts, spec.model.model, spec.config)
+    spec = folder.spec
     before = None
     if spec.start_from:
         first = RunFolder(folder.path.parent / spec.start_from)
@@ -107,14 +105,18 @@ def _prepare(folder: RunFolder) -> Fit:
         before = first.results
     if not isinstance(before, ScribeSVIResults | None):
         raise ValueError(f"{spec.start_from} is no variational fit, so nothing can start from it.")  # noqa: TRY004
-    return prepare_fit(counts, spec.model, spec.config, start_from=before)
+    if method_of(spec.config).key not in kind_of(spec.model).methods:
+        label = method_of(spec.config).label.lower()
+        raise ValueError(f"{spec.model.described} cannot be fitted by {label}.")
+    return kind_of(spec.model).prepare(folder.counts, resolved(spec.model), spec.config, before)
 
 
-def _publish(folder: RunFolder, checkpoint: AnyCheckpoint) -> None:
-    folder.write_losses(checkpoint.losses)
+def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
+    folder.write_losses(fit.losses(checkpoint), fit.validation(checkpoint))
     folder.update_status(
-        doing="sampling" if isinstance(checkpoint, NUTSCheckpoint) else "fitting",
+        doing=method_of(folder.spec.config).doing,
         step=checkpoint.step,
+        n_steps=checkpoint.n_steps,
         steps_per_second=checkpoint.steps_per_second,
         settled=checkpoint.settled,
     )

@@ -1,6 +1,6 @@
 """Which runs are compared, and what follows.  Plain ``param``: it runs without a server."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,13 +13,13 @@ import param
 from scribeviz.criticism.assignments import entropy
 from scribeviz.criticism.loo import compare, verdict
 from scribeviz.criticism.predictive import GeneCheck
-from scribeviz.inference.methods import InferenceConfig
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.mcmc import ScribeMCMCResults
-from scribeviz.models.custom_registry import ChosenModel
+from scribeviz.methods import InferenceConfig
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.spec import ModelSpec
+from scribeviz.runs.choices import ChosenModel
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.svi import ScribeSVIResults
@@ -107,8 +107,12 @@ class CompareState(param.Parameterized):
 
     @property
     def verdict(self) -> str:
-        """Who wins, in a sentence."""
-        return verdict(self.table[self.table["elpd_loo"].notna()])
+        """Who wins, in a sentence, and on which cells if not on all."""
+        scored = self.table[self.table["elpd_loo"].notna()]
+        told, n_cells = verdict(scored), int(scored["n_cells"].iloc[0])
+        if n_cells == next(iter(self.explored.values())).counts.n_cells:
+            return told
+        return f"On the {n_cells:,} cells that no network was trained on: {told}"
 
     def gene_differences(self, pair: tuple[str, str] | None = None) -> pd.DataFrame:
         """``gene``, ``mean`` and ``difference`` in elpd (nats), the largest first."""
@@ -235,7 +239,10 @@ def distinct(names: list[str]) -> list[str]:
 def settings_of(run: RunFolder) -> dict[str, str]:
     """Every setting of a run in words, those of the model before those of the method."""
     spec = run.spec
-    model = spec.model.as_dict()
+    model: dict[str, Any] = {}
+    for name, value in spec.model.as_dict().items():
+        nested = isinstance(value, Mapping) and name != "priors"
+        model |= dict(value) if nested else {name: value}
     priors = model.pop("priors", {})
     config: InferenceConfig = spec.config
     found = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
@@ -247,15 +254,24 @@ def settings_of(run: RunFolder) -> dict[str, str]:
 
 
 def _about(run: RunFolder) -> dict[str, Any]:
-    spec, status, losses = run.spec.model, run.status, run.losses
+    spec, status = run.spec.model, run.status
     plain = spec if isinstance(spec, ModelSpec) else None
     return {
         "model": run.spec.described,
         "parameterization": "-" if plain is None else plain.parameterization,
         "components": 1 if plain is None else plain.n_components,
-        "loss": float(losses[-_LAST_LOSSES:].mean()) if losses.size else np.nan,
+        "loss": _last_loss(run),
         "seconds": status.seconds,
     }
+
+
+def _last_loss(run: RunFolder) -> float:
+    """Where the loss ended; of a network the lowest on cells that it was not trained on."""
+    validated = run.validation[1]
+    if validated.size:
+        return float(validated.min())
+    losses = run.losses
+    return float(losses[-_LAST_LOSSES:].mean()) if losses.size else np.nan
 
 
 def _in_words(value: Any) -> str:

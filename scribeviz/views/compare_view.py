@@ -56,7 +56,9 @@ _HOW_TO_READ = (
     "summed over cells: higher is better. The difference is to the best, ± its standard error. p "
     "is the effective number of parameters. k says how heavily single cells weigh: above 0.7 the "
     "estimate is not to be relied on. Weights are those of a mixture of the models' predictions "
-    "(stacking). The loss is the negative ELBO per fit, in nats; that of a sampler is its energy, "
+    "(stacking). A network is scored on the cells that it was not trained on, each cell's place "
+    "and total integrated out, and every other model then on these. The loss is the negative ELBO "
+    "per fit, in nats; that of a sampler is its energy, "
     "which cannot be set beside it."
 )
 

@@ -1,5 +1,10 @@
 """What is looked at in a finished run: a gene, and all cells or a group of them."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import param
@@ -10,11 +15,11 @@ from scribeviz.criticism.library import LibraryCheck
 from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.overlap import PriorPosterior, prior_posterior
 from scribeviz.criticism.predictive import GeneCheck
-from scribeviz.data.cells import PCA, UMAP
+from scribeviz.data.cells import LATENT, PCA, UMAP
 from scribeviz.data.counts import Counts
 from scribeviz.models.parameterizations import Site
 from scribeviz.models.spec import ModelSpec
-from scribeviz.views.explored import Explored, posterior_draws
+from scribeviz.views.explored import Explored, load_explored, posterior_draws
 
 # Longer than names of obs columns are, so that they differ.
 _ENTROPY, _COMPONENT = "entropy of the assignment", "component of the model"
@@ -45,19 +50,35 @@ class ExploreState(param.Parameterized):
     place = param.Selector(objects=[PCA, UMAP], doc="Where the cells are drawn.")
     color_by = param.Selector(objects=[_DEPTH], doc="What their colour says.")
 
-    def show(self, explored: Explored) -> None:
-        """Look at ``explored``, first at the gene with the largest misfit."""
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self._mixtures: dict[str, Path] = {}
+
+    def show(self, explored: Explored, mixtures: Mapping[str, Path] | None = None) -> None:
+        """Look at ``explored``, first at the gene with the largest misfit.
+
+        Parameters
+        ----------
+        explored
+            The run.
+        mixtures
+            Other runs whose groups may colour its cells: mixtures of the same data, by name.
+        """
         labels = dict.fromkeys(str(column) for column in explored.counts.obs.columns)
         table = explored.critique.genes
         worst = str(table["gene"].iloc[int(table["misfit"].argmax())])
         label = _most_telling(explored.counts.obs)
         places = [*sorted(explored.counts.embeddings, key=_drawn_first), PCA, UMAP]
+        if explored.has_latent_space:
+            places = [LATENT, *places]
+        self._mixtures = {f"entropy under {name}": path for name, path in (mixtures or {}).items()}
         own = [_ENTROPY, _COMPONENT, _AGREEMENT] if explored.model.is_mixture else []
         if explored.critique.agreement is None:
             own = own[:2]
         self.param.label.objects = [None, *labels]
         self.param.place.objects = places
-        self.param.color_by.objects = list(dict.fromkeys([*own, _DEPTH, *labels]))
+        offered = [*own, _DEPTH, *labels, *self._mixtures]
+        self.param.color_by.objects = list(dict.fromkeys(offered))
         self.param.update(
             explored=explored,
             gene=self.gene if self.gene in set(explored.counts.genes) else worst,
@@ -176,11 +197,12 @@ class ExploreState(param.Parameterized):
     def colors(self, name: str | None = None) -> pd.Series:
         """What the cells' colours say: numbers, or a categorical of groups."""
         explored, name = self.explored, name or self.color_by
-        own = {
+        own: dict[str, Callable[[], Any]] = {
             _ENTROPY: self.entropies,
             _COMPONENT: lambda: pd.Categorical(explored.components + 1),
             _AGREEMENT: lambda: explored.critique.agreement,
             _DEPTH: lambda: explored.counts.cell_totals,
+            **{known: partial(_entropies_of, path) for known, path in self._mixtures.items()},
         }
         if name in own and name in self.param.color_by.objects:
             return pd.Series(own[name](), name=name)
@@ -246,6 +268,11 @@ class ExploreState(param.Parameterized):
     def depth_warning(self) -> str | None:
         """A sentence when the components follow sequencing depth."""
         return depth_warning(self.explored.components, self.explored.counts.cell_totals)
+
+
+def _entropies_of(path: Path) -> np.ndarray:
+    """Entropy of every cell's assignment in another run."""
+    return entropy(load_explored(path).critique.probabilities)
 
 
 def _drawn_first(name: str) -> int:

@@ -8,10 +8,10 @@ import numpy as np
 
 from scribeviz.criticism.assignments import assigned
 from scribeviz.criticism.critique import Critique
-from scribeviz.data.cells import embed
+from scribeviz.data.cells import LATENT, embed, embed_places
 from scribeviz.data.counts import Counts
-from scribeviz.models.custom_registry import ChosenModel
 from scribeviz.results import CountResults
+from scribeviz.runs.choices import ChosenModel, kind_of
 from scribeviz.runs.folder import RunFolder
 
 _DRAWS = 200
@@ -30,6 +30,11 @@ class Explored:
     counts: Counts
     critique: Critique
     left_out_genes: np.ndarray
+
+    @property
+    def has_latent_space(self) -> bool:
+        """Whether the model gives each cell a place of its own."""
+        return kind_of(self.model).has_latent_space
 
     @property
     def components(self) -> np.ndarray:
@@ -60,6 +65,9 @@ def posterior_draws(explored: Explored) -> dict[str, np.ndarray]:
 
 @lru_cache(maxsize=8)
 def _embedded(explored: Explored, place: str) -> np.ndarray:
+    if place == LATENT:
+        found = RunFolder(explored.path).results.get_latent_representation(explored.counts)
+        return embed_places(found)
     return embed(explored.counts, place)
 
 

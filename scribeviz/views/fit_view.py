@@ -14,8 +14,8 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
-from scribeviz.inference.methods import METHODS, method_of
-from scribeviz.inference.svi import SVIConfig
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.methods import METHODS, method_of
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.views.parts import (
@@ -51,7 +51,7 @@ class FitView(pn.viewable.Viewer):
         runs = RunList(state=self.state)
         return page(
             "Fit",
-            "On all cells at once. It goes on when you close this tab.",
+            "It goes on when you close this tab; its address brings you back.",
             ui.Row(
                 ui.Column(self._settings(), width=290),
                 ui.Column(progress, runs, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
@@ -72,17 +72,20 @@ class FitView(pn.viewable.Viewer):
             self.model.param.likelihood,
             self.model.param.n_components,
         )
-        methods = {method.label: key for key, method in METHODS.items()}
-        picker = ui.RadioBoxGroup.from_param(
-            self.state.param.method, label="", options=methods, margin=(0, 0, 6, 0)
-        )
+        picker = ui.RadioBoxGroup(label="", options={}, margin=(0, 0, 6, 0))
 
         def follow(*_: param.parameterized.Event) -> None:
-            # A model of one's own comes with a guide, which only variational inference uses.
-            own = self.model.custom is not None
-            picker.visible = not own
-            if own:
-                self.state.method = self.state.param.method.objects[0]
+            keys = self.model.methods
+            if self.state.method not in keys:
+                self.state.method = keys[0]
+            options = {METHODS[key].label: key for key in keys}
+            picker.param.update(options=options, value=self.state.method, visible=len(keys) > 1)
+
+        def take(event: param.parameterized.Event) -> None:
+            if event.new is not None:
+                self.state.method = event.new
+
+        picker.param.watch(take, "value")
 
         self.model.param.watch(follow, "likelihood")
         follow()
@@ -117,7 +120,7 @@ class FitView(pn.viewable.Viewer):
 
     def _about_method(self, _history: list[Any], counts: Counts | None, *, key: str) -> str:
         text = METHODS[key].doc
-        if counts is not None and METHODS[key].config is not SVIConfig:
+        if counts is not None and METHODS[key].config is NUTSConfig:
             start = self.state.start_of(counts, self.model.spec())
             text += (
                 " It starts from the moments of the data: a variational fit of this model before "
@@ -203,6 +206,7 @@ class ProgressView(pn.viewable.Viewer):
     go_on = param.Callable(doc="Called when the user wants to explore the result.")
     shown = param.Selector(default=_EVERYTHING, objects=[_EVERYTHING, _TAIL], label="Steps shown")
     log_axes = param.Boolean(False, doc="Draw steps and losses on logarithmic axes.")
+    validates = param.Boolean(False, doc="Whether some cells are not trained on.")
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
@@ -228,7 +232,9 @@ class ProgressView(pn.viewable.Viewer):
         self._plot = ui.Column(
             ui.Row(steps, ui.Spacer(width=24), self._log),
             ui.HoloViews(
-                pn.bind(self._curve, self.param.log_axes), sizing_mode="stretch_width", height=340
+                pn.bind(self._curve, self.param.log_axes, self.param.validates),
+                sizing_mode="stretch_width",
+                height=340,
             ),
             self._how_to_read,
             sizing_mode="stretch_width",
@@ -236,7 +242,7 @@ class ProgressView(pn.viewable.Viewer):
         )
         self._waiting = empty("The loss will be drawn here, a few seconds after the start.")
         state.param.watch(self._show_status, ["run", "status"])
-        state.param.watch(self._show_losses, "losses")
+        state.param.watch(self._show_losses, ["losses", "validation"])
         self.param.watch(self._show_losses, "shown")
         self._show_status()
         self._show_losses()
@@ -296,7 +302,8 @@ class ProgressView(pn.viewable.Viewer):
         if labels != [made.label for made in self._actions]:
             self._actions[:] = [button(*action, color=color) for action, color in offered]
 
-    def _curve(self, log: bool) -> hv.DynamicMap:  # noqa: FBT001  a switch's value
+    def _curve(self, log: bool, _validates: bool) -> hv.DynamicMap:  # noqa: FBT001  switches
+        # Drawn anew when cells are validated: a DynamicMap keeps the parts that it began with.
         draw = partial(loss_curve, log=log)
         return hv.DynamicMap(draw, streams={"data": self._pipe.param.data})
 
@@ -307,7 +314,13 @@ class ProgressView(pn.viewable.Viewer):
         if self._log.disabled:
             self.log_axes = False
         first = losses.size // 2 if self.shown == _TAIL else 0
-        self._pipe.send(thinned_loss(losses, first))
+        validates = self.state.validation[0].size > 0
+        data = thinned_loss(losses, first, self.state.validation if validates else None)
+        if validates == self.validates:
+            self._pipe.send(data)
+        else:
+            self._pipe = Pipe(data=data)
+            self.validates = validates
         self._plot.visible = losses.size > 0
         self._waiting.visible = losses.size == 0
 
@@ -316,12 +329,9 @@ def _state_in_words(run: RunFolder, status: RunStatus) -> str:
     if status.state is RunState.RUNNING:
         return status.doing
     if status.state is RunState.DONE:
-        took = in_words(status.seconds)
-        if not isinstance(run.spec.config, SVIConfig):
-            return f"all draws are done, after {took}"
-        if status.settled:
-            return f"the loss has settled, after {took}"
-        return f"all steps are done, after {took}; the loss had not settled"
+        method = method_of(run.spec.config)
+        ending = method.settled if status.settled else method.finished
+        return ending.format(took=in_words(status.seconds))
     return {
         RunState.QUEUED: "waiting for the run before it",
         RunState.STOPPED: "stopped; what was fitted until then is kept",

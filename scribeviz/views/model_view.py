@@ -13,7 +13,10 @@ from scribeviz.models.capture import ORGANISMS
 from scribeviz.models.custom import CustomModel
 from scribeviz.models.custom_registry import CUSTOM_MODELS
 from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.network_model import NetworkModel
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.networks.spec import CELLVAE
+from scribeviz.views.network_view import NetworkView
 from scribeviz.views.parts import (
     GAP,
     button,
@@ -49,19 +52,20 @@ class ModelView(pn.viewable.Viewer):
             "Model",
             "How counts arise: one distribution for all genes, in one or several groups of cells.",
             row(
-                card("Count distribution", self._likelihood()),
+                card("Kind of model", self._likelihood()),
                 ui.Column(
-                    self._unless_custom("Components", self._components),
-                    self._unless_custom("Capture", self._capture),
+                    self._of_counts("Components", self._components),
+                    self._card_when(lambda: state.has_capture, "Capture", self._capture),
+                    self._card_when(lambda: state.is_cellvae, "Network", self._network),
                     sizing_mode="stretch_width",
                 ),
             ),
-            self._unless_custom("Parameterization and posterior", self._parameterization),
+            self._of_counts("Parameterization and posterior", self._parameterization),
             ui.Row(
-                self._unless_custom("Priors", self._prior_cards),
+                self._of_counts("Priors", self._prior_cards),
                 ui.Spacer(width=GAP),
                 # In sight while the sliders of all priors are gone through.
-                self._unless_custom("Before any data", self._prior_check, styles=_IN_SIGHT),
+                self._of_counts("Before any data", self._prior_check, styles=_IN_SIGHT),
                 sizing_mode="stretch_width",
             ),
             ui.Row(
@@ -78,22 +82,35 @@ class ModelView(pn.viewable.Viewer):
             ),
         )
 
-    def _unless_custom(
+    def _of_counts(
         self, title: str, content: Callable[[], Viewable], **options: object
     ) -> Viewable:
-        """A card that a user's own model has no use for; "Capture" needs capture as well."""
-        state = self.state
+        """A card that only models of counts have a use for."""
+        return self._card_when(lambda: self.state.is_of_counts, title, content, **options)
+
+    def _card_when(
+        self,
+        applies: Callable[[], bool],
+        title: str,
+        content: Callable[[], Viewable],
+        **options: object,
+    ) -> Viewable:
+        """A card that is shown while the chosen model has a use for it."""
         shown = card(title, content(), **options)
 
         def follow(*_: param.parameterized.Event) -> None:
-            shown.visible = state.custom is None and (title != "Capture" or state.has_capture)
+            shown.visible = applies()
 
-        state.param.watch(follow, "likelihood")
+        self.state.param.watch(follow, "likelihood")
         follow()
         return shown
 
+    def _network(self) -> Viewable:
+        return NetworkView(state=self.state, data=self.data)
+
     def _likelihood(self) -> Viewable:
         built_in = {entry.label: entry.key for entry in LIKELIHOODS.values()}
+        built_in["Variational autoencoder"] = CELLVAE
         own = {f"{model.label} (own model)": key for key, model in CUSTOM_MODELS.items()}
         picker = ui.RadioBoxGroup.from_param(
             self.state.param.likelihood, label="", options=built_in | own, margin=0
@@ -122,15 +139,30 @@ class ModelView(pn.viewable.Viewer):
     def _about_likelihood(self, key: str) -> str:
         if key in CUSTOM_MODELS:
             model = CUSTOM_MODELS[key]
-            kinds = ", ".join(f"{name} ({entry['type']})" for name, entry in _spec(model))
             about = words_html(model.use_when or "A model of your own.")
+            if isinstance(model, NetworkModel):
+                return about + words_html("A network, trained on minibatches of cells.", faint=True)
+            kinds = ", ".join(f"{name} ({entry['type']})" for name, entry in _spec(model))
             return about + words_html(f"Parameters: {kinds}", faint=True)
+        if key == CELLVAE:
+            return words_html(
+                "When cells differ in more ways than a few groups can say: states along paths, "
+                "batches, rare types. Finds a map of the cells as well as what they express."
+            )
         entry = LIKELIHOODS[key]
         return words_html(entry.use_when)
 
     def _maths(self, likelihood: str, parameterization: str) -> str:
         if likelihood in CUSTOM_MODELS:
             return words_html("As its Python file says.", faint=True)
+        if likelihood == CELLVAE:
+            about = (
+                "z ~ Normal(0, I); count of gene g ~ NB(mean = total x share of g at z, spread)",
+                "The shares at z are the softmax of a network.",
+                "Fitted by maximising the evidence lower bound, with an encoder for q(z | counts).",
+                "Source: Lopez et al. 2018, Nat. Methods 15, 1053",
+            )
+            return "".join(words_html(line, faint=True) for line in about)
         entry, chosen = LIKELIHOODS[likelihood], PARAMETERIZATIONS[parameterization]
         lines = (entry.formula, chosen.formula, f"Source: {entry.source}")
         return "".join(words_html(line, faint=True) for line in lines)
@@ -156,7 +188,7 @@ class ModelView(pn.viewable.Viewer):
             "profile. The groups are found from the counts alone.",
             faint=True,
         )
-        if likelihood in CUSTOM_MODELS or LIKELIHOODS[likelihood].has_capture:
+        if likelihood not in LIKELIHOODS or LIKELIHOODS[likelihood].has_capture:
             return text
         return ui.Column(
             text,

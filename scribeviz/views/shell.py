@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Mapping
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -186,9 +187,21 @@ class Shell(pn.viewable.Viewer):
             _tell(told)
             return
         if found is not explore.explored:  # resumed runs change
-            explore.show(found)
+            explore.show(found, self._mixtures(found))
         if gene and not explore.find_gene(gene):
             _tell(f"No gene of this run is called {gene}.")
+
+    def _mixtures(self, explored: Explored) -> dict[str, Path]:
+        """Finished mixtures of the same data, which can colour its cells; the newest of a name."""
+        known = {
+            run.spec.label: run.path
+            for run, status in reversed(self.session.fit.history)
+            if status.state.is_over
+            and run.spec.model.is_mixture
+            and run.spec.fingerprint == explored.fingerprint
+            and run.has_results
+        }
+        return {name: path for name, path in known.items() if path != explored.path}
 
     def _say_where(self) -> None:
         session, location = self.session, pn.state.location

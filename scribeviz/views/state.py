@@ -14,14 +14,16 @@ from scribeviz.data.examples import demo
 from scribeviz.data.folder import DataFile, list_files, resolve
 from scribeviz.data.readers import OpenFile
 from scribeviz.data.uploads import save_upload
-from scribeviz.inference.methods import METHODS
+from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig
-from scribeviz.models.custom import CustomModel
-from scribeviz.models.custom_registry import CUSTOM_MODELS, ChosenModel, CustomSpec
+from scribeviz.methods import METHODS
+from scribeviz.models.custom_registry import CUSTOM_MODELS, CustomSpec, OwnModel
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS, Site
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.models.spec import ModelSpec
+from scribeviz.networks.spec import CELLVAE, CellVAE
+from scribeviz.runs.choices import ChosenModel, kind_of
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.views.explore_state import ExploreState
@@ -184,31 +186,47 @@ class ModelState(param.Parameterized):
         doc="Typical number, to tell capture from expression; 0 leaves their level open.",
     )
     priors = param.Dict({}, doc="PriorState of every parameter of the chosen model, by its key.")
+    network = param.ClassSelector(class_=Form, constant=True, doc="The settings of a CellVAE.")
 
     def __init__(self, **params: Any) -> None:
-        super().__init__(**params)
-        self.param.likelihood.objects = [*LIKELIHOODS, *CUSTOM_MODELS]
+        super().__init__(network=form_for(CellVAE), **params)
+        self.param.likelihood.objects = [*LIKELIHOODS, CELLVAE, *CUSTOM_MODELS]
         self._known: dict[tuple[str, str], PriorState] = {}
         self._offer_priors()
 
     @property
-    def custom(self) -> CustomModel | None:
+    def custom(self) -> OwnModel | None:
         """The chosen model, where it is a user's own."""
         return CUSTOM_MODELS.get(self.likelihood)
 
     @property
+    def is_of_counts(self) -> bool:
+        """Whether the chosen model is a built-in one with parameters that carry priors."""
+        return self.likelihood in LIKELIHOODS
+
+    @property
+    def is_cellvae(self) -> bool:
+        """Whether the chosen model is the built-in network."""
+        return self.likelihood == CELLVAE
+
+    @property
     def has_capture(self) -> bool:
         """Whether the chosen model gives each cell a capture probability."""
-        return self.custom is None and LIKELIHOODS[self.likelihood].has_capture
+        return self.is_of_counts and LIKELIHOODS[self.likelihood].has_capture
 
     @property
     def is_mixture(self) -> bool:
         """Whether the chosen model has several components."""
-        return self.custom is None and self.n_components > 1
+        return self.is_of_counts and self.n_components > 1
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Keys of the ways to fit the chosen model, the usual one first."""
+        return kind_of(self.spec()).methods
 
     @param.depends("likelihood", "parameterization", "n_components", "unconstrained", watch=True)
     def _offer_priors(self) -> None:
-        sites = () if self.custom is not None else self._without_priors().sites
+        sites = self._without_priors().sites if self.is_of_counts else ()
         for site in sites:
             key = (self.parameterization, site.key)
             if key not in self._known:  # a choice is kept while others change
@@ -221,6 +239,8 @@ class ModelState(param.Parameterized):
         """The model as chosen."""
         if self.custom is not None:
             return CustomSpec(self.likelihood)
+        if self.is_cellvae:
+            return self.network.value()
         plain = self._without_priors()
         own = {site.key: site.prior for site in plain.sites}
         chosen = {key: state.prior for key, state in self.priors.items()}
@@ -231,6 +251,10 @@ class ModelState(param.Parameterized):
         """Choose what ``spec`` says."""
         if isinstance(spec, CustomSpec):
             self.likelihood = spec.key
+            return
+        if isinstance(spec, CellVAE):
+            self.likelihood = CELLVAE
+            self.network.param.update(**{f.name: getattr(spec, f.name) for f in fields(spec)})
             return
         settings = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name != "priors"}
         self.param.update(**settings)
@@ -259,6 +283,10 @@ class FitState(param.Parameterized):
     run = param.ClassSelector(class_=RunFolder, doc="The run that is looked at.")
     status = param.ClassSelector(class_=RunStatus, doc="How far it is.")
     losses = param.Array(np.zeros(0), doc="Its losses so far, in nats.")
+    validation = param.Tuple(
+        (np.zeros(0, int), np.zeros(0)),
+        doc="Steps after which cells that are not trained on were scored, and their loss.",
+    )
     history = param.List([], doc="All runs with their status, newest first.")
 
     def __init__(self, **params: Any) -> None:
@@ -281,7 +309,7 @@ class FitState(param.Parameterized):
 
     def start_of(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
         """The newest variational fit of the same model and data, for a sampler to start from."""
-        if METHODS[self.method].config is SVIConfig:
+        if METHODS[self.method].config is not NUTSConfig:
             return None
         for run, status in self.history:
             same = run.spec.model == spec and run.spec.fingerprint == counts.fingerprint
@@ -304,7 +332,7 @@ class FitState(param.Parameterized):
 
     def look_at(self, run: RunFolder) -> None:
         """Show ``run`` from now on."""
-        self.param.update(run=run, status=run.status, losses=run.losses)
+        self.param.update(run=run, status=run.status, losses=run.losses, validation=run.validation)
         self.refresh()
 
     def refresh(self) -> None:
@@ -319,7 +347,9 @@ class FitState(param.Parameterized):
             return
         status = self.run.status
         if status != self.status:
-            grown = {"losses": self.run.losses} if status.step != self.losses.size else {}
+            grown: dict[str, Any] = {}
+            if status.step != self.losses.size:
+                grown = {"losses": self.run.losses, "validation": self.run.validation}
             self.param.update(status=status, **grown)
 
     @property

@@ -1,4 +1,4 @@
-"""The ways to find a posterior.  To add one: its settings, its stream, one entry in ``METHODS``."""
+"""The ways to fit a model.  To add one: its settings, its stream, one entry in ``METHODS``."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -6,13 +6,14 @@ from typing import Any
 
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig
+from scribeviz.networks.spec import TrainingConfig
 
-type InferenceConfig = SVIConfig | NUTSConfig
+type InferenceConfig = SVIConfig | NUTSConfig | TrainingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Method:
-    """A way to find a posterior.
+    """A way to fit a model.
 
     Attributes
     ----------
@@ -26,6 +27,13 @@ class Method:
         How to read what is plotted while it runs.
     config
         Its settings.
+    doing
+        What a worker is at meanwhile.
+    settled, finished
+        How it ended, by itself or because it was to do no more; ``{took}`` stands for how long
+        that took.
+    for_counts
+        Whether :func:`scribeviz.fit` takes it as a way to fit a model of counts.
     """
 
     key: str
@@ -34,6 +42,10 @@ class Method:
     result: str
     trace_doc: str
     config: type[InferenceConfig]
+    doing: str
+    settled: str
+    finished: str
+    for_counts: bool = True
 
 
 METHODS: Mapping[str, Method] = {
@@ -47,6 +59,9 @@ METHODS: Mapping[str, Method] = {
             trace_doc="The loss is the negative ELBO of all cells: it falls, then wobbles around a "
             "level. Between models of the same data, lower is better.",
             config=SVIConfig,
+            doing="fitting",
+            settled="the loss has settled, after {took}",
+            finished="all steps are done, after {took}; the loss had not settled",
         ),
         Method(
             key="mcmc",
@@ -57,9 +72,44 @@ METHODS: Mapping[str, Method] = {
             trace_doc="The loss is the energy of each transition, minus the log posterior density: "
             "after the warm-up it should wander around a level, without drift.",
             config=NUTSConfig,
+            doing="sampling",
+            settled="all draws are done, after {took}",
+            finished="all draws are done, after {took}",
+        ),
+        Method(
+            key="training",
+            label="Training",
+            doc="Trains a network on minibatches of nine cells in ten; the others say when to "
+            "stop, and how well unseen cells are foretold.",
+            result="",
+            trace_doc="The loss is the negative ELBO of all cells, as each minibatch tells it "
+            "(line) and as the cells do that are not trained on (dots). Training ends when the "
+            "dots no longer fall; where they rise while the line falls, the network learns by "
+            "heart, and the weights of the lowest dot are kept.",
+            config=TrainingConfig,
+            doing="training",
+            settled="the validation loss no longer falls, after {took}",
+            finished="all epochs are done, after {took}; the validation loss might still fall",
+            for_counts=False,
         ),
     )
 }
+
+
+def method_for_counts(key: str) -> Method:
+    """The way of that name to fit a model of counts.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message has those that there are.
+    """
+    known = [name for name, method in METHODS.items() if method.for_counts]
+    if key not in known:
+        raise ValueError(
+            f"inference_method={key!r} is not known; choose {', '.join(map(repr, known))}."
+        )
+    return METHODS[key]
 
 
 def method_of(config: InferenceConfig) -> Method:
