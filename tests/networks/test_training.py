@@ -103,7 +103,7 @@ class Level(nnx.Module):
     def validation_step(self, _batch, _step):
         return {"loss": self.validation(self.level[...])}
 
-    def test_step(self, batch, _step):
+    def test_step(self, batch, step):  # noqa: ARG002
         return {"loss": batch.x.mean()}
 
     def configure_optimizers(self):
