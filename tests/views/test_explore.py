@@ -240,10 +240,11 @@ def test_priors_stand_behind_posteriors(explore):
 
 
 @pytest.fixture(scope="module")
-def other(runs_folder):
-    """A finished run of fewer cells and other genes."""
+def other(tmp_path_factory):
+    """A finished run of fewer cells and other genes; not among those that are listed."""
     counts, _ = simulate("nbdm", n_cells=45, n_genes=5, seed=1)
-    run = create_run(runs_folder / "other", counts, ModelSpec(), SVIConfig(n_steps=100))
+    folder = tmp_path_factory.mktemp("other")
+    run = create_run(folder / "run", counts, ModelSpec(), SVIConfig(n_steps=100))
     work(run)
     return run
 
