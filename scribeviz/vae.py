@@ -165,6 +165,10 @@ class CellVAEResults:
         pandas.DataFrame
             Cells x genes.
         """
+        if isinstance(library_size, str) and library_size != _LATENT:
+            raise ValueError(
+                f"library_size={library_size!r} is not known; give a number or {_LATENT!r}."
+            )
         counts = self._counts(counts)
         columns = slice(None) if genes is None else gene_columns(self.genes, genes)
         names = self.genes[columns]

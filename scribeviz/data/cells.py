@@ -106,6 +106,14 @@ def markers(counts: Counts, chosen: Int[np.ndarray, " chosen"], most: int = 10) 
     )
 
 
+def variable_expression(counts: Counts, most: int) -> "AnnData":
+    """Logarithms of normalised counts of the most variable genes, with ``obs``."""
+    with _quiet():
+        adata = _normalised(counts)
+        adata.obs = counts.obs.copy()
+        return adata[:, _most_variable(adata, most)].copy()
+
+
 def _normalised(counts: Counts) -> "AnnData":
     import anndata
     import scanpy as sc

@@ -168,14 +168,15 @@ def replicates(
     decode, rng = decoder_of_draws(module), np.random.default_rng(seed)
     key = jax.random.key(seed)
     for draw in range(n_samples):
-        own = jax.random.fold_in(key, draw)
         blocks = []
         for i, batch in enumerate(batches):
-            counts = decode(batch, jax.random.fold_in(own, i))
+            own = jax.random.fold_in(jax.random.fold_in(key, draw), i)
+            of_place, of_counts = jax.random.split(own)
+            counts = decode(batch, of_place)
             if isinstance(counts, DecodedCounts):
                 blocks.append(counts.draw(rng))
             else:
-                blocks.append(np.asarray(counts.sample(jax.random.fold_in(own, -1 - i))))
+                blocks.append(np.asarray(counts.sample(of_counts)))
         yield np.concatenate(blocks).astype(np.int32)
 
 

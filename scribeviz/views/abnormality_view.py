@@ -96,7 +96,8 @@ class AbnormalityView(pn.viewable.Viewer):
         worst = np.abs(missed).argmax(axis=1)
         told = {"cell": self._error.index[most]}
         if label is not None:
-            told[label] = self.obs[label].iloc[most].astype(str).to_numpy(object)
+            # Not by its own name, which Tabulator would take for HTML.
+            told["kind"] = self.obs[label].iloc[most].astype(str).to_numpy(object)
         table = pd.DataFrame(
             told
             | {

@@ -15,6 +15,7 @@ from scribeviz.views.gene_view import GeneView
 from scribeviz.views.genes_view import AllGenesView, CalibrationView, SeveralGenesView
 from scribeviz.views.parameters_view import ParametersView
 from scribeviz.views.parts import empty, in_progress, notice, page, words
+from scribeviz.views.unusual_view import UnusualView
 
 
 class ExploreView(pn.viewable.Viewer):
@@ -67,6 +68,7 @@ class ExploreView(pn.viewable.Viewer):
             "All counts": CalibrationView,
             "Several genes": SeveralGenesView,
             "Cells": CellsView,
+            "Unusual cells": UnusualView,
         }
         if explored.model.is_mixture:
             makers = {"Assignments": AssignmentView} | makers

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from scribeviz.data.counts import Counts
 from scribeviz.results import CountResults
 from scribeviz.runs.choices import ChosenModel, kind_of
 from scribeviz.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from scribeviz.unusual import Unusual
 
 _DRAWS = 200
 
@@ -61,6 +65,14 @@ def posterior_draws(explored: Explored) -> dict[str, np.ndarray]:
         return {}
     n_draws = _DRAWS if results.diverging is None else min(_DRAWS, results.diverging.size)
     return results.get_posterior_samples(n_samples=n_draws, store_samples=False)
+
+
+@lru_cache(maxsize=4)
+def unusual_cells(explored: Explored) -> "Unusual":
+    """What an autoencoder finds unusual in the data of a run; takes seconds."""
+    from scribeviz.unusual import find_unusual  # flax takes a second to import
+
+    return find_unusual(explored.counts)
 
 
 @lru_cache(maxsize=8)

@@ -1,0 +1,84 @@
+"""A network and a mixture of the same data in a real browser: watched, explored, compared."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.test_journey import (
+    PATIENT,
+    SERIES,
+    choose_components,
+    click,
+    open_example,
+    open_tab,
+    step,
+)
+
+
+def choose(page, label, option):
+    page.get_by_role("combobox", name=label).click()
+    page.get_by_role("option", name=option).click()
+
+
+@pytest.mark.slow
+def test_a_network_and_a_mixture_side_by_side(page, app_url, shoot, console_errors):
+    open_example(page, app_url)
+    click(page, "Choose a model")
+    page.get_by_label("Negative binomial with capture").check()
+    step(page, "Data")
+    choose_components(page, 2)
+    click(page, "Start the fit")
+    expect(page.get_by_text(re.compile("capture, 2 components on .*has settled"))).to_be_visible(
+        timeout=2 * PATIENT
+    )
+
+    step(page, "Model")
+    page.get_by_label("Variational autoencoder").check()
+    expect(page.get_by_role("heading", name="Network", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name="Priors", exact=True)).to_be_hidden()
+    shoot("network-model")
+    click(page, "Go to the fit")
+    expect(page.get_by_label("At most (epochs)")).to_be_visible()
+    click(page, "Start the fit")
+    # Both losses: of the minibatches, and of the cells that are not trained on.
+    watched = f"() => ({SERIES})('validation').some(s => s.length > 3)"
+    page.wait_for_function(watched, timeout=3 * PATIENT)
+    assert any(len(series) > 3 for series in page.evaluate(SERIES, "loss"))
+    expect(page.get_by_text("the validation loss no longer falls, after")).to_be_visible(
+        timeout=3 * PATIENT
+    )
+    validated = max(page.evaluate(SERIES, "validation"), key=len)
+    assert validated[0] > validated[-1] > 0
+    shoot("network-fit")
+
+    click(page, "Explore the result")
+    expect(page.locator(".tabulator-row").first).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_text("cells that the network was not trained on")).to_be_visible()
+    open_tab(page, "Cells")
+    expect(page.get_by_role("combobox", name="Where cells lie")).to_contain_text("latent space")
+    expect(page.get_by_text("Placing the cells")).to_be_hidden(timeout=2 * PATIENT)
+    choose(page, "Coloured by", re.compile("entropy under nbvcp_mix"))
+    page.wait_for_timeout(2_000)
+    shoot("network-cells")
+
+    open_tab(page, "Unusual cells")
+    click(page, "Find unusual cells")
+    expect(page.get_by_role("heading", name="Cells with the largest error")).to_be_visible(
+        timeout=2 * PATIENT
+    )
+    page.get_by_role("heading", name="Abnormality").scroll_into_view_if_needed()
+    shoot("network-unusual")
+
+    step(page, "Compare")
+    boxes = page.locator(".tabulator-row input[type=checkbox]")
+    for i in range(2):  # the newest two
+        boxes.nth(i).check()
+    scored = page.get_by_text(re.compile("On the 70 cells that no network was trained on"))
+    expect(scored).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_role("heading", name="Gene by gene")).to_be_visible()
+    models = page.locator(".tabulator-cell[tabulator-field=model]")
+    for name in ("cellvae", "nbvcp_mix, K = 2"):
+        expect(models.get_by_text(name, exact=True)).to_be_visible()
+    shoot("network-compare")
+    assert not console_errors
