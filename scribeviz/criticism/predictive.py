@@ -150,5 +150,6 @@ def _edges(largest_seen: int, draws: NaturalDraws, gene: int) -> Int[np.ndarray,
     # Chebyshev is too wide for a picture: an exponential tail with the same mean reaches 99.9 %.
     likely = 7 * draws.moments_of(gene)[0].max()
     reach = max(largest_seen, int(min(np.ceil(likely), 2 * largest_seen)), 3) + 1
-    width = -(-reach // _MOST_BARS)
-    return np.arange(0, reach + width, width)
+    width = -(-reach // (_MOST_BARS - 1))
+    # Zeros have a bar of their own, however wide the others are: they are what is most often off.
+    return np.concatenate([[0], np.arange(1, reach + width, width)])
