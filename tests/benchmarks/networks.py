@@ -50,6 +50,8 @@ _CLOSE = 0.5  # nats: a validation -ELBO that is as good as the best
 _LOG_DISPERSIONS = (-7.0, 7.0)
 _FEWEST = 0.5  # counts of a gene, so that one without any may be seen in another cell
 _GB = 1e9
+# Threads that wait in a loop burn processor seconds, ten times those of the work on a busy machine.
+_QUIET = {"OMP_NUM_THREADS": "2", "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 
 type Found = Mapping[str, Any]
 
@@ -296,7 +298,7 @@ def in_a_process(python: str, text: str, *arguments: Any) -> Found:
     """What a script prints in its last line, read."""
     done = subprocess.run(
         [python, "-W", "ignore", "-c", text, *map(str, arguments)],
-        env=os.environ | {"OMP_NUM_THREADS": "2"},
+        env=os.environ | _QUIET,
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -444,11 +446,16 @@ def step_rows(path: Path, scvi: str | None, seed: int) -> Iterator[Row]:
         mine += ours("our_steps", path, "nb", _STEP_EPOCHS, seed)["steps"]
         if scvi is not None:
             theirs += in_a_process(scvi, SCVI, path, "nb", _STEP_EPOCHS, seed, 0)["steps"]
-    for i, what in enumerate(("ms", "processor ms")):
+    # Load from elsewhere lengthens the clock's steps, and not alike: not so the fastest tenth.
+    for what, column, share in (
+        ("ms, median", 0, 50),
+        ("ms, fastest tenth", 0, 10),
+        ("processor ms, median", 1, 50),
+    ):
         yield _ratio(
-            f"nb: one training step, {what}, median of {len(mine)}",
-            1e3 * float(np.median([step[i] for step in mine])),
-            1e3 * float(np.median([step[i] for step in theirs])) if theirs else None,
+            f"nb: one training step, {what} of {len(mine)}",
+            1e3 * float(np.percentile(mine, share, axis=0)[column]),
+            1e3 * float(np.percentile(theirs, share, axis=0)[column]) if theirs else None,
             0.8,
             ".2f",
         )
