@@ -115,7 +115,7 @@ def check_module(module: Amortized, n_genes: int, n_levels: int = 0) -> None:
 
     try:
         reconstruction, kl, place, mean = nnx.eval_shape(tried, nnx.clone(module))
-    except (TypeError, ValueError, AttributeError, KeyError, AssertionError) as error:
+    except (TypeError, ValueError, AttributeError, LookupError, NameError, AssertionError) as error:
         raise ModuleError(
             f"{name} fails on {n_cells} cells of {n_genes:,} genes: {type(error).__name__}: {error}"
         ) from error

@@ -32,7 +32,7 @@ class Covariate:
                 f"lack; they have {', '.join(map(repr, map(str, obs.columns))) or 'none'}."
             )
         values = _texts(obs, self.column)
-        codes = pd.Index(self.levels).get_indexer(values)
+        codes = pd.Index(self.levels).get_indexer(pd.Index(values))
         if (codes < 0).any():
             strange = values[codes < 0].iloc[0]
             raise CountsError(
