@@ -53,7 +53,8 @@ def test_a_key_belongs_to_one_model(registry):
 
 def test_only_models_are_registered(registry):
     with pytest.raises(
-        TypeError, match=r"only a CustomModel can be registered, and .* is function"
+        TypeError,
+        match=r"only a CustomModel or a NetworkModel .* is function",
     ):
         register_model(function)
     assert not registry

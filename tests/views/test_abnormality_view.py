@@ -44,7 +44,7 @@ def test_the_cell_that_stands_out_comes_first(view):
     view.label = "phase"
     [table] = tables(view)
     assert len(table) == 4
-    assert table.iloc[0]["phase"] == "S"
+    assert table.iloc[0]["kind"] == "S"
 
 
 def test_without_labels_or_places_there_are_heat_maps_and_a_table(view):

@@ -43,10 +43,10 @@ def texts(view):
 def test_a_tab_is_made_when_it_is_opened(explore):
     view = pn.panel(ExploreView(state=explore))
     [tabs] = view.select(ui.Tabs)
-    assert [len(place) for place in tabs] == [1, 0, 0, 0, 0, 0]
-    for i in range(6):
+    assert [len(place) for place in tabs] == [1, 0, 0, 0, 0, 0, 0]
+    for i in range(7):
         tabs.active = i
-    assert [len(place) for place in tabs] == [1] * 6
+    assert [len(place) for place in tabs] == [1] * 7
 
 
 def test_cells_are_chosen_on_the_map(explore):

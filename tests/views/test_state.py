@@ -10,6 +10,7 @@ from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import plain_counts
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.networks.spec import CELLVAE
 from scribeviz.runs.folder import RunState, RunStatus, create_run
 from scribeviz.views.explored import load_explored
 from scribeviz.views.state import (
@@ -158,7 +159,7 @@ def test_priors_are_offered_for_every_parameter(likelihood, n_components):
 
 def test_everything_that_can_be_fitted_can_be_picked():
     state = ModelState()
-    assert state.param.likelihood.objects == list(LIKELIHOODS)
+    assert state.param.likelihood.objects == [*LIKELIHOODS, CELLVAE]
     assert state.param.parameterization.objects == list(PARAMETERIZATIONS)
     assert state.spec() == ModelSpec()
 
