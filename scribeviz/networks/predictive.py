@@ -101,12 +101,12 @@ def entry_draws(
     natural = {"r": np.stack(r)[:, None], "log_odds": np.stack(log_odds)[:, None]}
     if gates:
         natural["gate"] = np.stack(gates)[:, None]
-    n_groups = log_odds[0].shape[0]
+    n_shown = log_mean.shape[0]
     return NaturalDraws(
         likelihood_key="zinb" if gates else "nbdm",
         natural={name: value.astype(np.float32) for name, value in natural.items()},
         weights=np.ones((n_draws, 1)),
-        groups=np.full(n_groups, 1 / n_groups),
+        groups=np.diff(_bounds(n_shown)) / n_shown,
         group_of_cell=np.zeros(0, np.int32),
         totals=np.percentile(histograms, BANDS, axis=0).astype(np.float32),
     )
@@ -122,9 +122,7 @@ def _in_groups(
     log_mean: Float[np.ndarray, "cells genes"], gate: Float[np.ndarray, "cells genes"] | None
 ) -> tuple[Float[np.ndarray, "groups genes"], Float[np.ndarray, "groups genes"] | None]:
     """Means, and probabilities of being dropped, of groups of cells of about the same mean."""
-    n_cells = log_mean.shape[0]
-    n_groups = min(_GROUPS, n_cells)
-    bounds = np.linspace(0, n_cells, n_groups + 1).astype(int)
+    bounds = _bounds(log_mean.shape[0])
     sizes = np.diff(bounds)[:, None]
     by_gene = np.ascontiguousarray(log_mean.T)  # sorting is quick along rows
     if gate is None:
@@ -137,6 +135,11 @@ def _in_groups(
     share = np.add.reduceat(1 - dropped, bounds[:-1], axis=1).T / sizes
     # The mean of what is kept stays exact.
     return kept / np.maximum(share, 1e-12), 1 - share
+
+
+def _bounds(n_cells: int) -> Int[np.ndarray, " groups+1"]:
+    """Where groups of cells begin and end; their sizes may differ by one."""
+    return np.linspace(0, n_cells, min(_GROUPS, n_cells) + 1).astype(int)
 
 
 def _drawn_totals(

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -5,6 +7,7 @@ from scipy.special import expit
 
 from scribeviz import SVIConfig, simulate
 from scribeviz.criticism.critique import Critique
+from scribeviz.criticism.loo import CellScores
 from scribeviz.fitting import prepare_fit
 from scribeviz.models.spec import model_spec
 
@@ -45,6 +48,22 @@ def test_it_comes_back_from_a_file(critique, tmp_path):
     np.testing.assert_array_equal(back.draws.weights, found.draws.weights)
     np.testing.assert_array_equal(back.probabilities, found.probabilities)
     pd.testing.assert_frame_equal(back.genes, found.genes, check_dtype=False)
+
+
+def test_totals_and_scored_cells_come_back_from_a_file(critique, tmp_path, rng):
+    found, _ = critique
+    totals = rng.random((5, 12)).astype(np.float32)
+    scores = CellScores(rng.normal(size=7), rng.random(7), float("nan"), cells=np.arange(3, 10))
+    nobody = np.zeros(0, np.int32)
+    draws = replace(found.draws, totals=totals, group_of_cell=nobody)
+    replace(found, draws=draws, scores=scores).save(tmp_path / "critique.h5")
+    back = Critique.load(tmp_path / "critique.h5")
+    np.testing.assert_array_equal(back.draws.totals, totals)
+    np.testing.assert_array_equal(back.scores.cells, scores.cells)
+    np.testing.assert_array_equal(back.scores.elpd, scores.elpd)
+    np.testing.assert_array_equal(back.scores.pareto_k, scores.pareto_k)
+    assert found.can_choose_cells
+    assert not back.can_choose_cells
 
 
 def test_cells_are_chosen_by_mask_or_position(critique):

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from scipy.stats import nbinom
 
 from scribeviz.criticism.draws import NaturalDraws, affordable_draws, natural_draws
+from scribeviz.criticism.pmf import predictive_pmfs
 from scribeviz.models.builder import build
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
@@ -143,3 +145,64 @@ def test_all_cells_chosen_change_nothing_but_the_weights(two_kinds):
     again = two_kinds.of_cells(np.arange(10), probabilities)
     np.testing.assert_allclose(again.groups, two_kinds.groups)
     np.testing.assert_allclose(again.weights[0], two_kinds.weights.mean(axis=0))
+
+
+@pytest.fixture(params=["nbdm", "zinb"])
+def by_gene(request, rng):
+    """Each gene with groups of its own: four dimensions."""
+    natural = {
+        "r": rng.gamma(2.0, size=(3, 1, 5)).astype(np.float32),
+        "log_odds": rng.normal(size=(3, 1, 4, 5)).astype(np.float32),
+    }
+    if request.param == "zinb":
+        natural["gate"] = rng.uniform(0.05, 0.6, (3, 1, 4, 5)).astype(np.float32)
+    groups = np.array([0.1, 0.2, 0.3, 0.4])
+    return NaturalDraws(request.param, natural, np.ones((3, 1)), groups, np.zeros(0, np.int32))
+
+
+def brute_force(draws, n_counts):
+    """Probabilities by SciPy, shape (draws, genes, counts)."""
+    found = np.zeros((3, 5, n_counts))
+    x = np.arange(n_counts)
+    for draw, gene, group in np.ndindex(3, 5, 4):
+        r = float(draws.natural["r"][draw, 0, gene])
+        p = expit(-float(draws.natural["log_odds"][draw, 0, group, gene]))
+        pmf = nbinom(r, p).pmf(x)
+        if "gate" in draws.natural:
+            gate = float(draws.natural["gate"][draw, 0, group, gene])
+            pmf = (1 - gate) * pmf + gate * (x == 0)
+        found[draw, gene] += draws.groups[group] * pmf
+    return found
+
+
+def test_probabilities_of_genes_with_groups_of_their_own_are_scipys(by_gene):
+    some = np.array([3, 0])
+    np.testing.assert_allclose(
+        predictive_pmfs(by_gene, some, n_counts=30), brute_force(by_gene, 30)[:, some], rtol=1e-4
+    )
+
+
+def test_moments_of_genes_with_groups_of_their_own_are_scipys(by_gene):
+    pmf, x = brute_force(by_gene, 3_000), np.arange(3_000)
+    mean = pmf @ x
+    variance = pmf @ x**2.0 - mean**2
+    moments = by_gene.moments()
+    np.testing.assert_allclose(moments.mean, mean.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(moments.variance, variance.mean(axis=0), rtol=1e-4)
+    np.testing.assert_allclose(by_gene.component_means()[0], mean.mean(axis=0), rtol=1e-5)
+    for gene in range(5):
+        of_gene = by_gene.moments_of(gene)
+        np.testing.assert_allclose(of_gene[0], mean[:, gene], rtol=1e-5)
+        np.testing.assert_allclose(of_gene[1], variance[:, gene], rtol=1e-4)
+    assert not by_gene.can_choose_cells
+
+
+def test_one_gene_with_groups_of_its_own_is_that_gene(by_gene):
+    for index, columns in ((2, [2]), (slice(1, 3), [1, 2])):
+        some = by_gene.genes(index)
+        assert {value.shape for value in some.values()} == {(3, 4, len(columns))}
+        for name, value in some.items():
+            whole = by_gene.natural[name]
+            expected = whole[:, 0][..., columns] if whole.ndim == 4 else whole[..., columns]
+            np.testing.assert_array_equal(value, np.broadcast_to(expected, value.shape))
+        assert by_gene.full("r", index).shape == (3, 1, 1, len(columns))

@@ -97,3 +97,39 @@ def test_scores_of_other_cells_are_refused():
     with pytest.raises(ValueError, match="same cells and genes"):
         compare({"a": one, "b": other})
     assert compare({"a": one, "none": None}).index.tolist() == ["a"]
+
+
+def of_some(values, cells, scored_cells="data"):
+    k = np.full(values.size, 0.1)
+    return CellScores(values, k, float("nan"), scored=scored_cells, cells=np.asarray(cells))
+
+
+def test_a_model_scored_on_some_cells_is_compared_on_those(rng):
+    base, gain = rng.normal(-1_000, 200, 500), rng.normal(2.0, 1.0, 500)
+    chosen = np.sort(rng.choice(500, 60, replace=False))
+    whole = CellScores(base, np.full(500, 0.1), 3.0, scored="data")
+    table = compare({"whole": whole, "some": of_some((base + gain)[chosen], chosen)})
+    assert table["n_cells"].tolist() == [60, 60]
+    assert table.index[0] == "some"
+    np.testing.assert_allclose(table.loc["whole", "elpd_loo"], base[chosen].sum())
+    np.testing.assert_allclose(table.loc["whole", "difference"], -gain[chosen].sum())
+    alone = compare({"whole": whole})
+    assert alone["n_cells"].tolist() == [500]
+
+
+def test_two_models_of_different_cells_are_compared_on_the_common_ones(rng):
+    base = rng.normal(-1_000, 200, 500)
+    one, two = np.arange(100), np.arange(60, 160)
+    table = compare({"one": of_some(base[one], one), "two": of_some(base[two] - 1, two)})
+    assert table["n_cells"].tolist() == [40, 40]
+    np.testing.assert_allclose(table.loc["two", "difference"], -40)
+    far = np.arange(80, 180)
+    with pytest.raises(ValueError, match="only 20 of these in common; train them with the same"):
+        compare({"one": of_some(base[one], one), "far": of_some(base[far], far)})
+
+
+def test_scores_of_chosen_cells_are_found_by_position(rng):
+    values = rng.normal(size=5)
+    some = of_some(values, [3, 10, 11, 40, 41]).at(np.array([10, 41]))
+    np.testing.assert_array_equal(some.elpd, values[[1, 4]])
+    assert some.cells.tolist() == [10, 41]
