@@ -33,6 +33,7 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.optimize import minimize
 from scipy.special import digamma, gammaln
+from threadpoolctl import threadpool_limits
 
 from scribeviz.data.counts import Counts, plain_counts
 from scribeviz.data.readers import read
@@ -120,28 +121,34 @@ def independent(
     exposure, other = totals[train], totals[validation]
     fitted, scored = x[train].tocsc(), x[validation].tocsc()
     nb = poisson = 0.0
-    least = np.log(_FEWEST / exposure.sum())
-    for gene in range(matrix.shape[1]):
-        counts = fitted[:, [gene]].toarray().ravel()
-        share = max(np.log(max(counts.sum(), 1e-300) / exposure.sum()), least)
-        found = minimize(
-            _nb_loss,
-            [share, 0.0],
-            args=(counts, exposure),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=[(least, 0.0), _LOG_DISPERSIONS],
-        )
-        unseen = scored[:, [gene]].toarray().ravel()
-        factorials = gammaln(unseen + 1).sum()
-        nb += _nb_loss(found.x, unseen, other)[0] + factorials
-        log_mean = share + np.log(other)
-        poisson += (np.exp(log_mean) - unseen * log_mean).sum() + factorials
+    with threadpool_limits(1):  # threads for two unknowns only wait for each other
+        for gene in range(matrix.shape[1]):
+            unseen = scored[:, [gene]].toarray().ravel()
+            log_share, best = _most_likely(fitted[:, [gene]].toarray().ravel(), exposure)
+            factorials = gammaln(unseen + 1).sum()
+            nb += _nb_loss(best, unseen, other)[0] + factorials
+            log_mean = log_share + np.log(other)
+            poisson += (np.exp(log_mean) - unseen * log_mean).sum() + factorials
     return float(nb / validation.size), float(poisson / validation.size)
 
 
+def _most_likely(x: np.ndarray, exposure: np.ndarray) -> tuple[float, np.ndarray]:
+    """Logarithm of a gene's share as a Poisson, and of its share and dispersion as an NB."""
+    share = np.log(max(x.sum(), _FEWEST) / exposure.sum())
+    least = np.log(_FEWEST / exposure.sum())
+    found = minimize(
+        _nb_loss,
+        np.array([share, 0.0]),
+        args=(x, exposure),
+        jac=True,
+        method="L-BFGS-B",
+        bounds=[(least, 0.0), _LOG_DISPERSIONS],
+    )
+    return share, found.x
+
+
 def _nb_loss(
-    parameters: Sequence[float], x: np.ndarray, exposure: np.ndarray
+    parameters: np.ndarray, x: np.ndarray, exposure: np.ndarray
 ) -> tuple[float, np.ndarray]:
     """Negative log-likelihood of a gene without its factorials, and the slopes."""
     log_share, log_theta = parameters
