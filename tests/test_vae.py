@@ -158,7 +158,7 @@ def test_scores_are_of_the_validation_cells_and_compare_with_count_models(result
     expected = results.get_marginal_ll(results.validation(counts), 200, integrate_total=True)
     assert scores.elpd.mean() == pytest.approx(expected, abs=1e-6)
     assert (scores.pareto_k < 0.7).mean() > 0.95
-    nbdm = scribeviz.fit(counts, "nbvcp", n_steps=500, progress=False)
+    nbdm = scribeviz.fit(counts, "nbvcp", n_steps=300, progress=False)
     table = compare({"vae": scores, "nbvcp": nbdm.loo(counts)})
     assert table["n_cells"].tolist() == [120, 120]
     assert table.index[0] == "vae"  # counts were made from a latent plane

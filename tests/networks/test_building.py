@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 from flax import nnx
 
@@ -65,6 +66,13 @@ class Undefined(OwnProbabilistic):
         return z_scale
 
 
+class WrongArguments(OwnVAE):
+    """As in a document: arguments that a distribution does not have."""
+
+    def generative(self, batch, inferred):
+        return dist.NegativeBinomial2(total_counts=batch.library, total=inferred["z"])
+
+
 class AlwaysOnePlace(OwnVAE):
     """A place for all cells instead of one for each."""
 
@@ -77,9 +85,16 @@ class AlwaysOnePlace(OwnVAE):
     [
         (TwoArguments, "TwoArguments fails .*: TypeError: .*log_library"),
         (Undefined, "Undefined fails .*: NameError"),
+        (WrongArguments, "WrongArguments fails .*: TypeError: .*total"),
         (AlwaysOnePlace, r"KL divergence has shape \(1,\) .* \(5,\) is needed"),
     ],
 )
 def test_modules_that_cannot_work_are_refused(kind, says):
     with pytest.raises(ModuleError, match=says):
         check_module(kind(6, rngs=nnx.Rngs(0)), 6)
+
+
+@pytest.mark.parametrize("name", ["likelihood", "normalization", "library"])
+def test_an_unknown_choice_is_not_taken_silently(name):
+    with pytest.raises(ValueError, match=f"{name}='expp' is not known; choose one of"):
+        replace(SMALL, **{name: "expp"})
