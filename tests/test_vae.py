@@ -217,6 +217,7 @@ def test_another_level_of_the_covariate_is_refused(results, counts):
         results.get_latent_representation(replace(counts, obs=obs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["zinb", "poisson"])
 def test_the_other_likelihoods_and_a_learned_library(likelihood, counts, tmp_path):
     spec = CellVAE(n_latent=2, n_hidden=8, likelihood=likelihood, library="learned")
