@@ -75,7 +75,7 @@ def loss_curve(data: dict[str, np.ndarray], *, log: bool = False) -> hv.Overlay:
     ]
     if "validated" in data:
         dots = hv.Scatter(
-            (data["validated"], data["validation"]), "step", "loss", label="not trained on"
+            (data["validated"], data["validation"]), "step", "validation", label="not trained on"
         )
         shown.append(dots.opts(color=PREDICTED, size=5, tools=["hover"], apply_ranges=False))
     return hv.Overlay(shown).opts(

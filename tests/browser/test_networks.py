@@ -18,7 +18,7 @@ from tests.browser.test_journey import (
 
 def choose(page, label, option):
     page.get_by_role("combobox", name=label).click()
-    page.get_by_role("option", name=option).click()
+    page.get_by_role("menuitem", name=option).click()
 
 
 @pytest.mark.slow
