@@ -259,6 +259,11 @@ class CellVAEResults:
         The share of them between 0.05 and 0.95 is the coverage of 90 % intervals.
         """
         counts = self._counts(counts)
+        if not self._is_decoded(next(iter(self._batches(counts)))):
+            raise TypeError(
+                "residuals need the distribution function of the counts, which is known of those "
+                "in scribeviz.networks.counts; give your model one of these."
+            )
         shape = (counts.n_cells, counts.n_genes)
         check_budget("the residuals", shape, np.float64, instead="fewer cells")
         return residuals(self.module, self._batches(counts), n_draws=n_draws, seed=seed)

@@ -103,9 +103,10 @@ class CellVAE:
     @property
     def described(self) -> str:
         """The model in words."""
-        likelihood = LIKELIHOODS[self.likelihood].label.lower()
         kind = "linear autoencoder" if self.linear_decoder else "variational autoencoder"
-        return f"{kind}, {self.n_latent} latent dimensions, {likelihood}"
+        likelihood = LIKELIHOODS[self.likelihood].label.lower()
+        unusual = "" if self.likelihood == "nb" else f", {likelihood}"
+        return f"{kind}, {self.n_latent} dimensions{unusual}"
 
     @property
     def is_mixture(self) -> bool:

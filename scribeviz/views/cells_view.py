@@ -80,8 +80,12 @@ class CellsView(pn.viewable.Viewer):
         return card(
             "Cells",
             words(
-                "Draw around cells with the lasso or the box, or choose a group: the gene above is "
-                "then checked in these cells only.",
+                "Draw around cells with the lasso or the box, or choose a group: "
+                + (
+                    "the gene above is then checked in these cells only."
+                    if state.can_choose_cells
+                    else "what they are is then shown beside them."
+                ),
                 faint=True,
             ),
             pickers,
@@ -231,7 +235,7 @@ class CellsView(pn.viewable.Viewer):
         n_cells = state.explored.counts.n_cells
         sentence = f"{cells.size:,} of {n_cells:,} cells, chosen {state.chosen_by}."
         if not state.can_choose_cells:
-            sentence += " A model that can only be simulated is checked on all cells all the same."
+            sentence += " This model is checked on all cells all the same."
         actions = [
             button(
                 "All cells again", "select_all", lambda _: state.choose_all(), variant="outlined"
