@@ -129,8 +129,11 @@ def _proposal(
     slope = jax.grad(lambda u: joint(u).sum())  # cells do not know of each other
 
     def curvature(u: Array) -> Float[Array, "cells unknowns unknowns"]:
-        along = jax.vmap(lambda v: jax.jvp(slope, (u,), (jnp.broadcast_to(v, u.shape),))[1])
-        return -jnp.moveaxis(along(jnp.eye(u.shape[1])), 0, -1)
+        # One direction after the other: all at once take as many times the memory.
+        def along(v: Array) -> Array:
+            return jax.jvp(slope, (u,), (jnp.broadcast_to(v, u.shape),))[1]
+
+        return -jnp.moveaxis(jax.lax.map(along, jnp.eye(u.shape[1])), 0, -1)
 
     def spectrum(u: Array) -> tuple[Array, Array]:
         found = curvature(u)
