@@ -155,8 +155,8 @@ class Critique:
         else:
             arrays |= {f"{_NATURAL}{name}": value for name, value in self.draws.natural.items()}
             arrays |= {name: getattr(self.draws, name) for name in _SHARES}
-            if self.draws.totals is not None:
-                arrays["totals"] = self.draws.totals
+            optional = {"totals": self.draws.totals, "spread": self.draws.spread}
+            arrays |= {name: value for name, value in optional.items() if value is not None}
             meta["likelihood"] = self.draws.likelihood_key
         write_arrays(path, arrays, meta)
 
@@ -179,6 +179,7 @@ class Critique:
                 },
                 **{name: arrays[name] for name in _SHARES},
                 totals=arrays.get("totals"),
+                spread=arrays.get("spread"),
             )
         genes = pd.DataFrame({name: arrays[f"genes/{name}"] for name in meta["columns"]})
         return cls(

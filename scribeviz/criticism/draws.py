@@ -39,6 +39,9 @@ class NaturalDraws:
         Shares of the groups, shape ``(groups,)``.
     group_of_cell
         The group of each cell, from 0; empty where each gene has groups of its own.
+    spread
+        Standard deviation of log odds within each group, shape ``(groups,)``; None where cells of a
+        group do not differ.  What is predicted of a gene hardly needs it, total counts do.
     totals
         Where each gene has groups of its own, which then do not tell the total counts of cells:
         predicted cells per bar of these (:func:`scribeviz.criticism.library.library_edges`), the
@@ -50,6 +53,7 @@ class NaturalDraws:
     weights: Float[np.ndarray, "draws components"]
     groups: Float[np.ndarray, " groups"]
     group_of_cell: Int[np.ndarray, " cells"]
+    spread: Float[np.ndarray, " groups"] | None = None
     totals: Float[np.ndarray, "5 bars"] | None = None
 
     @property
@@ -196,30 +200,45 @@ def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
     # A prior may put r where float32 has only 0 or infinity left: no count has a probability there.
     limits = np.finfo(np.float32)
     arrays["r"] = np.clip(arrays["r"], limits.tiny, limits.max)
-    arrays["log_odds"], group_of_cell = _grouped(arrays["log_odds"], model.n_cells)
+    arrays["log_odds"], group_of_cell, spread = _grouped(arrays["log_odds"], model.n_cells)
     return NaturalDraws(
         likelihood_key=model.spec.likelihood,
         natural=arrays,
         weights=np.asarray(weights),
         groups=np.bincount(group_of_cell) / model.n_cells,
         group_of_cell=group_of_cell,
+        spread=spread,
     )
 
 
-def _grouped(log_odds: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+def _grouped(
+    log_odds: np.ndarray, n_cells: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Replace cells by groups of about equal odds, each group by its mean odds.
 
-    The mean of the counts stays exact; within a group of one in 32 cells the odds differ little.
+    The mean of the counts stays exact; within a group of one in 32 cells the odds differ little,
+    and by how much is the third that is given.
     """
     group_of_cell = np.zeros(n_cells, np.int32)
     if log_odds.shape[-1] == 1:
-        return log_odds, group_of_cell
+        return log_odds, group_of_cell, None
     order = np.argsort(log_odds.mean(axis=(0, 1)))
     bounds = np.linspace(0, n_cells, min(_CELL_GROUPS, n_cells) + 1).astype(int)
     sizes = np.diff(bounds)
     odds = np.add.reduceat(np.exp(log_odds[..., order]), bounds[:-1], axis=-1) / sizes
     group_of_cell[order] = np.repeat(np.arange(sizes.size), sizes)
-    return np.log(odds), group_of_cell
+    return np.log(odds), group_of_cell, _spread_within(log_odds[..., order], bounds)
+
+
+def _spread_within(
+    log_odds: Float[np.ndarray, "draws components cells"], bounds: Int[np.ndarray, " groups+1"]
+) -> Float[np.ndarray, " groups"]:
+    """Standard deviation within groups of neighbours, over all draws."""
+    sizes = np.diff(bounds)
+    mean = np.add.reduceat(log_odds, bounds[:-1], axis=-1) / sizes
+    apart = log_odds - np.repeat(mean, sizes, axis=-1)
+    variance = np.add.reduceat(apart**2, bounds[:-1], axis=-1) / sizes
+    return np.sqrt(variance.mean(axis=(0, 1), dtype=np.float64))
 
 
 def affordable_draws(model: CountModel) -> int:

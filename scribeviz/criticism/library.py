@@ -79,6 +79,10 @@ def library_check(counts: Counts, draws: NaturalDraws, seed: int = 0) -> Library
         kind = np.repeat(np.arange(share.size), rng.multinomial(counts.n_cells, share))
         odds = np.maximum(var / mu - 1, 1e-9)  # of a count: variance = mean (1 + odds)
         rate = rng.gamma(mu[kind] / odds[kind], odds[kind])
+        if few.spread is not None:
+            # Cells of a group differ: without this their totals would clump around its mean.
+            spread = few.spread[kind % few.groups.size]
+            rate *= np.exp(spread * rng.standard_normal(kind.size) - spread**2 / 2)
         replicates.append(library_histogram(rng.poisson(rate), edges))
     return LibraryCheck(
         edges=edges,

@@ -1,11 +1,13 @@
 """Total counts of cells: replicates against sums of simulated genes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
 from scribeviz.criticism.critique import criticise_replicates
-from scribeviz.criticism.draws import NaturalDraws
+from scribeviz.criticism.draws import NaturalDraws, _grouped
 from scribeviz.criticism.library import library_check, library_edges
 from scribeviz.data.counts import plain_counts
 
@@ -81,3 +83,27 @@ def test_a_model_that_is_only_simulated_has_totals_too(rng):
     inside = (check.observed >= check.bands[0]) & (check.observed <= check.bands[4])
     assert inside.mean() > 0.8
     np.testing.assert_allclose(check.bands[2].sum(), 200, rtol=0.1)
+
+
+def test_cells_of_a_group_do_not_all_have_its_mean(rng):
+    """Cells of very different capture, in groups of twenty."""
+    log_odds = np.sort(rng.normal(0.0, 1.0, 640))[None, None].astype(np.float32)
+    r = np.full((1, 1, 40), 2.0, np.float32)
+    counts = plain_counts(rng.negative_binomial(2.0, expit(-log_odds[0, 0])[:, None], (640, 40)))
+    grouped, group_of_cell, spread = _grouped(log_odds, 640)
+    draws = NaturalDraws(
+        likelihood_key="nbvcp",
+        natural={"r": np.repeat(r, 64, axis=0), "log_odds": np.repeat(grouped, 64, axis=0)},
+        weights=np.ones((64, 1)),
+        groups=np.bincount(group_of_cell) / 640,
+        group_of_cell=group_of_cell,
+        spread=spread,
+    )
+    with_spread, without = (library_check(counts, d) for d in (draws, replace(draws, spread=None)))
+
+    def inside(check):
+        low, *_, high = check.bands
+        return ((check.observed >= low) & (check.observed <= high)).mean()
+
+    assert inside(with_spread) > 0.85
+    assert inside(with_spread) > inside(without)
