@@ -43,6 +43,12 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     return arrays, meta
 
 
+def read_array(path: Path, name: str) -> np.ndarray:
+    """Read one array of numbers of those that :func:`write_arrays` wrote."""
+    with h5py.File(path, "r") as file:
+        return file[name][...]
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace ``path`` by ``content`` as JSON."""
     with replacing(path) as temporary:

@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SITE=FAMILY,NUMBER,…",
         help="a prior, such as r=lognormal,0,1; may be repeated",
     )
-    fit.add_argument("--parameterization", default="standard", help="or linked, odds_ratio")
+    fit.add_argument("--parameterization", help="standard (default), linked or odds_ratio")
     fit.add_argument("--unconstrained", action="store_true", help="priors on log scales")
     fit.add_argument("--rank", type=int, default=0, help="rank of the guide (0: mean field)")
     fit.add_argument("--method", choices=("svi", "mcmc"), help="of models of counts (default: svi)")
@@ -93,7 +93,7 @@ def _fit(chosen: argparse.Namespace) -> int:
 
     spec: ModelSpec | CellVAE
     if chosen.model == CELLVAE:
-        of_counts = ("components", "prior", "rank", "unconstrained", "method")
+        of_counts = ("components", "prior", "parameterization", "rank", "unconstrained", "method")
         said = [f"--{name}" for name in of_counts if getattr(chosen, name)]
         if said:
             raise ValueError(f"{' and '.join(said)}: a cellvae has nothing of the kind.")
@@ -102,7 +102,7 @@ def _fit(chosen: argparse.Namespace) -> int:
         spec = model_spec(
             chosen.model,
             n_components=chosen.components,
-            parameterization=chosen.parameterization,
+            parameterization=chosen.parameterization or "standard",
             unconstrained=chosen.unconstrained,
             guide_rank=chosen.rank,
             priors=dict(map(_prior, chosen.prior)),

@@ -83,9 +83,10 @@ METHODS: Mapping[str, Method] = {
             "stop, and how well unseen cells are foretold.",
             result="",
             trace_doc="The loss is the negative ELBO of all cells, as each minibatch tells it "
-            "(line) and as the cells do that are not trained on (dots). Training ends when the "
-            "dots no longer fall; where they rise while the line falls, the network learns by "
-            "heart, and the weights of the lowest dot are kept.",
+            "(line; it begins low, while the KL term still grows) and as the cells do that are not "
+            "trained on (dots). Training ends when the dots no longer fall; where they rise while "
+            "the line falls, the network learns by heart, and the weights of the lowest dot are "
+            "kept.",
             config=TrainingConfig,
             doing="training",
             settled="the validation loss no longer falls, after {took}",

@@ -73,6 +73,7 @@ class NetworkFit(Fit[TrainingCheckpoint]):
             total=self.total,
             covariate=self.covariate,
             settled=checkpoint.settled,
+            trained_on=self.counts.depths_fingerprint,
         )
 
     def losses(self, checkpoint: TrainingCheckpoint) -> np.ndarray:

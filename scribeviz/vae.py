@@ -79,6 +79,8 @@ class CellVAEResults:
         The batch covariate; None if there is none.
     settled
         Whether training ended because the validation loss no longer fell.
+    trained_on
+        What tells the cells from others (:attr:`Counts.depths_fingerprint`).
     """
 
     module: Amortized
@@ -95,6 +97,7 @@ class CellVAEResults:
     total: LogNormal
     covariate: Covariate | None = None
     settled: bool = True
+    trained_on: str = ""
 
     @property
     def n_genes(self) -> int:
@@ -156,7 +159,8 @@ class CellVAEResults:
         library_size
             Expected total counts of every cell, ``1`` for shares, or ``"latent"``: each cell's own.
         n_samples
-            Draws of each cell's place to average over; 1 takes the middle of its posterior.
+            Draws of each cell's place to average over; 1 takes the middle of its posterior (a
+            learned total is drawn all the same).
         seed
             Of the draws.
 
@@ -244,10 +248,10 @@ class CellVAEResults:
     def validation(self, counts: Any) -> Counts:
         """The cells of the training data that were not trained on."""
         counts = self._counts(counts)
-        if counts.n_cells != self.n_cells:
+        if counts.depths_fingerprint != self.trained_on:
             raise CountsError(
-                f"the network was trained on data of {self.n_cells:,} cells, and these have "
-                f"{counts.n_cells:,}; give the same data again."
+                f"the network was trained on {self.n_cells:,} cells, and these {counts.n_cells:,} "
+                "are others, or in another order; give the same data again."
             )
         return counts.select_cells(self.split.validation)
 
@@ -259,13 +263,13 @@ class CellVAEResults:
         The share of them between 0.05 and 0.95 is the coverage of 90 % intervals.
         """
         counts = self._counts(counts)
+        shape = (counts.n_cells, counts.n_genes)
+        check_budget("the residuals", shape, np.float64, instead="fewer cells")
         if not self._is_decoded(next(iter(self._batches(counts)))):
             raise TypeError(
                 "residuals need the distribution function of the counts, which is known of those "
                 "in scribeviz.networks.counts; give your model one of these."
             )
-        shape = (counts.n_cells, counts.n_genes)
-        check_budget("the residuals", shape, np.float64, instead="fewer cells")
         return residuals(self.module, self._batches(counts), n_draws=n_draws, seed=seed)
 
     def loo(self, counts: Any, n_samples: int = _SCORED_DRAWS, *, seed: int = 0) -> CellScores:
@@ -307,8 +311,10 @@ class CellVAEResults:
         else:
             drawn = replicates(self.module, self._batches(counts), _REPLICATES, seed)
             found = criticise_replicates(counts, drawn)
-        scores = self.loo(counts, seed=seed) if self.split.validation.size else None
-        return replace(found, notes=self.notes, scores=scores)
+        known = self.module.knows_only_places(next(iter(some)))
+        scores = self.loo(counts, seed=seed) if known and self.split.validation.size else None
+        notes = self.notes if known else [*self.notes[1:], _NOT_SCORED]
+        return replace(found, notes=notes, scores=scores)
 
     def gene_table(self, counts: Any, seed: int = 0) -> pd.DataFrame:
         """All genes, observed beside predicted (:func:`scribeviz.criticism.misfit.gene_table`)."""
@@ -323,7 +329,7 @@ class CellVAEResults:
         """
         counts = as_counts(adata, layer=layer)
         place = self.get_latent_representation(counts)
-        if counts.n_cells == self.n_cells:
+        if self._counts(counts).depths_fingerprint == self.trained_on:
             trained = np.zeros(self.n_cells, bool)
             trained[self.split.train] = True
             adata.obs[f"{key_added}_trained"] = trained
@@ -397,6 +403,7 @@ class CellVAEResults:
         if isinstance(module, NetworkModel):
             module = module.make(len(arrays["genes"]), rngs=nnx.Rngs(0))
         module.eval()
+        module.n_cells = len(arrays["train"])
         fill(module, _group(arrays, "weights/"))
         no_cells = np.zeros(0, int)
         return cls(
@@ -437,9 +444,11 @@ class CellVAEResults:
     def _weights(
         self, counts: Any, n_samples: int, seed: int, *, integrate_total: bool
     ) -> np.ndarray:
+        batches, key = self._batches(counts), jax.random.key(seed)
+        if not self.module.knows_only_places(next(iter(batches))):
+            raise ValueError(_NOT_SCORED)
         learned = self.spec is not None and self.spec.library == "learned"
         total = self.total if integrate_total or learned else None
-        batches, key = self._batches(counts), jax.random.key(seed)
         return importance.log_weights(self.module, batches, key, n_samples, total)
 
     def _is_decoded(self, batch: CountBatch) -> bool:
@@ -447,8 +456,12 @@ class CellVAEResults:
         return isinstance(self.module.decode(batch, place.loc), DecodedCounts)
 
 
+_NOT_SCORED = (
+    "The model has other unknowns than the places of cells, which would have to be integrated out: "
+    "it is checked, and not scored."
+)
 _ARRAYS = ("genes", "left_out_genes", "loss_history", "validation_history")
-_PLAIN = ("model_type", "n_cells", "best_epoch", "settled")
+_PLAIN = ("model_type", "n_cells", "best_epoch", "settled", "trained_on")
 
 
 def _group(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:

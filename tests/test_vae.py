@@ -139,8 +139,10 @@ def test_the_validation_cells_are_those_of_the_same_data(results, counts):
     assert results.validation(counts).cells.tolist() == [
         counts.cells[i] for i in results.split.validation
     ]
-    with pytest.raises(CountsError, match="data of 400 cells, and these have 10"):
+    with pytest.raises(CountsError, match="trained on 400 cells, and these 10"):
         results.validation(counts.select_cells(np.arange(10)))
+    with pytest.raises(CountsError, match="or in another order"):
+        results.validation(counts.select_cells(np.arange(400)[::-1]))
 
 
 def test_residuals_are_uniform_where_the_decoder_made_the_counts(results, counts):

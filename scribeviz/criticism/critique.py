@@ -139,6 +139,7 @@ class Critique:
 
     def save(self, path: Path) -> None:
         """Write to one HDF5 file."""
+        meta: dict[str, Any] = {"columns": list(self.genes), "notes": list(self.notes)}
         arrays = {f"genes/{name}": self.genes[name].to_numpy() for name in self.genes}
         arrays["probabilities"] = self.probabilities
         if self.agreement is not None:
@@ -146,9 +147,9 @@ class Critique:
         if self.scores is not None:
             arrays |= {"elpd": self.scores.elpd, "pareto_k": self.scores.pareto_k}
             arrays["p_loo"] = np.asarray(self.scores.p_loo)
+            meta["scored"] = self.scores.scored
             if self.scores.cells is not None:
                 arrays["scored_cells"] = self.scores.cells
-        meta: dict[str, Any] = {"columns": list(self.genes), "notes": list(self.notes)}
         if isinstance(self.draws, ReplicateBands):
             arrays |= {name: getattr(self.draws, name) for name in _BANDS}
             meta["n_draws"] = self.draws.n_draws
@@ -192,6 +193,7 @@ class Critique:
                 arrays["elpd"],
                 arrays["pareto_k"],
                 float(arrays["p_loo"]),
+                scored=meta.get("scored", ""),
                 cells=arrays.get("scored_cells"),
             )
             if "elpd" in arrays

@@ -48,6 +48,11 @@ class CellScores:
     def at(self, chosen: Int[np.ndarray, " chosen"]) -> "CellScores":
         """The scores of some cells, by their positions among all; each has to be scored."""
         index = chosen if self.cells is None else np.searchsorted(self.cells, chosen)
+        if index.size and index.max() >= self.elpd.size:
+            raise ValueError(
+                "only models of the same cells can be compared; one is scored on "
+                f"{self.elpd.size:,} cells, and another on cell {chosen.max():,}."
+            )
         return replace(
             self, elpd=self.elpd[index], pareto_k=self.pareto_k[index], p_loo=np.nan, cells=chosen
         )
@@ -128,8 +133,9 @@ def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
     scored = {name: one for name, one in scores.items() if one is not None}
     if not scored:
         return pd.DataFrame(columns=_COLUMNS, dtype=float)
+    _check_same_data(scored)
     scored = _on_common_cells(scored)
-    _check_same(scored)
+    _check_same_size(scored)
     order = sorted(scored, key=lambda name: -scored[name].total)
     best = scored[order[0]]
     weights = stacking_weights({name: scored[name].elpd for name in order})
@@ -165,12 +171,16 @@ def _on_common_cells(scores: Mapping[str, CellScores]) -> dict[str, CellScores]:
     return {name: one.at(common) for name, one in scores.items()}
 
 
-def _check_same(scores: Mapping[str, CellScores]) -> None:
-    """Raise unless all scores are of the same cells and genes."""
+def _check_same_size(scores: Mapping[str, CellScores]) -> None:
+    """Raise unless all scores are of as many cells."""
     sizes = {name: one.elpd.size for name, one in scores.items()}
     if len(set(sizes.values())) > 1:
         told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
         raise ValueError(f"only models of the same cells can be compared; these have {told}.")
+
+
+def _check_same_data(scores: Mapping[str, CellScores]) -> None:
+    """Raise if scores are known to be of other cells or genes."""
     if len({one.scored for one in scores.values() if one.scored}) > 1:
         raise ValueError(
             "only models of the same cells and genes can be compared, and the counts that "

@@ -13,6 +13,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from scribeviz.criticism.budget import check_budget
 from scribeviz.networks.arrays import Pair, Survey
 from scribeviz.networks.batches import Batches, Split
 from scribeviz.networks.estimator import NEVER, Estimator, Prepared, either, writable
@@ -166,8 +167,8 @@ class Abnormality(Estimator):
             End when the validation loss no longer falls.  The best epoch is kept either way, also
             when training is interrupted.
         patience
-            Epochs without a better validation loss until the learning rate falls, three times at
-            most, and then until training ends.
+            Epochs without a better validation loss until the learning rate falls, twice at
+            most, and then until training ends; an optimizer of one's own keeps its rate.
         learning_rate
             Adam's first step size.
         batch_size
@@ -249,6 +250,7 @@ class Abnormality(Estimator):
         self, adata: ad.AnnData, layer: str | EllipsisType | None = ...
     ) -> Float[np.ndarray, "cells genes"]:
         """What the network makes of cells, genes in the order of ``adata``."""
+        check_budget("the reconstruction", adata.shape, np.float32, instead="fewer cells or genes")
         made = np.empty(adata.shape, np.float32)
         for cells, columns, _, reconstruction in self._blocks(adata, layer):
             made[np.ix_(cells, columns)] = reconstruction

@@ -66,7 +66,7 @@ def build_cellvae(
     ValueError
         If ``networks`` has a name that is none of these.
     """
-    own = dict(networks or {})
+    own = {name: nnx.clone(network) for name, network in (networks or {}).items()}
     unknown = sorted(set(own) - set(NETWORKS))
     if unknown:
         raise ValueError(
@@ -82,7 +82,7 @@ def build_cellvae(
     )
     decoder = make_decoder(spec, n_genes, n_levels, logits=own.get("decoder"), rngs=rngs)
     if start is not None:
-        start_from_moments(decoder, start)
+        start_from_moments(decoder, start, shares="decoder" not in own)
     return CellVAEModule(encoder, decoder, _library(spec, n_genes, log_totals, rngs))
 
 
@@ -110,11 +110,13 @@ def check_module(module: Amortized, n_genes: int, n_levels: int = 0) -> None:
 
     def tried(module: Amortized) -> tuple[Any, ...]:
         terms, place = module.terms(batch, jax.random.key(0)), module.encode(batch)
-        counts = module.decode(batch, place.loc)
-        return terms.reconstruction, terms.kl, place.loc, counts.mean
+        z = place.sample(jax.random.key(0))
+        counts = module.decode(batch, z)
+        scored = counts.log_prob(batch.x)
+        return terms.reconstruction, terms.kl, z, place.scale, counts.mean, scored
 
     try:
-        reconstruction, kl, place, mean = nnx.eval_shape(tried, nnx.clone(module))
+        reconstruction, kl, z, scale, mean, scored = nnx.eval_shape(tried, nnx.clone(module))
     except (TypeError, ValueError, AttributeError, LookupError, NameError, AssertionError) as error:
         raise ModuleError(
             f"{name} fails on {n_cells} cells of {n_genes:,} genes: {type(error).__name__}: {error}"
@@ -122,8 +124,10 @@ def check_module(module: Amortized, n_genes: int, n_levels: int = 0) -> None:
     wanted = {
         "its reconstruction": (reconstruction.shape, (n_cells,)),
         "its KL divergence": (kl.shape, (n_cells,)),
-        "the place of its cells": (place.shape, (n_cells, *place.shape[1:2])),
+        "the place of its cells": (z.shape, (n_cells, z.shape[-1])),
+        "the spread of its places": (scale.shape, z.shape),
         "the mean of its counts": (mean.shape, (n_cells, n_genes)),
+        "the log-probability of its counts (genes are to_event(1))": (scored.shape, (n_cells,)),
     }
     for what, (found, needed) in wanted.items():
         if found != needed:

@@ -158,8 +158,8 @@ class Classifier(Estimator):
             End when the validation loss no longer falls.  The best epoch is kept either way, also
             when training is interrupted.
         patience
-            Epochs without a better validation loss until the learning rate falls, three times at
-            most, and then until training ends.
+            Epochs without a better validation loss until the learning rate falls, twice at
+            most, and then until training ends; an optimizer of one's own keeps its rate.
         learning_rate
             Adam's first step size.
         batch_size
@@ -346,6 +346,7 @@ class Classifier(Estimator):
         return {
             "n_in": self.n_in,
             "n_classes": self.n_classes,
+            "named": self._named,
             "classes": self.classes,
             "target": self.target,
             "notes": self.notes,
@@ -358,7 +359,8 @@ class Classifier(Estimator):
     def _read(
         cls, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray], model: nnx.Module | None
     ) -> Self:
-        made = cls(meta["n_in"], meta["n_classes"], model=model, classes=meta["classes"])
+        made = cls(meta["n_in"], meta["n_classes"], model=model, classes=meta["named"])
+        made.classes = meta["classes"]
         made.target, made.notes = meta["target"], tuple(meta["notes"])
         made._told = arrays["held_out/true"], arrays["held_out/told"]
         return made

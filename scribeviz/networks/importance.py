@@ -89,12 +89,10 @@ def log_joint(
     total: LogNormal | None,
 ) -> Float[Array, " cells"]:
     """Log-density of each cell's counts and unknowns: its place and, with ``total``, its total."""
-    standard = dist.Normal(0.0, 1.0)
     if total is None:
-        decoded = module.decode(batch, u)
-        return standard.log_prob(u).sum(axis=-1) + decoded.log_prob(batch.x)
+        return module.log_prior(batch, u) + module.decode(batch, u).log_prob(batch.x)
     z, log_total = u[:, :-1], u[:, -1]
-    prior = standard.log_prob(z).sum(axis=-1)
+    prior = module.log_prior(batch, z)
     prior += dist.Normal(total.mean, total.spread).log_prob(log_total)
     decoded = module.decode(batch.with_library(jnp.exp(log_total)[:, None]), z)
     return prior + decoded.log_prob(batch.x)

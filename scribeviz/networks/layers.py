@@ -269,12 +269,12 @@ def moments_of(matrix: sp.csr_array) -> Moments:
     return Moments(share, np.clip(dispersion, *_DISPERSIONS))
 
 
-def start_from_moments(decoder: Decoder, moments: Moments) -> None:
+def start_from_moments(decoder: Decoder, moments: Moments, *, shares: bool = True) -> None:
     """Let the decoder begin at each gene's share and dispersion.
 
-    Shares where its last layer has a bias to hold them.
+    ``shares`` only where its last layer has a bias to hold them, and is not somebody's own.
     """
-    if isinstance(decoder.logits, nnx.Linear) and decoder.logits.bias is not None:
+    if shares and isinstance(decoder.logits, nnx.Linear) and decoder.logits.bias is not None:
         decoder.logits.bias[...] = jnp.asarray(np.log(moments.share), jnp.float32)
     if decoder.log_dispersion is not None:
         decoder.log_dispersion[...] = jnp.asarray(np.log(moments.dispersion), jnp.float32)

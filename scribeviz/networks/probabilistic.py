@@ -92,8 +92,27 @@ class ProbabilisticModule(Amortized):
 
     def decode(self, batch: CountBatch, z: Float[Array, "cells latent"]) -> dist.Distribution:
         """The distribution of counts of cells at ``z``."""
+        return self._given(batch, z)[COUNTS]["fn"]
+
+    def log_prior(
+        self, batch: CountBatch, z: Float[Array, "cells latent"]
+    ) -> Float[Array, " cells"]:
+        """Log-density of each cell's place under the model's own prior."""
+        return self._given(batch, z)[PLACE]["fn"].log_prob(z).reshape(z.shape[0], -1).sum(axis=1)
+
+    def knows_only_places(self, batch: CountBatch) -> bool:
+        """Whether the model samples nothing else that is not observed."""
+        traced = handlers.trace(handlers.seed(self.model, jax.random.key(0))).get_trace(batch)
+        hidden = {
+            name
+            for name, site in traced.items()
+            if site["type"] == "sample" and not site["is_observed"]
+        }
+        return hidden == {PLACE}
+
+    def _given(self, batch: CountBatch, z: Array) -> _Trace:
         given = handlers.substitute(handlers.seed(self.model, jax.random.key(0)), {PLACE: z})
-        return handlers.trace(given).get_trace(batch)[COUNTS]["fn"]
+        return handlers.trace(given).get_trace(batch)
 
     def _remember(self, trace: _Trace) -> None:
         """Keep what networks changed while they ran, such as running means."""

@@ -63,6 +63,18 @@ class Amortized(nnx.Module):
     def decode(self, batch: CountBatch, z: Float[Array, "cells latent"]) -> dist.Distribution:
         """The distribution of counts of cells at ``z``."""
 
+    def log_prior(
+        self, batch: CountBatch, z: Float[Array, "cells latent"]
+    ) -> Float[Array, " cells"]:
+        """Log-density of each cell's place before its counts are seen: standard normal."""
+        del batch
+        return dist.Normal(0.0, 1.0).log_prob(z).sum(axis=-1)
+
+    def knows_only_places(self, batch: CountBatch) -> bool:
+        """Whether a cell's place is all that is not observed; else its likelihood is not known."""
+        del batch
+        return True
+
     def expected_library(self, batch: CountBatch, key: PRNGKeyArray) -> Float[Array, "cells 1"]:
         """A draw of each cell's expected total, for predictions; the counted one."""
         del key

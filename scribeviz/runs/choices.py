@@ -14,6 +14,7 @@ from scribeviz.inference.svi import SVIConfig
 from scribeviz.mcmc import ScribeMCMCResults
 from scribeviz.methods import InferenceConfig
 from scribeviz.models.custom import CustomModel
+from scribeviz.models.custom_arguments import CustomModelError
 from scribeviz.models.custom_registry import CustomSpec
 from scribeviz.models.network_model import NetworkModel
 from scribeviz.models.spec import ModelSpec, spec_from_dict
@@ -109,6 +110,14 @@ def resolved(model: ChosenModel) -> ModelSpec | CellVAE | CustomModel | NetworkM
 def kind_of(model: ChosenModel) -> Kind:
     """What follows from the choice of ``model``."""
     return _KINDS[type(resolved(model))]
+
+
+def has_latent_space(model: ChosenModel) -> bool:
+    """Whether results know where each cell lies; not of a model that is not registered here."""
+    try:
+        return kind_of(model).has_latent_space
+    except CustomModelError:
+        return False
 
 
 def chosen_from_dict(content: Mapping[str, Any]) -> ChosenModel:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from scribeviz.results import CountResults
-from scribeviz.runs.choices import kind_of
+from scribeviz.runs.choices import has_latent_space
 from scribeviz.runs.folder import RunFolder
 from scribeviz.writing import write_gene_table
 
@@ -27,7 +27,7 @@ def as_h5ad(run: RunFolder) -> BytesIO:
         counts.matrix, obs=counts.obs.copy(), var=pd.DataFrame(index=counts.genes)
     )
     adata.obsm.update(counts.embeddings)
-    if isinstance(results, CountResults) or kind_of(run.spec.model).has_latent_space:
+    if isinstance(results, CountResults) or has_latent_space(run.spec.model):
         results.to_anndata(adata, KEY)
     write_gene_table(run.critique.genes, adata, KEY)
     with tempfile.TemporaryDirectory() as folder:

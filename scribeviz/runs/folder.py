@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from scribeviz._storage import read_arrays, read_json, write_arrays, write_json
+from scribeviz._storage import read_array, read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import Counts
 from scribeviz.fits import AnyCheckpoint
@@ -236,6 +236,11 @@ class RunFolder:
     def critique(self) -> Critique:
         """What the fit is judged by."""
         return Critique.load(self.critique_path)
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """Of each cell's assignment, without the rest of the critique."""
+        return read_array(self.critique_path, "probabilities")
 
     def write_results(self, results: Any) -> None:
         """Keep what was found."""

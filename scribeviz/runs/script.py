@@ -10,11 +10,11 @@ from jaxtyping import Int
 
 from scribeviz.data.counts import Counts
 from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.inference.svi import SVIConfig
 from scribeviz.methods import InferenceConfig, method_of
-from scribeviz.models.custom import CustomModel
 from scribeviz.models.custom_registry import CustomSpec
 from scribeviz.networks.spec import CellVAE
-from scribeviz.runs.choices import ChosenModel, resolved
+from scribeviz.runs.choices import ChosenModel
 from scribeviz.runs.folder import RunFolder, RunSpec, RunState
 
 IMPORT = "import scribeviz"
@@ -60,7 +60,8 @@ def fit_code(run: RunFolder, results: str = "results") -> str:
         lines.append("# The fit that it started from has been deleted: draws will differ a little.")
     lines.append(model_code(spec.model))
     settings = _settings(spec.config)
-    if isinstance(resolved(spec.model), CustomModel):
+    # A network is known by how it was trained, whether or not it is registered here.
+    if isinstance(spec.model, CustomSpec) and isinstance(spec.config, SVIConfig):
         config = _call("scribeviz.SVIConfig", [], settings)
         prepared = f"prepare_custom(counts, model, {config})"
         lines += ["from scribeviz.fitting import prepare_custom, run", ""]

@@ -289,15 +289,25 @@ class GenePairView(pn.viewable.Viewer):
         picked.param.watch(lambda event: self._choose(event.new[0]) if event.new else None, "index")
         total = float(self._genes["difference"].sum())
         wins = int((self._genes["difference"] > 0).sum())
+        counted = {
+            f"genes for {first}": f"{wins:,}",
+            f"genes for {second}": f"{len(self._genes) - wins:,}",
+            "summed difference (nats)": f"{total:+,.0f}",
+        }
+        given = [name for name in self.state.pair if self.state.explored[name].has_latent_space]
+        told = (
+            notice(
+                f"{' and '.join(given)} knows each cell's place and total here, and was trained "
+                "on most of these cells: genes can be ranked, but their sum does not say who "
+                "foretells unseen cells best.",
+                "info",
+            )
+            if given
+            else tiles(counted)
+        )
         return card(
             "Gene by gene",
-            tiles(
-                {
-                    f"genes for {first}": f"{wins:,}",
-                    f"genes for {second}": f"{len(self._genes) - wins:,}",
-                    "summed difference (nats)": f"{total:+,.0f}",
-                }
-            ),
+            told,
             row(
                 ui.HoloViews(points, sizing_mode="stretch_width", height=420),
                 ui.Column(self._listing, sizing_mode="stretch_width"),

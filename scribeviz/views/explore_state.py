@@ -19,7 +19,8 @@ from scribeviz.data.cells import LATENT, PCA, UMAP
 from scribeviz.data.counts import Counts
 from scribeviz.models.parameterizations import Site
 from scribeviz.models.spec import ModelSpec
-from scribeviz.views.explored import Explored, load_explored, posterior_draws
+from scribeviz.runs.folder import RunFolder
+from scribeviz.views.explored import Explored, posterior_draws
 
 # Longer than names of obs columns are, so that they differ.
 _ENTROPY, _COMPONENT = "entropy of the assignment", "component of the model"
@@ -202,8 +203,10 @@ class ExploreState(param.Parameterized):
             _COMPONENT: lambda: pd.Categorical(explored.components + 1),
             _AGREEMENT: lambda: explored.critique.agreement,
             _DEPTH: lambda: explored.counts.cell_totals,
-            **{known: partial(_entropies_of, path) for known, path in self._mixtures.items()},
         }
+        n_cells = explored.counts.n_cells
+        for known, path in self._mixtures.items():
+            own[known] = partial(_entropies_of, path, n_cells)
         if name in own and name in self.param.color_by.objects:
             return pd.Series(own[name](), name=name)
         values = self.column(name)
@@ -270,9 +273,12 @@ class ExploreState(param.Parameterized):
         return depth_warning(self.explored.components, self.explored.counts.cell_totals)
 
 
-def _entropies_of(path: Path) -> np.ndarray:
+def _entropies_of(path: Path, n_cells: int) -> np.ndarray:
     """Entropy of every cell's assignment in another run."""
-    return entropy(load_explored(path).critique.probabilities)
+    try:
+        return entropy(RunFolder(path).probabilities)
+    except (OSError, KeyError):  # deleted meanwhile
+        return np.full(n_cells, np.nan)
 
 
 def _drawn_first(name: str) -> int:

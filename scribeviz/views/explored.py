@@ -12,7 +12,7 @@ from scribeviz.criticism.critique import Critique
 from scribeviz.data.cells import LATENT, embed, embed_places
 from scribeviz.data.counts import Counts
 from scribeviz.results import CountResults
-from scribeviz.runs.choices import ChosenModel, kind_of
+from scribeviz.runs.choices import ChosenModel, has_latent_space
 from scribeviz.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Explored:
     @property
     def has_latent_space(self) -> bool:
         """Whether the model gives each cell a place of its own."""
-        return kind_of(self.model).has_latent_space
+        return has_latent_space(self.model)
 
     @property
     def components(self) -> np.ndarray:

@@ -48,6 +48,7 @@ class UnusualView(pn.viewable.Viewer):
         )
 
     def _start(self) -> None:
+        self._place = self.state.place
         if pn.state.curdoc is None:
             self._show(unusual_cells(self._explored), place_cells(self._explored, self._place))
             return
@@ -61,6 +62,10 @@ class UnusualView(pn.viewable.Viewer):
         except ValueError as problem:
             _LOG.exception("no unusual cells could be found")
             pn.state.execute(partial(self._refuse, str(problem)), schedule=True)
+        except Exception:  # noqa: BLE001  the border of the page: it must not wait for ever
+            _LOG.exception("no unusual cells could be found")
+            told = "No autoencoder could be trained on these cells; the server's log says why."
+            pn.state.execute(partial(self._refuse, told), schedule=True)
         else:
             pn.state.execute(partial(self._show, found, places), schedule=True)
 

@@ -133,3 +133,17 @@ def test_scores_of_chosen_cells_are_found_by_position(rng):
     some = of_some(values, [3, 10, 11, 40, 41]).at(np.array([10, 41]))
     np.testing.assert_array_equal(some.elpd, values[[1, 4]])
     assert some.cells.tolist() == [10, 41]
+
+
+def test_cells_beyond_those_that_are_scored_are_refused_in_words(rng):
+    few = CellScores(rng.normal(size=40), np.zeros(40), 1.0)
+    some = CellScores(rng.normal(size=35), np.zeros(35), 1.0, cells=np.arange(30, 65))
+    with pytest.raises(ValueError, match="one is scored on 40 cells, and another on cell 64"):
+        compare({"count model": few, "network": some})
+
+
+def test_scores_of_other_data_are_refused_before_cells_are_picked(rng):
+    one = CellScores(rng.normal(size=80), np.zeros(80), 1.0, scored="a")
+    some = CellScores(rng.normal(size=40), np.zeros(40), 1.0, scored="b", cells=np.arange(40))
+    with pytest.raises(ValueError, match="the counts that"):
+        compare({"count model": one, "network": some})

@@ -1,11 +1,15 @@
 from dataclasses import replace
 
+import jax.numpy as jnp
 import numpy as np
+import numpyro
 import numpyro.distributions as dist
 import pytest
 from flax import nnx
 
 from scribeviz.networks.building import NETWORKS, ModuleError, build_cellvae, check_module
+from scribeviz.networks.layers import Moments
+from scribeviz.networks.vae import Terms, kl_from_standard_normal
 from scribeviz.networks.weights import weights
 from tests.networks.cells import SMALL, OwnProbabilistic, OwnVAE
 
@@ -38,8 +42,12 @@ def test_parts_are_replaced_one_at_a_time(part):
         "variance_encoder": module.encoder.variance,
         "decoder": module.decoder.logits,
     }
-    assert places.pop(part) is own
-    assert own not in places.values()
+    put = places.pop(part)
+    np.testing.assert_array_equal(put.kernel[...], own.kernel[...])
+    assert put is not own, "what somebody gives is left alone"
+    for other in places.values():
+        kernel = getattr(other, "kernel", None)
+        assert kernel is None or not np.array_equal(kernel[...], own.kernel[...])
     check_module(module, 6)
 
 
@@ -80,9 +88,31 @@ class AlwaysOnePlace(OwnVAE):
         return {name: value[:1] for name, value in super().inference(batch, key).items()}
 
 
+class GenesApart(OwnVAE):
+    """Counts of which each gene is scored by itself."""
+
+    def generative(self, batch, inferred):
+        return dist.Poisson(batch.library * self.decoder(inferred["z"]) + 1e-6)
+
+    def loss(self, batch, inferred, counts):
+        kl = kl_from_standard_normal(inferred["mean"], inferred["variance"])
+        return Terms(-counts.log_prob(batch.x).sum(axis=1), kl)
+
+
+class NoSpread(OwnProbabilistic):
+    """Places that are not normal, coordinate by coordinate."""
+
+    def guide(self, batch):
+        mean = self.network("mean_encoder")(jnp.log1p(batch.x))
+        with self.cells(batch):
+            numpyro.sample("z", dist.MultivariateNormal(mean, jnp.eye(2)))
+
+
 @pytest.mark.parametrize(
     ("kind", "says"),
     [
+        (GenesApart, r"log-probability of its counts .*to_event\(1\).* shape \(5, 6\)"),
+        (NoSpread, "NoSpread fails .*scale"),
         (TwoArguments, "TwoArguments fails .*: TypeError: .*log_library"),
         (Undefined, "Undefined fails .*: NameError"),
         (WrongArguments, "WrongArguments fails .*: TypeError: .*total"),
@@ -98,3 +128,13 @@ def test_modules_that_cannot_work_are_refused(kind, says):
 def test_an_unknown_choice_is_not_taken_silently(name):
     with pytest.raises(ValueError, match=f"{name}='expp' is not known; choose one of"):
         replace(SMALL, **{name: "expp"})
+
+
+def test_a_decoder_of_ones_own_stays_as_it_is():
+    own = nnx.Linear(2, 6, rngs=nnx.Rngs(0))
+    own.bias[...] = jnp.arange(6.0)
+    start = Moments(np.full(6, 1 / 6), np.full(6, 3.0))
+    module = build_cellvae(SMALL, 6, networks={"decoder": own}, start=start)
+    np.testing.assert_array_equal(own.bias[...], np.arange(6.0))
+    np.testing.assert_array_equal(module.decoder.logits.bias[...], np.arange(6.0))
+    np.testing.assert_allclose(np.exp(module.decoder.log_dispersion[...]), 3.0, rtol=1e-5)

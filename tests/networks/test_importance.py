@@ -5,7 +5,10 @@ from dataclasses import replace
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
+from flax import nnx
 from scipy.integrate import quad
 from scipy.special import logsumexp
 from scipy.stats import nbinom, norm
@@ -18,7 +21,14 @@ from scribeviz.networks.importance import (
     log_weights,
     pareto_k,
 )
-from tests.networks.cells import SMALL, batch_of, in_both, some_cells, untrained
+from tests.networks.cells import (
+    SMALL,
+    OwnProbabilistic,
+    batch_of,
+    in_both,
+    some_cells,
+    untrained,
+)
 
 LINE = replace(SMALL, n_latent=1)
 CELLS = some_cells(5)
@@ -137,3 +147,37 @@ def test_many_dimensions_agree_with_plain_draws_from_the_prior():
     expected = logsumexp(np.asarray(jax.lax.map(decode, draws), float), axis=0) - np.log(10_000)
     found = log_marginal(log_weights(module, [cells], jax.random.key(0), 10_000))
     np.testing.assert_allclose(found, expected, atol=0.04)
+
+
+class Elsewhere(OwnProbabilistic):
+    """Its places are not standard normal before the counts are seen."""
+
+    def model(self, batch):
+        decoder = self.network("decoder")
+        with self.cells(batch):
+            z = numpyro.sample("z", dist.Normal(3, 5).expand([self.n_latent]).to_event(1))
+            numpyro.sample("counts", dist.Poisson(decoder(z) + 1e-6).to_event(1), obs=batch.x)
+
+
+class WithNoise(OwnProbabilistic):
+    """Something else than places is not observed."""
+
+    def model(self, batch):
+        numpyro.sample("noise", dist.Normal(0, 1))
+        super().model(batch)
+
+
+def test_the_prior_is_the_modules_own():
+    batch = some_cells()
+    module = Elsewhere(6, rngs=nnx.Rngs(0))
+    z = np.float32([[0.5, -1.0]] * 9)
+    expected = norm(3, 5).logpdf(z).sum(axis=1)
+    np.testing.assert_allclose(module.log_prior(batch, z), expected, rtol=1e-5)
+    counts = module.decode(batch, z).log_prob(batch.x)
+    np.testing.assert_allclose(log_joint(module, batch, z, None), expected + counts, rtol=1e-5)
+
+
+def test_it_is_known_whether_places_are_all_that_is_hidden():
+    batch = some_cells()
+    assert OwnProbabilistic(6, rngs=nnx.Rngs(0)).knows_only_places(batch)
+    assert not WithNoise(6, rngs=nnx.Rngs(0)).knows_only_places(batch)
