@@ -10,6 +10,7 @@ from tests.browser.test_journey import (
     SERIES,
     choose_components,
     click,
+    go_to_the_fit,
     open_example,
     open_tab,
     step,
@@ -38,7 +39,7 @@ def test_a_network_and_a_mixture_side_by_side(page, app_url, shoot, console_erro
     expect(page.get_by_role("heading", name="Network", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Priors", exact=True)).to_be_hidden()
     shoot("network-model")
-    click(page, "Go to the fit")
+    go_to_the_fit(page)
     expect(page.get_by_label("At most (epochs)")).to_be_visible()
     click(page, "Start the fit")
     # Both losses: of the minibatches, and of the cells that are not trained on.
