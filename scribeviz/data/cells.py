@@ -111,7 +111,8 @@ def variable_expression(counts: Counts, most: int) -> "AnnData":
     with _quiet():
         adata = _normalised(counts)
         adata.obs = counts.obs.copy()
-        return adata[:, _most_variable(adata, most)].copy()
+        # A few more share the rank of the last.
+        return adata[:, _most_variable(adata, most)[:most]].copy()
 
 
 def _normalised(counts: Counts) -> "AnnData":

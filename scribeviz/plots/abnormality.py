@@ -15,6 +15,7 @@ MOST_ENTRIES = 1_000_000
 """Beyond so many entries a heat map is an image by datashader, finer where one zooms in."""
 
 _HEIGHT = 420  # pixels
+_FOR_NAMES = 130  # pixels
 _APART = 14  # pixels between the names of groups
 _MOST_NAMES = 40  # genes whose names fit below a heat map
 _WIDEST = 0.995  # quantile of the absolute error that gets the full colour
@@ -64,7 +65,13 @@ def error_heatmaps(
             (missed, "Error: input less reconstruction", errors),
         )
     ]
-    drawn[0] = drawn[0].opts(yaxis="left", yticks=_ticks(groups))
+    # As wide as the others beside the names of its groups.
+    drawn[0] = drawn[0].opts(
+        hv.opts.Image(yaxis="left", yticks=_ticks(groups), min_width=260 + _FOR_NAMES)
+    )
+    drawn[1:] = [
+        one.opts(hv.opts.Image(yaxis=None), hv.opts.HLines(yaxis=None)) for one in drawn[1:]
+    ]
     return hv.Layout(drawn).cols(3).opts(shared_axes=True, toolbar="right")
 
 

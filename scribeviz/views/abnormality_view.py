@@ -4,12 +4,20 @@ import numpy as np
 import pandas as pd
 import panel as pn
 import param
+from bokeh.models.widgets.tables import NumberFormatter
 from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.plots.abnormality import error_heatmaps, error_map
-from scribeviz.views.parts import card, heading, row, words
+from scribeviz.views.parts import TABLE_LOOK, card, heading, row, words
 
+_TITLES = {
+    "cell": "Cell",
+    "kind": "Kind",
+    "error": "Error",
+    "gene": "Most missed",
+    "by": "By",
+}
 _MOST_LABELS = 60
 
 
@@ -101,18 +109,29 @@ class AbnormalityView(pn.viewable.Viewer):
         table = pd.DataFrame(
             told
             | {
-                "mean squared error": self._error.iloc[most].to_numpy().round(4),
-                "most missed": np.asarray(self.genes, dtype=object)[worst],
-                "by": missed[np.arange(most.size), worst].round(3),
+                "error": self._error.iloc[most].to_numpy(),
+                "gene": np.asarray(self.genes, dtype=object)[worst],
+                "by": missed[np.arange(most.size), worst],
             }
         )
-        shown = pn.widgets.Tabulator(
+        shown = ui.Tabulator(
             table,
             show_index=False,
             disabled=True,
+            selectable=False,
+            stylesheets=[TABLE_LOOK],
+            layout="fit_columns",
+            titles=_TITLES,
+            formatters={
+                "error": NumberFormatter(format="0.0000"),
+                "by": NumberFormatter(format="+0.00"),
+            },
+            text_align={"error": "right", "by": "right"},
+            header_align={"error": "right", "by": "right"},
+            widths={"cell": 165, "error": 80, "by": 70},
             sizing_mode="stretch_width",
             height=430,
-            layout="fit_data_stretch",
+            margin=0,
         )
         if self.places is None:
             return shown

@@ -50,7 +50,7 @@ class ModelView(pn.viewable.Viewer):
         state = self.state
         return page(
             "Model",
-            "How counts arise: one distribution for all genes, in one or several groups of cells.",
+            "How counts arise: in one group of cells, in several, or cell by cell.",
             row(
                 card("Kind of model", self._likelihood()),
                 ui.Column(

@@ -37,7 +37,7 @@ def test_labels_are_the_columns_that_group(view, labels_of):
 
 def test_the_cell_that_stands_out_comes_first(view):
     [table] = tables(view)
-    assert list(table.iloc[0][["cell", "kind", "most missed"]]) == ["cell 7", "B", "B"]
+    assert list(table.iloc[0][["cell", "kind", "gene"]]) == ["cell 7", "B", "B"]
     assert table.iloc[0]["by"] == pytest.approx(5)
     assert len(table) == 10
     view.n_marked = 4
