@@ -57,7 +57,7 @@ def find_unusual(counts: Counts, n_genes: int = 100, seed: int = 42) -> Unusual:
     adata = variable_expression(counts, n_genes)
     split = split_cells(adata.n_obs, validation=0.1, test=0.1, seed=seed)
     scaled = UnitScale.fitted(adata.X, split.train)(adata.X)
-    adata.layers[_LAYER] = scaled.toarray() if hasattr(scaled, "toarray") else scaled
+    adata.layers[_LAYER] = scaled.toarray()
     found = Abnormality(n_in=adata.n_vars).fit(
         adata, layer=_LAYER, split=split, seed=seed, enable_progress_bar=False
     )

@@ -10,6 +10,19 @@ CELLVAE = "cellvae"
 """Name of the model in runs, files and URLs."""
 
 
+LABEL = "Variational autoencoder"
+USE_WHEN = (
+    "When cells differ in more ways than a few groups can say: states along paths, batches, rare "
+    "types. Finds a map of the cells as well as what they express."
+)
+FORMULA = (
+    "z ~ Normal(0, I); count of gene g ~ NB(mean = total x share of g at z, spread); the shares at "
+    "z are the softmax of a network"
+)
+DOC = "Fitted by maximising the evidence lower bound, with an encoder for q(z | counts)."
+SOURCE = "Lopez et al. 2018, Nat. Methods 15, 1053"
+
+
 class Choice(NamedTuple):
     """One entry of a picker."""
 

@@ -183,16 +183,21 @@ class RunFolder:
     @property
     def losses(self) -> np.ndarray:
         """Loss of every step so far, in nats; empty before the first checkpoint."""
-        path = self.path / "losses.h5"
-        return read_arrays(path)[0]["losses"] if path.exists() else np.zeros(0, np.float32)
+        return self.traces[0]
 
     @property
     def validation(self) -> tuple[np.ndarray, np.ndarray]:
         """Steps after which cells kept from training were scored, and their loss; mostly none."""
+        return self.traces[1]
+
+    @property
+    def traces(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+        """Both :attr:`losses` and :attr:`validation`, of one moment and in one reading."""
         path = self.path / "losses.h5"
         found = read_arrays(path)[0] if path.exists() else {}
         nothing = np.zeros(0, np.float32)
-        return found.get("validated", np.zeros(0, int)), found.get("validation", nothing)
+        validation = found.get("validated", np.zeros(0, int)), found.get("validation", nothing)
+        return found.get("losses", nothing), validation
 
     def write_losses(
         self, losses: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None = None

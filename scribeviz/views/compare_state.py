@@ -267,10 +267,9 @@ def _about(run: RunFolder) -> dict[str, Any]:
 
 def _last_loss(run: RunFolder) -> float:
     """Where the loss ended; of a network the lowest on cells that it was not trained on."""
-    validated = run.validation[1]
+    losses, (_, validated) = run.traces
     if validated.size:
         return float(validated.min())
-    losses = run.losses
     return float(losses[-_LAST_LOSSES:].mean()) if losses.size else np.nan
 
 

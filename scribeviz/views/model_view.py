@@ -15,6 +15,7 @@ from scribeviz.models.custom_registry import CUSTOM_MODELS
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.network_model import NetworkModel
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.networks import spec as network
 from scribeviz.networks.spec import CELLVAE
 from scribeviz.views.network_view import NetworkView
 from scribeviz.views.parts import (
@@ -110,7 +111,7 @@ class ModelView(pn.viewable.Viewer):
 
     def _likelihood(self) -> Viewable:
         built_in = {entry.label: entry.key for entry in LIKELIHOODS.values()}
-        built_in["Variational autoencoder"] = CELLVAE
+        built_in[network.LABEL] = CELLVAE
         own = {f"{model.label} (own model)": key for key, model in CUSTOM_MODELS.items()}
         picker = ui.RadioBoxGroup.from_param(
             self.state.param.likelihood, label="", options=built_in | own, margin=0
@@ -145,10 +146,7 @@ class ModelView(pn.viewable.Viewer):
             kinds = ", ".join(f"{name} ({entry['type']})" for name, entry in _spec(model))
             return about + words_html(f"Parameters: {kinds}", faint=True)
         if key == CELLVAE:
-            return words_html(
-                "When cells differ in more ways than a few groups can say: states along paths, "
-                "batches, rare types. Finds a map of the cells as well as what they express."
-            )
+            return words_html(network.USE_WHEN)
         entry = LIKELIHOODS[key]
         return words_html(entry.use_when)
 
@@ -156,12 +154,7 @@ class ModelView(pn.viewable.Viewer):
         if likelihood in CUSTOM_MODELS:
             return words_html("As its Python file says.", faint=True)
         if likelihood == CELLVAE:
-            about = (
-                "z ~ Normal(0, I); count of gene g ~ NB(mean = total x share of g at z, spread)",
-                "The shares at z are the softmax of a network.",
-                "Fitted by maximising the evidence lower bound, with an encoder for q(z | counts).",
-                "Source: Lopez et al. 2018, Nat. Methods 15, 1053",
-            )
+            about = (network.FORMULA, network.DOC, f"Source: {network.SOURCE}")
             return "".join(words_html(line, faint=True) for line in about)
         entry, chosen = LIKELIHOODS[likelihood], PARAMETERIZATIONS[parameterization]
         lines = (entry.formula, chosen.formula, f"Source: {entry.source}")

@@ -332,7 +332,8 @@ class FitState(param.Parameterized):
 
     def look_at(self, run: RunFolder) -> None:
         """Show ``run`` from now on."""
-        self.param.update(run=run, status=run.status, losses=run.losses, validation=run.validation)
+        losses, validation = run.traces
+        self.param.update(run=run, status=run.status, losses=losses, validation=validation)
         self.refresh()
 
     def refresh(self) -> None:
@@ -349,7 +350,8 @@ class FitState(param.Parameterized):
         if status != self.status:
             grown: dict[str, Any] = {}
             if status.step != self.losses.size:
-                grown = {"losses": self.run.losses, "validation": self.run.validation}
+                losses, validation = self.run.traces
+                grown = {"losses": losses, "validation": validation}
             self.param.update(status=status, **grown)
 
     @property
