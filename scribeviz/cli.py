@@ -84,10 +84,10 @@ def _fit(chosen: argparse.Namespace) -> int:
     from scribeviz.runs.store import worker_environment
 
     os.environ.update(worker_environment())
-    from scribeviz.fitting import progress_bar
-    from scribeviz.methods import METHODS
+    from scribeviz.fitting.methods import METHODS
+    from scribeviz.fitting.plan import progress_bar
     from scribeviz.models.spec import ModelSpec, model_spec
-    from scribeviz.networks.spec import CELLVAE, CellVAE
+    from scribeviz.networks.cellvae import CELLVAE, CellVAE
     from scribeviz.runs.folder import RunState, create_run
     from scribeviz.runs.worker import work
 

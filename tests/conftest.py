@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from scribeviz.data.counts import plain_counts
-from scribeviz.models.custom_registry import CUSTOM_MODELS, load_models
+from scribeviz.models.custom.registry import CUSTOM_MODELS, load_models
 
 # Many tests compile the same small programs: the second time they are found on disk.
 _COMPILED = tempfile.TemporaryDirectory(prefix="scribeviz-compiled-")
@@ -52,7 +52,7 @@ def registry():
 
 @pytest.fixture
 def tutorial_file():
-    return Path(__file__).parent / "models" / "tutorial_model.py"
+    return Path(__file__).parent / "models" / "custom" / "tutorial_model.py"
 
 
 @pytest.fixture

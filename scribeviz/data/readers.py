@@ -153,7 +153,7 @@ def open_file(path: str | Path) -> "AnnData":
     ----------
     path
         A file, or a 10x or Zarr folder.  It must be trusted to lie where it may be read: see
-        :func:`scribeviz.data.folder.resolve` for names that come from outside.
+        :func:`scribeviz.data.data_folder.resolve` for names that come from outside.
 
     Returns
     -------

@@ -16,10 +16,10 @@ from jaxtyping import Array, Float
 from scribeviz.criticism.budget import check_budget
 from scribeviz.networks.arrays import Pair, Survey
 from scribeviz.networks.batches import Batches, Split
+from scribeviz.networks.cellvae import TrainingConfig
 from scribeviz.networks.estimator import NEVER, Estimator, Prepared, either, writable
 from scribeviz.networks.layers import NetworkShapeError
 from scribeviz.networks.module import Metrics, Step
-from scribeviz.networks.spec import TrainingConfig
 from scribeviz.networks.training import Callback
 
 _WIDTHS = (10, 2, 10)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from scribeviz.networks.batches import CountBatch
+from scribeviz.networks.cellvae import CellVAE
 from scribeviz.networks.layers import (
     Encoder,
     Moments,
@@ -15,7 +16,6 @@ from scribeviz.networks.layers import (
     make_encoder,
     start_from_moments,
 )
-from scribeviz.networks.spec import CellVAE
 from scribeviz.networks.vae import Amortized, CellVAEModule, Library
 
 

@@ -22,9 +22,9 @@ from sklearn.metrics import (
 
 from scribeviz.networks.arrays import Pair, Survey
 from scribeviz.networks.batches import Batches, Split, split_cells
+from scribeviz.networks.cellvae import TrainingConfig
 from scribeviz.networks.estimator import NEVER, Estimator, Prepared, applied, either, writable
 from scribeviz.networks.module import Metrics, Step
-from scribeviz.networks.spec import TrainingConfig
 from scribeviz.networks.training import Callback
 
 _HIDDEN = 20

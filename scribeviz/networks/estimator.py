@@ -32,10 +32,10 @@ from scribeviz.networks.arrays import (
     survey,
 )
 from scribeviz.networks.batches import Batches, Split, in_order, split_cells
+from scribeviz.networks.cellvae import TrainingConfig
 from scribeviz.networks.features import Features, matrix_of
 from scribeviz.networks.layers import check_shapes
 from scribeviz.networks.module import Step, check_trainable, put_together, take_apart
-from scribeviz.networks.spec import TrainingConfig
 from scribeviz.networks.training import (
     Callback,
     TrainingCheckpoint,

@@ -15,8 +15,8 @@ import scipy.sparse as sp
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from scribeviz.networks.counts import DECODED, DecodedCounts
-from scribeviz.networks.spec import CellVAE
+from scribeviz.networks.cellvae import CellVAE
+from scribeviz.networks.decoded import DECODED, DecodedCounts
 
 _FLOOR = 1e-4  # of variances
 _DISPERSIONS = (0.5, 30.0)  # to start from

@@ -125,7 +125,7 @@ class ProbabilisticModule(Amortized):
 
 
 class CellVAEProbabilistic(ProbabilisticModule):
-    """The model of :class:`~scribeviz.networks.spec.CellVAE` in NumPyro's words.
+    """The model of :class:`~scribeviz.networks.cellvae.CellVAE` in NumPyro's words.
 
     Its parameters are those of :class:`~scribeviz.networks.vae.CellVAEModule`, so either can be
     made of the networks of the other.

@@ -19,6 +19,7 @@ from flax import nnx
 from jaxtyping import Array, Float32, PyTree
 
 from scribeviz.networks.batches import Batches
+from scribeviz.networks.cellvae import TrainingConfig
 from scribeviz.networks.checkpoint import TrainingCheckpoint
 from scribeviz.networks.module import (
     Functional,
@@ -29,7 +30,6 @@ from scribeviz.networks.module import (
     put_together,
     take_apart,
 )
-from scribeviz.networks.spec import TrainingConfig
 
 _FALLS = (1.0, 0.3, 0.1)  # factors of the learning rate
 

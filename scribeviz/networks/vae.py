@@ -18,7 +18,7 @@ from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from scribeviz.networks.batches import CountBatch
-from scribeviz.networks.counts import DecodedCounts
+from scribeviz.networks.decoded import DecodedCounts
 from scribeviz.networks.layers import Decoder, Encoder
 from scribeviz.networks.module import Metrics, Step
 
@@ -188,7 +188,7 @@ class Library(nnx.Module):
 
 
 class CellVAEModule(VAE):
-    """The model of :class:`~scribeviz.networks.spec.CellVAE`."""
+    """The model of :class:`~scribeviz.networks.cellvae.CellVAE`."""
 
     def __init__(self, encoder: Encoder, decoder: Decoder, library: Library | None = None) -> None:
         self.encoder, self.decoder, self.library = encoder, decoder, library

@@ -8,7 +8,7 @@ import pandas as pd
 from bokeh.models import HoverTool, NumeralTickFormatter
 from jaxtyping import Float
 
-from scribeviz.plots.cells import MOST_POINTS
+from scribeviz.plots.cell_map import MOST_POINTS
 from scribeviz.plots.theme import ACCENT, COMPONENTS, OBSERVED, PREDICTED, look
 
 _DECADES = 10.0 ** np.arange(7)

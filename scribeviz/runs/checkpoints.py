@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from scribeviz._storage import read_arrays, write_arrays
-from scribeviz.fits import AnyCheckpoint
+from scribeviz.fitting.plan import AnyCheckpoint
 from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.svi import Checkpoint
 from scribeviz.networks.checkpoint import TrainingCheckpoint

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from scribeviz.results import CountResults
-from scribeviz.runs.choices import has_latent_space
+from scribeviz.fitting.kinds import has_latent_space
+from scribeviz.results.count_results import CountResults
+from scribeviz.results.writing import write_gene_table
 from scribeviz.runs.folder import RunFolder
-from scribeviz.writing import write_gene_table
 
 KEY = "scribeviz"
 

@@ -13,17 +13,17 @@ import numpy as np
 from scribeviz._storage import read_array, read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import Counts
-from scribeviz.fits import AnyCheckpoint
-from scribeviz.methods import (
+from scribeviz.fitting.kinds import ChosenModel, chosen_from_dict, kind_of, resolved
+from scribeviz.fitting.methods import (
     InferenceConfig,
     config_as_dict,
     config_from_dict,
     method_of,
 )
+from scribeviz.fitting.plan import AnyCheckpoint
 from scribeviz.models.spec import ModelSpec
-from scribeviz.networks.spec import TrainingConfig
+from scribeviz.networks.cellvae import TrainingConfig
 from scribeviz.runs.checkpoints import load_checkpoint, save_checkpoint
-from scribeviz.runs.choices import ChosenModel, chosen_from_dict, kind_of, resolved
 
 
 class RunState(StrEnum):

@@ -9,12 +9,12 @@ import numpy as np
 from jaxtyping import Int
 
 from scribeviz.data.counts import Counts
+from scribeviz.fitting.kinds import ChosenModel
+from scribeviz.fitting.methods import InferenceConfig, method_of
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig
-from scribeviz.methods import InferenceConfig, method_of
-from scribeviz.models.custom_registry import CustomSpec
-from scribeviz.networks.spec import CellVAE
-from scribeviz.runs.choices import ChosenModel
+from scribeviz.models.custom.registry import CustomSpec
+from scribeviz.networks.cellvae import CellVAE
 from scribeviz.runs.folder import RunFolder, RunSpec, RunState
 
 IMPORT = "import scribeviz"
@@ -35,7 +35,7 @@ def model_code(spec: ChosenModel) -> str:
     if isinstance(spec, CustomSpec):
         return (
             "# Import the file that registers this model first.\n"
-            "from scribeviz.models.custom_registry import CUSTOM_MODELS\n\n"
+            "from scribeviz.models.custom.registry import CUSTOM_MODELS\n\n"
             f"model = CUSTOM_MODELS[{spec.key!r}]"
         )
     said = _changed(spec)
@@ -64,7 +64,11 @@ def fit_code(run: RunFolder, results: str = "results") -> str:
     if isinstance(spec.model, CustomSpec) and isinstance(spec.config, SVIConfig):
         config = _call("scribeviz.SVIConfig", [], settings)
         prepared = f"prepare_custom(counts, model, {config})"
-        lines += ["from scribeviz.fitting import prepare_custom, run", ""]
+        lines += [
+            "from scribeviz.fitting.custom_models import prepare_custom",
+            "from scribeviz.fitting.plan import run",
+            "",
+        ]
         lines.append(f"{results} = run({prepared})")
     else:
         call = _call("scribeviz.fit", ["counts", "model"], settings | more)

@@ -19,8 +19,8 @@ from filelock import FileLock
 from platformdirs import user_cache_path, user_data_path
 
 from scribeviz.data.counts import Counts
-from scribeviz.methods import InferenceConfig
-from scribeviz.runs.choices import ChosenModel
+from scribeviz.fitting.kinds import ChosenModel
+from scribeviz.fitting.methods import InferenceConfig
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
 
 _LOG = logging.getLogger(__name__)

@@ -15,14 +15,14 @@ import jax
 import psutil
 
 from scribeviz.data.counts import CountsError
-from scribeviz.fits import AnyCheckpoint, Fit
+from scribeviz.fitting.kinds import kind_of, resolved
+from scribeviz.fitting.methods import method_of
+from scribeviz.fitting.plan import AnyCheckpoint, Fit
 from scribeviz.inference.svi import LossNotFiniteError
-from scribeviz.methods import method_of
-from scribeviz.models.custom_registry import load_configured_models
+from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.networks.training import TrainingError
-from scribeviz.runs.choices import kind_of, resolved
+from scribeviz.results.variational import ScribeSVIResults
 from scribeviz.runs.folder import RunFolder, RunState
-from scribeviz.svi import ScribeSVIResults
 
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
 _SECONDS_BETWEEN_SAVES = 3.0

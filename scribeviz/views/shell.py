@@ -19,25 +19,20 @@ from panel.util import edit_readonly
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts, CountsError
-from scribeviz.models.custom_registry import load_configured_models
+from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore, default_root
-from scribeviz.views.compare_state import CompareState, finished
-from scribeviz.views.compare_view import CompareView
-from scribeviz.views.data_view import DataView
-from scribeviz.views.explore_view import ExploreView
-from scribeviz.views.explored import Explored, load_explored
-from scribeviz.views.fit_view import FitView
-from scribeviz.views.model_view import ModelView
-from scribeviz.views.python_view import PythonView
-from scribeviz.views.state import (
-    PLACES,
-    Session,
-    default_folder,
-    open_data,
-    open_example,
-)
-from scribeviz.views.unsent import send_left_over
+from scribeviz.views.compare.compare_page import CompareView
+from scribeviz.views.compare.compare_state import CompareState, finished
+from scribeviz.views.data.data_page import DataView
+from scribeviz.views.data.data_state import open_data, open_example
+from scribeviz.views.explore.explore_page import ExploreView
+from scribeviz.views.explore.explored import Explored, load_explored
+from scribeviz.views.fit.fit_page import FitView
+from scribeviz.views.model.model_page import ModelView
+from scribeviz.views.python_code import PythonView
+from scribeviz.views.session import PLACES, Session, default_folder
+from scribeviz.views.shared.unsent import send_left_over
 
 _LOG = logging.getLogger(__name__)
 _REFRESH_MS = 250

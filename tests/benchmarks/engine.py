@@ -20,7 +20,7 @@ from numpyro.infer import SVI, TraceMeanField_ELBO
 from numpyro.infer.util import log_density
 
 from scribeviz.data.counts import Counts
-from scribeviz.fitting import prepare_fit
+from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.builder import CountModel, build

@@ -37,9 +37,9 @@ from threadpoolctl import threadpool_limits
 
 from scribeviz.data.counts import Counts, plain_counts
 from scribeviz.data.readers import read
-from scribeviz.network_fits import prepare_network
+from scribeviz.fitting.network_fits import prepare_network
 from scribeviz.networks.batches import CountBatch, CountBatches, Split, split_cells
-from scribeviz.networks.spec import CellVAE, TrainingConfig
+from scribeviz.networks.cellvae import CellVAE, TrainingConfig
 from scribeviz.networks.training import training_checkpoints
 from tests.benchmarks.first_light import PBMC, Row, show
 

@@ -8,7 +8,7 @@ from scipy.special import expit
 from scribeviz import SVIConfig, simulate
 from scribeviz.criticism.critique import Critique
 from scribeviz.criticism.loo import CellScores
-from scribeviz.fitting import prepare_fit
+from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.models.spec import model_spec
 
 

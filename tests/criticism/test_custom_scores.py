@@ -12,7 +12,8 @@ import scipy.stats as st
 import scribeviz
 from scribeviz import CustomModel, SVIConfig
 from scribeviz.criticism.loo import loo
-from scribeviz.fitting import prepare_custom, run
+from scribeviz.fitting.custom_models import prepare_custom
+from scribeviz.fitting.plan import run
 
 
 @pytest.fixture

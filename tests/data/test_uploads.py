@@ -1,7 +1,7 @@
 import pytest
 
 from scribeviz.data.counts import CountsError
-from scribeviz.data.folder import list_files
+from scribeviz.data.data_folder import list_files
 from scribeviz.data.uploads import save_upload
 
 

@@ -10,8 +10,8 @@ from numpyro.contrib.module import nnx_module
 
 from scribeviz.networks.batches import CountBatch
 from scribeviz.networks.building import build_cellvae
+from scribeviz.networks.cellvae import CellVAE
 from scribeviz.networks.probabilistic import CellVAEProbabilistic, ProbabilisticModule
-from scribeviz.networks.spec import CellVAE
 from scribeviz.networks.vae import VAE, Terms, kl_from_standard_normal
 
 SMALL = CellVAE(n_latent=2, n_hidden=8)

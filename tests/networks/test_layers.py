@@ -7,7 +7,8 @@ import pytest
 import scipy.sparse as sp
 from flax import nnx
 
-from scribeviz.networks.counts import DECODED
+from scribeviz.networks.cellvae import NORMALIZATIONS
+from scribeviz.networks.decoded import DECODED
 from scribeviz.networks.layers import (
     Dense,
     Encoder,
@@ -19,7 +20,6 @@ from scribeviz.networks.layers import (
     moments_of,
     start_from_moments,
 )
-from scribeviz.networks.spec import NORMALIZATIONS
 from tests.networks.cells import SMALL, some_cells, untrained
 
 CELLS = some_cells(9)

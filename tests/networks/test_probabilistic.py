@@ -12,7 +12,7 @@ from flax import nnx
 from numpyro import handlers
 from numpyro.infer import Trace_ELBO, TraceMeanField_ELBO
 
-from scribeviz.networks.counts import DECODED
+from scribeviz.networks.decoded import DECODED
 from scribeviz.networks.module import Step
 from scribeviz.networks.probabilistic import ProbabilisticModule
 from scribeviz.networks.vae import Terms

@@ -12,8 +12,8 @@ import scipy.sparse as sp
 from flax import nnx
 
 from scribeviz.networks.batches import CountBatches, split_cells
+from scribeviz.networks.cellvae import TrainingConfig
 from scribeviz.networks.module import memory_of
-from scribeviz.networks.spec import TrainingConfig
 from scribeviz.networks.training import (
     TrainingError,
     held_out_metrics,

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from scribeviz import ModelSpec, SVIConfig, simulate
-from scribeviz.models.custom_registry import CustomSpec
+from scribeviz.models.custom.registry import CustomSpec
 from scribeviz.runs.export import as_h5ad
 from scribeviz.runs.folder import create_run
 from scribeviz.runs.worker import work

@@ -7,7 +7,7 @@ import pytest
 
 from scribeviz import ModelSpec, SVIConfig
 from scribeviz._storage import write_json
-from scribeviz.fitting import prepare_fit
+from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.runs.folder import RunFolder, RunSpec, RunState, RunStatus, create_run
 
 

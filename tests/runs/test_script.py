@@ -9,7 +9,7 @@ import pytest
 import scribeviz
 from scribeviz import ModelSpec, NUTSConfig, SVIConfig
 from scribeviz.data.examples import demo
-from scribeviz.models.custom_registry import CustomSpec
+from scribeviz.models.custom.registry import CustomSpec
 from scribeviz.runs.folder import RunFolder, create_run
 from scribeviz.runs.script import compare_code, explore_code, fit_code, model_code, read_code
 from scribeviz.runs.worker import work

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 import pytest
 
-import scribeviz.fitting
-import scribeviz.results
+import scribeviz.fitting.count_models
+import scribeviz.results.count_results
 import scribeviz.runs.worker
 from scribeviz import ModelSpec, SVIConfig
 from scribeviz.data.counts import plain_counts
@@ -122,7 +122,7 @@ def test_a_mixture_has_assignments(new_run):
 
 def broken_after(n_checkpoints):
     """The real fit, whose loss is said to be NaN after some checkpoints."""
-    real = scribeviz.fitting.svi_checkpoints
+    real = scribeviz.fitting.count_models.svi_checkpoints
 
     def checkpoints(*args, **settings):
         for _, checkpoint in zip(range(n_checkpoints), real(*args, **settings), strict=False):
@@ -135,7 +135,7 @@ def broken_after(n_checkpoints):
 def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
     new_run, monkeypatch, capsys
 ):
-    monkeypatch.setattr(scribeviz.fitting, "svi_checkpoints", broken_after(1))
+    monkeypatch.setattr(scribeviz.fitting.count_models, "svi_checkpoints", broken_after(1))
     run = new_run()
     work(run)
     status = run.status
@@ -151,7 +151,7 @@ def test_a_loss_that_is_not_finite_fails_and_keeps_the_last_checkpoint(
 
 
 def test_a_loss_that_is_not_finite_at_once_keeps_nothing(new_run, monkeypatch):
-    monkeypatch.setattr(scribeviz.fitting, "svi_checkpoints", broken_after(0))
+    monkeypatch.setattr(scribeviz.fitting.count_models, "svi_checkpoints", broken_after(0))
     run = new_run()
     work(run)
     assert run.status.state is RunState.FAILED
@@ -196,7 +196,7 @@ def test_the_unexpected_is_told_in_words_and_logged_in_full(
     def broken(*_):
         raise problem
 
-    monkeypatch.setattr(scribeviz.results, "criticise", broken)
+    monkeypatch.setattr(scribeviz.results.count_results, "criticise", broken)
     run = new_run(n_steps=10)
     work(run)
     status = run.status

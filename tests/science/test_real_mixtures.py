@@ -8,7 +8,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import scribeviz
 from scribeviz.data.counts import Counts
-from scribeviz.fitting import prepare_fit
+from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.spec import model_spec
 

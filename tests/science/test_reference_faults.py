@@ -27,7 +27,7 @@ from scribeviz.criticism.assignments import (
 )
 from scribeviz.criticism.loo import loo
 from scribeviz.data.counts import plain_counts
-from scribeviz.fitting import prepare_fit
+from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.inference.svi import SVIConfig, svi_checkpoints
 from scribeviz.models.builder import build
 from scribeviz.models.initial import initial_params

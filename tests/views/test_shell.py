@@ -8,9 +8,9 @@ import pytest
 
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views import shell as shell_module
-from scribeviz.views.explore_view import ExploreView
+from scribeviz.views.explore.explore_page import ExploreView
+from scribeviz.views.session import Session
 from scribeviz.views.shell import Shell, follow_link
-from scribeviz.views.state import Session
 
 
 @pytest.fixture

@@ -10,23 +10,13 @@ from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import plain_counts
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import PARAMETERIZATIONS
-from scribeviz.networks.spec import CELLVAE
+from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.runs.folder import RunState, RunStatus, create_run
-from scribeviz.views.explored import load_explored
-from scribeviz.views.state import (
-    PLACES,
-    DataState,
-    ExploreState,
-    FitState,
-    ModelState,
-    PriorState,
-    Session,
-    default_folder,
-    open_data,
-    open_example,
-    prior_numbers,
-    take_layer,
-)
+from scribeviz.views.data.data_state import DataState, open_data, open_example, take_layer
+from scribeviz.views.explore.explored import load_explored
+from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.model.model_state import ModelState, PriorState, prior_numbers
+from scribeviz.views.session import PLACES, ExploreState, Session, default_folder
 
 
 @pytest.fixture

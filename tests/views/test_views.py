@@ -14,22 +14,18 @@ from panel import ui
 from scribeviz import ModelSpec
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
-from scribeviz.networks.spec import CELLVAE
+from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.runs.folder import RunState
-from scribeviz.views.data_view import DataView
-from scribeviz.views.explore_view import ExploreView
-from scribeviz.views.explored import load_explored
-from scribeviz.views.fit_view import FitView
-from scribeviz.views.model_view import ModelView
-from scribeviz.views.prior_check_view import PriorCheckView
-from scribeviz.views.state import (
-    DataState,
-    ExploreState,
-    FitState,
-    ModelState,
-    OpenedData,
-    open_data,
-)
+from scribeviz.views.data.data_page import DataView
+from scribeviz.views.data.data_state import DataState, OpenedData, open_data
+from scribeviz.views.explore.explore_page import ExploreView
+from scribeviz.views.explore.explored import load_explored
+from scribeviz.views.fit.fit_page import FitView
+from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.model.model_page import ModelView
+from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.model.prior_check import PriorCheckView
+from scribeviz.views.session import ExploreState
 
 ROOT = Path(__file__).parents[2]
 

@@ -1,0 +1,208 @@
+"""From counts and a :class:`ModelSpec` to a fit: variational or sampled."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Array
+
+from scribeviz.data.counts import Counts, CountsError
+from scribeviz.fitting.plan import Fit
+from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
+from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
+from scribeviz.models.builder import build
+from scribeviz.models.initial import initial_params
+from scribeviz.models.parameterizations import Values
+from scribeviz.models.spec import ModelSpec
+from scribeviz.results.sampled import ScribeMCMCResults, by_chain
+from scribeviz.results.variational import ScribeSVIResults
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    type Data = Counts | AnnData | str | Path | np.ndarray | sp.sparray | sp.spmatrix | pd.DataFrame
+from scribeviz.fitting.plan import batch_size_of
+
+# Of every start of a mixture so many steps are done before the best goes on.
+_TRIAL_STEPS = 200
+
+_JUDGED_STEPS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class SVIFit(Fit[Checkpoint]):
+    """A fit by variational inference."""
+
+    config: SVIConfig
+    method: SVIMethod
+    initial: Mapping[str, Any] | None = None  # parameters to start from instead of the data's
+
+    @property
+    def n_steps(self) -> int:
+        """The most steps that will be done."""
+        return self.config.n_steps
+
+    def checkpoints(self, start: Checkpoint | None = None) -> Iterator[Checkpoint]:
+        """Fit, a checkpoint at a time; go on from ``start`` when it is given."""
+        # A resumed fit replaces these values, but needs their shapes all the same.
+        first = self.initial or self._start(chosen=start is None)
+        return self._stream(self.config, first, start)
+
+    def results(self, checkpoint: Checkpoint) -> ScribeSVIResults:
+        """The result that ``checkpoint`` stands for."""
+        spec = self.model.spec
+        return ScribeSVIResults(
+            params=checkpoint.params,
+            loss_history=checkpoint.losses,
+            n_cells=self.counts.n_cells,
+            n_genes=self.counts.n_genes,
+            model_type=spec.name,
+            model_config=spec,
+            prior_params=prior_params(spec),
+            obs=self.counts.obs,
+            genes=self.counts.genes,
+            left_out_genes=self.left_out_genes,
+            settled=checkpoint.settled,
+        )
+
+    def _start(self, *, chosen: bool) -> dict[str, Array]:
+        """Start values; the best of several where several are asked for."""
+        seeds = range(self.config.seed, self.config.seed + self.config.n_starts)
+        if len(seeds) == 1 or not chosen or not self.model.spec.is_mixture:
+            return initial_params(self.model, self.counts, self.config.seed)
+        trial = replace(self.config, n_steps=_TRIAL_STEPS, tolerance=0.0, n_starts=1)
+        best, found = np.inf, {}
+        for seed in seeds:
+            first = initial_params(self.model, self.counts, seed)
+            *_, last = self._stream(trial, first, None)
+            loss = float(last.losses[-_JUDGED_STEPS:].mean())
+            if loss < best:
+                best, found = loss, first
+        return found
+
+    def _stream(
+        self, config: SVIConfig, first: Mapping[str, Any], start: Checkpoint | None
+    ) -> Iterator[Checkpoint]:
+        return svi_checkpoints(
+            self.model.model,
+            self.model.guide,
+            self.tables,
+            config,
+            initial=first,
+            refine=self.model.refine,
+            start=start,
+            method=self.method,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class NUTSFit(Fit[NUTSCheckpoint]):
+    """A fit by sampling."""
+
+    config: NUTSConfig
+    initial: Values | None = None  # values of the sites to start from instead of the data's
+
+    @property
+    def n_steps(self) -> int:
+        """The most steps that will be done."""
+        return self.config.n_steps
+
+    def checkpoints(self, start: NUTSCheckpoint | None = None) -> Iterator[NUTSCheckpoint]:
+        """Sample, a checkpoint at a time; go on from ``start`` when it is given."""
+        first = self.initial
+        if first is None:
+            moments = initial_params(self.model, self.counts, self.config.seed)
+            first = self.model.posterior_means(moments)
+        return nuts_checkpoints(
+            self.model.model, self.tables, self.config, initial=first, start=start
+        )
+
+    def results(self, checkpoint: NUTSCheckpoint) -> ScribeMCMCResults:
+        """The result that ``checkpoint`` stands for; of complete chains where there are any."""
+        samples, diverging = by_chain(checkpoint, self.config)
+        return ScribeMCMCResults(
+            samples=samples,
+            diverging=diverging,
+            loss_history=checkpoint.losses,
+            model_config=self.model.spec,
+            n_cells=self.counts.n_cells,
+            genes=self.counts.genes,
+            left_out_genes=self.left_out_genes,
+            obs=self.counts.obs,
+            prior_params=prior_params(self.model.spec),
+        )
+
+
+def prior_params(spec: ModelSpec) -> dict[str, tuple[float, ...]]:
+    """The numbers of every prior, by the reference's names (``r_prior``, ``mixing_prior``)."""
+    return {
+        f"{site.quantity.removesuffix('_weights')}_prior": spec.prior(site).numbers
+        for site in spec.sites
+    }
+
+
+def prepare_fit(
+    counts: Counts,
+    spec: ModelSpec,
+    config: SVIConfig | NUTSConfig,
+    *,
+    method: SVIMethod | None = None,
+    start_from: ScribeSVIResults | None = None,
+) -> SVIFit | NUTSFit:
+    """Leave out genes without counts, build the model and reduce the counts to its tables.
+
+    Parameters
+    ----------
+    counts, spec, config
+        What to fit and how.
+    method
+        An optimizer and a loss of the caller's own (variational inference only).
+    start_from
+        A fit of the same model to the same data, to go on from.
+
+    Raises
+    ------
+    CountsError
+        If there is nothing to fit, or fewer cells than components.
+    ValueError
+        If ``start_from`` is of another model or of other genes.
+    """
+    seen = counts.seen_genes()
+    if seen.n_genes == 0:
+        raise CountsError(f"{counts.name} holds no counts at all: there is nothing to fit.")
+    if counts.n_cells < spec.n_components:
+        raise CountsError(
+            f"{spec.n_components} components need at least as many cells; "
+            f"{counts.name} has {counts.n_cells}."
+        )
+    if start_from is not None:
+        _check_same(start_from, spec, seen)
+    batch_size = batch_size_of(config, seen) if isinstance(config, SVIConfig) else None
+    model = build(spec, seen.n_cells, seen.n_genes, batch_size)
+    left_out = counts.genes[counts.gene_totals == 0]
+    tables = model.tables(seen)
+    if isinstance(config, SVIConfig):
+        params = None if start_from is None else start_from.params
+        return SVIFit(seen, left_out, model, tables, config, method or SVIMethod(), params)
+    values = None if start_from is None else model.posterior_means(start_from.params)
+    return NUTSFit(seen, left_out, model, tables, config, values)
+
+
+def _check_same(results: ScribeSVIResults, spec: ModelSpec, counts: Counts) -> None:
+    sites = {site.key for site in spec.sites}
+    known = {site.key for site in results.model_config.sites}
+    if sites != known or results.model_config.n_components != spec.n_components:
+        raise ValueError(
+            f"a fit of {results.model_config.name} with {', '.join(sorted(known))} cannot be the "
+            f"start of {spec.name} with {', '.join(sorted(sites))}; fit the same model first."
+        )
+    if results.n_cells != counts.n_cells or not np.array_equal(results.genes, counts.genes):
+        raise ValueError(
+            f"the fit to start from saw {results.n_cells:,} cells and {results.n_genes:,} genes; "
+            f"{counts.name} has {counts.n_cells:,} and {counts.n_genes:,} with counts, or others."
+        )

@@ -1,0 +1,81 @@
+"""From counts and a user's own model to a fit."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from scribeviz.data.counts import Counts
+from scribeviz.fitting.plan import Fit
+from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
+from scribeviz.models.custom.model import CustomModel, bind
+from scribeviz.results.custom_results import CustomResults
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pandas as pd
+    import scipy.sparse as sp
+    from anndata import AnnData
+
+    type Data = Counts | AnnData | str | Path | np.ndarray | sp.sparray | sp.spmatrix | pd.DataFrame
+from scribeviz.fitting.plan import batch_size_of
+
+
+@dataclass(frozen=True, slots=True)
+class CustomFit(Fit[Checkpoint]):
+    """A fit of a user's own model."""
+
+    config: SVIConfig
+    method: SVIMethod
+    initial: Mapping[str, Any] | None = None
+
+    @property
+    def n_steps(self) -> int:
+        """The most steps that will be done."""
+        return self.config.n_steps
+
+    def checkpoints(self, start: Checkpoint | None = None) -> Iterator[Checkpoint]:
+        """Fit, a checkpoint at a time; go on from ``start`` when it is given."""
+        return svi_checkpoints(
+            self.model.model,
+            self.model.guide,
+            self.tables,
+            self.config,
+            initial=self.initial,
+            start=start,
+            method=self.method,
+        )
+
+    def results(self, checkpoint: Checkpoint) -> CustomResults:
+        """The result that ``checkpoint`` stands for."""
+        return CustomResults(
+            params=checkpoint.params,
+            loss_history=checkpoint.losses,
+            bound=replace(self.model, batch_size=None),
+            genes=self.counts.genes,
+            obs=self.counts.obs,
+            settled=checkpoint.settled,
+        )
+
+
+def prepare_custom(
+    counts: Counts,
+    custom: CustomModel,
+    config: SVIConfig,
+    *,
+    method: SVIMethod | None = None,
+    start_from: CustomResults | None = None,
+) -> CustomFit:
+    """Check a user's own model against the data; every gene takes part.
+
+    Raises
+    ------
+    CustomModelError
+        If the model does not fit the data; the message says where.
+    """
+    bound, data = bind(custom, counts, batch_size=batch_size_of(config, counts))
+    initial = None if start_from is None else start_from.params
+    none_left_out = counts.genes[:0]
+    return CustomFit(counts, none_left_out, bound, data, config, method or SVIMethod(), initial)

@@ -1,0 +1,129 @@
+"""The ways to fit a model.  To add one: its settings, its stream, one entry in ``METHODS``."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.inference.svi import SVIConfig
+from scribeviz.networks.cellvae import TrainingConfig
+
+type InferenceConfig = SVIConfig | NUTSConfig | TrainingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A way to fit a model.
+
+    Attributes
+    ----------
+    key
+        Name in specs and files, and of ``inference_method``.
+    label, doc
+        What the user reads.
+    result
+        What its runs are called beside the model; nothing for the usual method.
+    trace_doc
+        How to read what is plotted while it runs.
+    config
+        Its settings.
+    doing
+        What a worker is at meanwhile.
+    settled, finished
+        How it ended, by itself or because it was to do no more; ``{took}`` stands for how long
+        that took.
+    for_counts
+        Whether :func:`scribeviz.fit` takes it as a way to fit a model of counts.
+    """
+
+    key: str
+    label: str
+    doc: str
+    result: str
+    trace_doc: str
+    config: type[InferenceConfig]
+    doing: str
+    settled: str
+    finished: str
+    for_counts: bool = True
+
+
+METHODS: Mapping[str, Method] = {
+    entry.key: entry
+    for entry in (
+        Method(
+            key="svi",
+            label="Variational inference",
+            doc="Fits a posterior of simple shape: seconds to a minute, for every model.",
+            result="",
+            trace_doc="The loss is the negative ELBO of all cells: it falls, then wobbles around a "
+            "level. Between models of the same data, lower is better.",
+            config=SVIConfig,
+            doing="fitting",
+            settled="the loss has settled, after {took}",
+            finished="all steps are done, after {took}; the loss had not settled",
+        ),
+        Method(
+            key="mcmc",
+            label="Sampling (NUTS)",
+            doc="Draws from the posterior itself, whatever its shape: minutes. For a last check of "
+            "intervals; of a mixture it explores the groups that it starts from.",
+            result="sampled",
+            trace_doc="The loss is the energy of each transition, minus the log posterior density: "
+            "after the warm-up it should wander around a level, without drift.",
+            config=NUTSConfig,
+            doing="sampling",
+            settled="all draws are done, after {took}",
+            finished="all draws are done, after {took}",
+        ),
+        Method(
+            key="training",
+            label="Training",
+            doc="Trains a network on minibatches of nine cells in ten; the others say when to "
+            "stop, and how well unseen cells are foretold.",
+            result="",
+            trace_doc="The loss is the negative ELBO of all cells, as each minibatch tells it "
+            "(line; it begins low, while the KL term still grows) and as the cells do that are not "
+            "trained on (dots). Training ends when the dots no longer fall; where they rise while "
+            "the line falls, the network learns by heart, and the weights of the lowest dot are "
+            "kept.",
+            config=TrainingConfig,
+            doing="training",
+            settled="the validation loss no longer falls, after {took}",
+            finished="all epochs are done, after {took}; the validation loss might still fall",
+            for_counts=False,
+        ),
+    )
+}
+
+
+def method_for_counts(key: str) -> Method:
+    """The way of that name to fit a model of counts.
+
+    Raises
+    ------
+    ValueError
+        If there is none; the message has those that there are.
+    """
+    known = [name for name, method in METHODS.items() if method.for_counts]
+    if key not in known:
+        raise ValueError(
+            f"inference_method={key!r} is not known; choose {', '.join(map(repr, known))}."
+        )
+    return METHODS[key]
+
+
+def method_of(config: InferenceConfig) -> Method:
+    """The entry that ``config`` belongs to."""
+    return next(entry for entry in METHODS.values() if isinstance(config, entry.config))
+
+
+def config_as_dict(config: InferenceConfig) -> dict[str, Any]:
+    """JSON-able content; :func:`config_from_dict` reads it back."""
+    return asdict(config) | {"method": method_of(config).key}
+
+
+def config_from_dict(content: Mapping[str, Any]) -> InferenceConfig:
+    """Read what :func:`config_as_dict` gave."""
+    settings = dict(content)
+    return METHODS[settings.pop("method", "svi")].config(**settings)

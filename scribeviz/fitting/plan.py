@@ -1,0 +1,85 @@
+"""A fit about to be done, whatever is fitted and however."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from scribeviz.data.counts import Counts
+from scribeviz.inference.nuts import NUTSCheckpoint
+from scribeviz.inference.svi import Checkpoint, SVIConfig
+from scribeviz.networks.checkpoint import TrainingCheckpoint
+
+type AnyCheckpoint = Checkpoint | NUTSCheckpoint | TrainingCheckpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Fit[C: AnyCheckpoint](ABC):
+    """A fit about to be done: the counts that take part, their model and their tables."""
+
+    counts: Counts
+    left_out_genes: np.ndarray
+    model: Any  # what has ``model`` and ``guide``
+    tables: Any
+
+    @property
+    @abstractmethod
+    def n_steps(self) -> int:
+        """The most steps that will be done."""
+
+    @abstractmethod
+    def checkpoints(self, start: C | None = None) -> Iterator[C]:
+        """Fit, a checkpoint at a time; go on from ``start`` when it is given."""
+
+    @abstractmethod
+    def results(self, checkpoint: C) -> Any:
+        """The result that ``checkpoint`` stands for."""
+
+    def losses(self, checkpoint: C) -> np.ndarray:
+        """The loss of all cells at every step so far, in nats."""
+        return checkpoint.losses
+
+    def validation(self, checkpoint: C) -> tuple[np.ndarray, np.ndarray]:
+        """Steps at which cells were validated, and their loss as that of all cells; mostly none."""
+        del checkpoint
+        return np.zeros(0, int), np.zeros(0, np.float32)
+
+
+def batch_size_of(config: SVIConfig, counts: Counts) -> int | None:
+    """Cells per step, or None for all of them."""
+    if config.batch_size > counts.n_cells:
+        raise ValueError(
+            f"batch_size={config.batch_size:,} is more than the {counts.n_cells:,} cells of "
+            f"{counts.name}; leave it out to use all of them in every step."
+        )
+    return config.batch_size if 0 < config.batch_size < counts.n_cells else None
+
+
+def run(prepared: Fit[Any], *, progress: bool = True) -> Any:
+    """Fit to the end."""
+    last = None
+    with progress_bar(prepared.n_steps, shown=progress) as report:
+        for checkpoint in prepared.checkpoints():
+            report(checkpoint)
+            last = checkpoint
+    assert last is not None  # noqa: S101  n_steps is at least 1
+    return prepared.results(last)
+
+
+@contextmanager
+def progress_bar(n_steps: int, *, shown: bool = True) -> Iterator[Callable[[AnyCheckpoint], None]]:
+    """A progress bar on the terminal or in a notebook; gives what to call with each checkpoint."""
+    from tqdm.auto import tqdm
+
+    with tqdm(total=n_steps, unit="step", disable=not shown) as bar:
+
+        def report(checkpoint: AnyCheckpoint) -> None:
+            # Settled early: that is the whole of it.
+            bar.total = checkpoint.step if checkpoint.settled else checkpoint.n_steps
+            bar.set_postfix_str(f"loss {checkpoint.losses[-50:].mean():,.1f}", refresh=False)
+            bar.update(checkpoint.step - bar.n)
+
+        yield report

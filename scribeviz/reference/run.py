@@ -1,0 +1,429 @@
+"""``run_scribe`` and ``rerun_scribe``: the first SCRIBE's way to say :func:`scribeviz.fit`.
+
+Translates words; computes nothing.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from numbers import Real
+from typing import Any
+
+import jax
+import numpy as np
+
+from scribeviz.data.counts import CountsError
+from scribeviz.data.readers import as_counts
+from scribeviz.fitting.count_models import prepare_fit
+from scribeviz.fitting.custom_models import prepare_custom
+from scribeviz.fitting.methods import method_for_counts
+from scribeviz.fitting.plan import run
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.inference.svi import SVIConfig, SVIMethod
+from scribeviz.models.capture import ORGANISMS
+from scribeviz.models.custom.model import CustomModel
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.parameterizations import MIXING
+from scribeviz.models.priors import Prior, as_prior
+from scribeviz.models.spec import ModelSpec
+from scribeviz.results.count_results import CountResults
+from scribeviz.results.custom_results import CustomResults
+from scribeviz.results.variational import ScribeSVIResults
+
+_MOST_STEPS = 100_000
+
+
+def run_scribe(
+    counts: Any,
+    *,
+    model_type: str | None = None,
+    zero_inflated: bool | None = None,
+    variable_capture: bool | None = None,
+    mixture_model: bool | None = None,
+    n_components: int | None = None,
+    component_specific_params: bool = False,
+    parameterization: str = "standard",
+    unconstrained: bool = False,
+    guide_rank: int | None = None,
+    cells_axis: int = 0,
+    layer: str | None = None,
+    inference_method: str = "svi",
+    optimizer: Any = None,
+    loss: Any = None,
+    stable_update: bool = True,
+    n_steps: int | None = None,
+    batch_size: int | None = None,
+    n_samples: int = 2_000,
+    n_warmup: int = 1_000,
+    n_chains: int = 1,
+    start_from: ScribeSVIResults | None = None,
+    seed: int = 42,
+    rng_key: Any = None,
+    p_prior: Any = None,
+    r_prior: Any = None,
+    mu_prior: Any = None,
+    phi_prior: Any = None,
+    gate_prior: Any = None,
+    p_capture_prior: Any = None,
+    phi_capture_prior: Any = None,
+    mixing_prior: Any = None,
+    organism: str | None = None,
+    total_mrna: float | None = None,
+    prior_params: Mapping[str, Any] | None = None,
+    custom_model: Callable | None = None,
+    custom_guide: Callable | None = None,
+    custom_args: Mapping[str, Any] | None = None,
+    param_spec: Mapping[str, Mapping[str, Any]] | None = None,
+    get_distributions_fn: Callable | None = None,
+    get_model_args_fn: Callable | None = None,
+    custom_log_likelihood_fn: Callable | None = None,
+    progress: bool = True,
+) -> CountResults | CustomResults:
+    """Fit a model of the SCRIBE family, or a model of your own.
+
+    Parameters
+    ----------
+    counts
+        Raw counts: an AnnData, a file, a dense or sparse matrix.
+    model_type
+        ``"nbdm"``, ``"zinb"``, ``"nbvcp"``, ``"zinbvcp"``, each also with ``_mix``: another way to
+        say the next three.
+    zero_inflated, variable_capture, mixture_model
+        Whether genes drop out, cells differ in capture, and cells come in groups.
+    n_components
+        Number of groups of a mixture; 2 when left out.
+    component_specific_params
+        Whether each group has its own p (or phi).
+    parameterization
+        ``"standard"``, ``"linked"`` or ``"odds_ratio"``.
+    unconstrained
+        Normal priors and posteriors on log and log-odds scales.
+    guide_rank
+        Rank of a low-rank guide for r (or mu); mean field when left out.
+    cells_axis
+        0 if rows of a matrix are cells, 1 if columns are.
+    layer
+        Layer of an AnnData that holds the counts.
+    inference_method
+        ``"svi"`` or ``"mcmc"``.
+    optimizer, loss, stable_update
+        Of NumPyro or optax, and an ELBO of NumPyro, in place of Adam in stages; then steps whose
+        gradient is not finite are left out where ``stable_update`` says so.
+    n_steps
+        Exactly so many steps.  When left out, until the loss has settled, 100,000 at most.
+    batch_size
+        Cells per step; all of them when left out.
+    n_samples, n_warmup, n_chains
+        For ``"mcmc"``.
+    start_from
+        A variational fit of the same model to the same data to start from.
+    seed, rng_key
+        The same seed gives the same result; ``rng_key`` (older notebooks) is read as one.
+    p_prior, r_prior, mu_prior, phi_prior, gate_prior, p_capture_prior, phi_capture_prior, \
+mixing_prior
+        Numbers of the parameter's own prior family, such as ``(0, 1)`` for a log-normal r, or a
+        family with its numbers, such as ``("gamma", 2, 0.1)``.
+    organism, total_mrna
+        What a cell holds (``"human"``, ``"mouse"``, ``"yeast"``, ``"ecoli"``, or a number of
+        molecules), so that capture and expression can be told apart.
+    prior_params
+        Priors by name (``{"r_prior": (0, 1)}``), and for a custom model its arguments.
+    custom_model, custom_guide, custom_args, param_spec, get_distributions_fn, get_model_args_fn, \
+custom_log_likelihood_fn
+        A model of your own; see :class:`scribeviz.models.custom.model.CustomModel`.
+    progress
+        Show a progress bar.
+
+    Returns
+    -------
+    ScribeSVIResults, ScribeMCMCResults or CustomResults
+
+    Raises
+    ------
+    ValueError
+        If arguments contradict each other; the message names both.
+    CountsError
+        If ``counts`` are not raw counts.
+
+    Examples
+    --------
+    >>> import scribeviz as scribe
+    >>> counts, _ = scribe.simulate("zinb", n_cells=40, n_genes=5)
+    >>> results = scribe.run_scribe(counts, zero_inflated=True, n_steps=200, progress=False)
+    >>> results.model_type
+    'zinb'
+    """
+    data = as_counts(_cells_in_rows(counts, cells_axis), layer=layer)
+    if rng_key is not None:
+        seed = _seed_of(rng_key)
+    svi = _svi_config(n_steps, batch_size, seed)
+    method = _svi_method(optimizer, loss, stable_update=stable_update)
+    if custom_model is not None or custom_guide is not None:
+        if custom_model is None or custom_guide is None or param_spec is None:
+            raise ValueError("a model of your own needs custom_model, custom_guide and param_spec.")
+        if inference_method != "svi":
+            raise ValueError(
+                "a model of your own is fitted with its guide: inference_method='svi'."
+            )
+        custom = CustomModel(
+            key=getattr(custom_model, "__name__", "custom").strip("<>"),
+            model=custom_model,
+            guide=custom_guide,
+            param_spec=param_spec,
+            prior_params=prior_params or {},
+            custom_args=custom_args or {},
+            n_components=n_components,
+            get_distributions_fn=get_distributions_fn,
+            get_model_args_fn=get_model_args_fn,
+            custom_log_likelihood_fn=custom_log_likelihood_fn,
+        )
+        return run(prepare_custom(data, custom, svi, method=method), progress=progress)
+    priors = {
+        "p": p_prior,
+        "r": r_prior,
+        "mu": mu_prior,
+        "phi": phi_prior,
+        "gate": gate_prior,
+        "p_capture": p_capture_prior,
+        "phi_capture": phi_capture_prior,
+        "mixing": mixing_prior,
+    }
+    for name, prior in (prior_params or {}).items():
+        quantity = name.removesuffix("_prior")
+        if priors.get(quantity) is not None:
+            raise ValueError(f"{name} is given twice, by itself and in prior_params; give it once.")
+        priors[quantity] = prior
+    likelihood, k = _model_of(
+        model_type, zero_inflated, variable_capture, mixture_model, n_components
+    )
+    spec = ModelSpec(
+        likelihood=likelihood,
+        n_components=k,
+        parameterization=parameterization,
+        unconstrained=unconstrained,
+        component_specific_params=component_specific_params,
+        guide_rank=guide_rank or 0,
+        total_mrna=_total_mrna(organism, total_mrna),
+    )
+    spec = replace(spec, priors=_priors_of(spec, priors))
+    config: SVIConfig | NUTSConfig = svi
+    if method_for_counts(inference_method).config is NUTSConfig:
+        config = NUTSConfig(n_samples=n_samples, n_warmup=n_warmup, n_chains=n_chains, seed=seed)
+    prepared = prepare_fit(data, spec, config, method=method, start_from=start_from)
+    return run(prepared, progress=progress)
+
+
+def rerun_scribe(
+    results: ScribeSVIResults | CustomResults,
+    counts: Any,
+    *,
+    n_steps: int = 10_000,
+    batch_size: int | None = None,
+    cells_axis: int = 0,
+    layer: str | None = None,
+    optimizer: Any = None,
+    loss: Any = None,
+    stable_update: bool = True,
+    seed: int = 42,
+    progress: bool = True,
+) -> ScribeSVIResults | CustomResults:
+    """Go on training from ``results`` for ``n_steps``, and append the losses.
+
+    Parameters
+    ----------
+    results
+        From :func:`run_scribe` or :func:`scribeviz.fit`.
+    counts
+        The same data.
+    n_steps, batch_size, cells_axis, layer, optimizer, loss, stable_update, seed, progress
+        As for :func:`run_scribe`; the steps are smaller than at the start of a first fit.
+
+    Raises
+    ------
+    ValueError
+        If ``counts`` have other genes or another number of cells.
+    """
+    data = as_counts(_cells_in_rows(counts, cells_axis), layer=layer)
+    config = replace(_svi_config(n_steps, batch_size, seed), learning_rate=0.01)
+    method = _svi_method(optimizer, loss, stable_update=stable_update)
+    if isinstance(results, CustomResults):
+        prepared: Any = prepare_custom(
+            data, results.custom_model, config, method=method, start_from=results
+        )
+    else:
+        prepared = prepare_fit(
+            data, results.model_config, config, method=method, start_from=results
+        )
+    further: Any = run(prepared, progress=progress)
+    losses = np.concatenate([results.loss_history, further.loss_history])
+    return replace(further, loss_history=losses)
+
+
+def ModelConfig(  # noqa: N802  the reference's own name
+    base_model: str = "nbdm",
+    *,
+    parameterization: str = "standard",
+    unconstrained: bool = False,
+    n_components: int | None = None,
+    inference_method: str = "svi",
+    component_specific_params: bool = False,
+    guide_rank: int | None = None,
+    **site_priors: Any,
+) -> ModelSpec:
+    """The reference's name for a :class:`ModelSpec`.
+
+    Parameters
+    ----------
+    base_model
+        Name of the model, ``_mix`` included.
+    parameterization, unconstrained, n_components, component_specific_params, guide_rank
+        As for :func:`run_scribe`.
+    inference_method
+        Accepted and checked; how to fit is said where the fit is started.
+    **site_priors
+        ``<site>_param_prior``: numbers, or a family with its numbers.
+
+    Raises
+    ------
+    ValueError
+        If something is not known, or not possible together.
+    """
+    method_for_counts(inference_method)
+    unknown = [name for name in site_priors if not name.endswith("_param_prior")]
+    if unknown:
+        raise ValueError(
+            f"{unknown[0]!r} is not known; priors are called <site>_param_prior, and guides follow "
+            "from the priors."
+        )
+    likelihood, k = _model_of(base_model, None, None, None, n_components)
+    spec = ModelSpec(
+        likelihood=likelihood,
+        n_components=k,
+        parameterization=parameterization,
+        unconstrained=unconstrained,
+        component_specific_params=component_specific_params,
+        guide_rank=guide_rank or 0,
+    )
+    priors = {name.removesuffix("_param_prior"): prior for name, prior in site_priors.items()}
+    return replace(spec, priors=_priors_of(spec, priors))
+
+
+def _cells_in_rows(counts: Any, cells_axis: int) -> Any:
+    if cells_axis not in {0, 1}:
+        raise ValueError(f"cells_axis={cells_axis} is neither 0 (rows) nor 1 (columns).")
+    if cells_axis == 0:
+        return counts
+    if not hasattr(counts, "T"):
+        raise CountsError(
+            "cells_axis=1 transposes a matrix or an AnnData; a file is read as its format says."
+        )
+    return counts.T
+
+
+def _seed_of(rng_key: Any) -> int:
+    words = np.asarray(jax.random.key_data(rng_key)).ravel()
+    return int(words[-1]) % 2**31
+
+
+def _svi_config(n_steps: int | None, batch_size: int | None, seed: int) -> SVIConfig:
+    if n_steps is None:
+        return SVIConfig(n_steps=_MOST_STEPS, batch_size=batch_size or 0, seed=seed)
+    return SVIConfig(n_steps=n_steps, tolerance=0.0, batch_size=batch_size or 0, seed=seed)
+
+
+def _svi_method(optimizer: Any, loss: Any, *, stable_update: bool) -> SVIMethod:
+    own = optimizer is not None or loss is not None
+    return SVIMethod(optimizer=optimizer, loss=loss, stable_update=own and stable_update)
+
+
+def _model_of(
+    model_type: str | None,
+    zero_inflated: bool | None,  # noqa: FBT001
+    variable_capture: bool | None,  # noqa: FBT001
+    mixture_model: bool | None,  # noqa: FBT001
+    n_components: int | None,
+) -> tuple[str, int]:
+    """The likelihood's key and the number of components."""
+    flags = {"zero_inflated": zero_inflated, "variable_capture": variable_capture}
+    if model_type is not None:
+        likelihood = model_type.removesuffix("_mix")
+        if likelihood not in LIKELIHOODS:
+            known = ", ".join(map(repr, LIKELIHOODS))
+            raise ValueError(
+                f"model_type={model_type!r} is not known; choose {known}, or one of them with _mix."
+            )
+        entry = LIKELIHOODS[likelihood]
+        said = {"zero_inflated": entry.has_gate, "variable_capture": entry.has_capture}
+        said["mixture_model"] = model_type.endswith("_mix")
+        for name, flag in (flags | {"mixture_model": mixture_model}).items():
+            if flag is not None and flag != said[name]:
+                raise ValueError(f"model_type={model_type!r} contradicts {name}={flag}; give one.")
+        mixture = said["mixture_model"]
+    else:
+        likelihood = next(
+            entry.key
+            for entry in LIKELIHOODS.values()
+            if (entry.has_gate, entry.has_capture) == (bool(zero_inflated), bool(variable_capture))
+        )
+        mixture = n_components is not None and n_components > 1
+        if mixture_model is not None:
+            if mixture and not mixture_model:
+                raise ValueError(f"mixture_model=False contradicts n_components={n_components}.")
+            mixture = mixture_model
+    if mixture and n_components == 1:
+        raise ValueError("a mixture needs n_components of 2 or more; n_components=1 was given.")
+    if not mixture and n_components is not None and n_components > 1:
+        raise ValueError(f"model_type={model_type!r} contradicts n_components={n_components}.")
+    return likelihood, (n_components or 2) if mixture else 1
+
+
+def _total_mrna(organism: str | None, total_mrna: float | None) -> float:
+    if organism is None:
+        return total_mrna or 0.0
+    if total_mrna is not None:
+        raise ValueError("organism and total_mrna say the same thing; give one of them.")
+    if organism not in ORGANISMS:
+        known = ", ".join(map(repr, ORGANISMS))
+        raise ValueError(f"organism={organism!r} is not known; choose {known}, or give total_mrna.")
+    return ORGANISMS[organism].mrna_per_cell
+
+
+def _priors_of(spec: ModelSpec, given: Mapping[str, Any]) -> tuple[tuple[str, Prior], ...]:
+    """Read the reference's priors: numbers of a site's own family, or a family and numbers."""
+    sites = {site.quantity.removesuffix("_weights"): site for site in spec.sites}
+    found = []
+    for quantity, prior in given.items():
+        if prior is None:
+            continue
+        if quantity not in sites:
+            has = ", ".join(f"{name}_prior" for name in sites)
+            raise ValueError(
+                f"{quantity}_prior: {spec.name} ({spec.parameterization}) has no parameter "
+                f"{quantity!r}; its priors are {has}."
+            )
+        site = sites[quantity]
+        numbers = _numbers(prior)
+        if numbers is None:
+            found.append((site.key, as_prior(prior)))
+        elif site.quantity == MIXING.quantity and not spec.unconstrained:
+            found.append((site.key, Prior(site.prior.family, _symmetric(numbers, spec))))
+        else:
+            found.append((site.key, Prior(site.prior.family, numbers)))
+    return tuple(found)
+
+
+def _numbers(prior: Any) -> tuple[float, ...] | None:
+    if isinstance(prior, Real):
+        return (float(prior),)
+    if isinstance(prior, Sequence) and all(isinstance(number, Real) for number in prior):
+        return tuple(float(number) for number in prior)
+    return None
+
+
+def _symmetric(numbers: tuple[float, ...], spec: ModelSpec) -> tuple[float, ...]:
+    """One concentration for all components: they have no names that a prior could tell apart."""
+    if len(numbers) not in {1, spec.n_components} or len(set(numbers)) != 1:
+        raise ValueError(
+            f"mixing_prior={numbers} should be one concentration, or the same one "
+            f"{spec.n_components} times: components are told apart only by the data."
+        )
+    return numbers[:1]

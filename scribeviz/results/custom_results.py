@@ -1,0 +1,399 @@
+"""What a fit of a user's own model returns: the interface of the built-in results."""
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+from numpyro import handlers
+from numpyro.infer import Predictive
+
+from scribeviz._storage import read_arrays, write_arrays
+from scribeviz.criticism.budget import check_budget
+from scribeviz.criticism.critique import Critique, criticise_replicates
+from scribeviz.criticism.loo import CellScores, loo
+from scribeviz.data.counts import Counts
+from scribeviz.data.readers import as_counts
+from scribeviz.models.custom.model import BoundModel, CustomModel, bind
+from scribeviz.models.custom.params import select_component, select_genes, without_components
+from scribeviz.results.gene_index import GeneIndex, gene_columns
+
+_FORMAT = 1
+_SEED = 42
+_MOST_REPLICATES, _FEWEST_REPLICATES = 100, 20
+_SECONDS_FOR_REPLICATES = 20.0
+_SCORED_DRAWS = 200
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CustomResults:
+    """The posterior of a user's own model, as found by variational inference.
+
+    Attributes
+    ----------
+    params
+        The guide's parameters by name.
+    loss_history
+        Negative ELBO of every step, in nats.
+    bound
+        The model, for this number of cells and genes.
+    genes
+        Names of the genes, shape ``(n_genes,)``.
+    obs
+        Cell-level metadata, where there were any.
+    posterior_samples, predictive_samples
+        What was drawn last with ``store_samples=True``.
+    """
+
+    params: Mapping[str, np.ndarray]
+    loss_history: np.ndarray
+    bound: BoundModel
+    genes: np.ndarray
+    obs: Any = None
+    settled: bool = True
+    posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    predictive_samples: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def custom_model(self) -> CustomModel:
+        """The description that was fitted."""
+        return self.bound.custom
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+        return self.bound.n_cells
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes."""
+        return self.bound.n_genes
+
+    @property
+    def n_components(self) -> int | None:
+        """Number of components; None unless a mixture."""
+        return self.custom_model.n_components
+
+    @property
+    def model_type(self) -> str:
+        """Key of the model."""
+        return self.custom_model.key
+
+    @property
+    def param_spec(self) -> Mapping[str, Mapping[str, Any]]:
+        """What each parameter belongs to."""
+        return self.custom_model.param_spec
+
+    @property
+    def prior_params(self) -> Mapping[str, Any]:
+        """Values of the priors' arguments."""
+        return self.custom_model.prior_params
+
+    @property
+    def notes(self) -> list[str]:
+        """What can be read from this posterior: only the user's own model knows."""
+        return []
+
+    def __getitem__(self, index: GeneIndex) -> "CustomResults":
+        """Keep some genes: a name, names, a mask, a slice, an integer or integers."""
+        columns = gene_columns(self.genes, index)
+        return replace(
+            self,
+            params=select_genes(self.params, self.param_spec, columns),
+            bound=replace(self.bound, n_genes=len(columns)),
+            genes=self.genes[columns],
+            posterior_samples=None,
+            predictive_samples=None,
+        )
+
+    def get_component(self, component_index: int) -> "CustomResults":
+        """The parameters of one component.
+
+        Raises
+        ------
+        ValueError
+            If no parameter varies by component.
+        """
+        params = select_component(self.params, self.param_spec, component_index)
+        custom = replace(
+            self.custom_model, param_spec=without_components(self.param_spec), n_components=None
+        )
+        return replace(
+            self,
+            params=params,
+            bound=replace(self.bound, custom=custom),
+            posterior_samples=None,
+            predictive_samples=None,
+        )
+
+    def get_distributions(self, backend: str = "scipy") -> Mapping[str, Any]:
+        """Variational posterior by parameter, from ``get_distributions_fn``.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such function.
+        """
+        function = self.custom_model.get_distributions_fn
+        if function is None:
+            raise ValueError(_missing("get_distributions_fn", "get_posterior_samples()"))
+        return function(self.params, backend=backend)
+
+    def get_map(self) -> dict[str, np.ndarray]:
+        """Median of 1,000 posterior draws of every parameter: no mode of the guide is known."""
+        draws = self.get_posterior_samples(n_samples=1_000, store_samples=False)
+        return {name: np.median(value, axis=0) for name, value in draws.items()}
+
+    def get_posterior_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        n_samples: int = 100,
+        *,
+        store_samples: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters from the guide; each has a leading axis of draws."""
+        drawn = self.bound.sample_posterior(_key(rng_key), n_samples, self.params)
+        if store_samples:
+            self._keep("posterior_samples", drawn)
+        return drawn
+
+    def get_predictive_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        batch_size: int | None = None,
+        *,
+        store_samples: bool = True,
+    ) -> np.ndarray:
+        """Draw a data set for each stored posterior draw (100 new ones where none are stored).
+
+        Returns
+        -------
+        numpy.ndarray
+            Counts, shape ``(n_samples, n_cells, n_genes)``.
+
+        Raises
+        ------
+        MemoryBudgetError
+            If it would not fit the memory budget.
+        """
+        del batch_size  # one data set is drawn at a time
+        drawn = self._predicted(self.posterior_samples or self.get_posterior_samples(), rng_key)
+        if store_samples:
+            self._keep("predictive_samples", drawn)
+        return drawn
+
+    def _predicted(
+        self, draws: Mapping[str, np.ndarray], rng_key: PRNGKeyArray | None
+    ) -> np.ndarray:
+        n_samples = len(next(iter(draws.values())))
+        check_budget(
+            "the predictive samples",
+            (n_samples, self.n_cells, self.n_genes),
+            np.int32,
+            instead="results[genes].get_predictive_samples(), or fewer posterior samples",
+        )
+        keys = jax.random.split(_key(rng_key), n_samples)
+        return np.stack(list(self._data_sets(keys, draws)))
+
+    def get_ppc_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        n_samples: int = 100,
+        batch_size: int | None = None,
+        *,
+        store_samples: bool = True,
+    ) -> dict[str, Any]:
+        """Posterior draws, and a data set for each, by the names of the reference."""
+        del batch_size  # one data set is drawn at a time
+        own, data = jax.random.split(_key(rng_key))
+        parameters = self.get_posterior_samples(own, n_samples, store_samples=store_samples)
+        predictive = self._predicted(parameters, data)
+        if store_samples:
+            self._keep("predictive_samples", predictive)
+        return {"parameter_samples": parameters, "predictive_samples": predictive}
+
+    def log_likelihood(self, counts: Any, *, cells_axis: int = 0) -> np.ndarray:
+        """Log-likelihood at the fitted parameters, from ``custom_log_likelihood_fn``.
+
+        Raises
+        ------
+        ValueError
+            If the model has no such function.
+        """
+        function = self.custom_model.custom_log_likelihood_fn
+        if function is None:
+            raise ValueError(_missing("custom_log_likelihood_fn", "get_ppc_samples()"))
+        matrix = as_counts(counts.T if cells_axis == 1 else counts).matrix.toarray()
+        return np.asarray(function(jnp.asarray(matrix), self.params))
+
+    def save(self, path: str | Path) -> None:
+        """Write to one HDF5 file; :meth:`load` reads it back.  The functions are not in it."""
+        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        arrays |= {"loss_history": self.loss_history, "genes": self.genes}
+        meta = {
+            "format": _FORMAT,
+            "custom_model": self.model_type,
+            "n_cells": self.n_cells,
+            "settled": self.settled,
+            "settings": _plain(self.bound.settings),
+        }
+        write_arrays(Path(path), arrays, meta)
+
+    @classmethod
+    def load(cls, path: str | Path, custom_model: CustomModel) -> "CustomResults":
+        """Read what :meth:`save` wrote, for the same model.
+
+        Raises
+        ------
+        ValueError
+            If the file is of another model, or of a newer version.
+        """
+        arrays, meta = read_arrays(Path(path))
+        if meta["format"] > _FORMAT:
+            raise ValueError(
+                f"{path} has format {meta['format']}; this version reads up to {_FORMAT}."
+            )
+        if meta["custom_model"] != custom_model.key:
+            raise ValueError(
+                f"{path} is a fit of {meta['custom_model']!r}, not of {custom_model.key!r}."
+            )
+        prefix, genes = "params/", arrays["genes"]
+        found = {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
+        bound = BoundModel(
+            custom=custom_model,
+            n_cells=meta["n_cells"],
+            n_genes=len(genes),
+            settings=meta["settings"],
+        )
+        return cls(
+            params=found,
+            loss_history=arrays["loss_history"],
+            bound=bound,
+            genes=genes,
+            settled=meta["settled"],
+        )
+
+    def critique(self, counts: Any, seed: int = 0) -> Critique:
+        """Judge every gene by data sets that the model predicts; what the dashboard shows.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted, in any form that ``fit`` takes.
+        seed
+            Of the data sets: 100 of them, or as many as 20 seconds allow, but 20 at least.
+        """
+        counts = as_counts(counts)
+        replicates = self.data_sets(jax.random.PRNGKey(seed), _MOST_REPLICATES)
+        found = criticise_replicates(counts, _while_there_is_time(replicates))
+        return replace(found, notes=self.notes, scores=self._scores(counts, seed))
+
+    def _scores(self, counts: Counts, seed: int) -> CellScores | None:
+        draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), _SCORED_DRAWS, self.params)
+        logs = self.cell_log_likelihood(counts, draws)
+        return None if logs is None else loo(logs)
+
+    def cell_log_likelihood(
+        self, counts: Any, draws: Mapping[str, np.ndarray]
+    ) -> np.ndarray | None:
+        """Log-likelihood of every cell under posterior draws, from the model's observed sites.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted.
+        draws
+            Of all sites of the guide, each with a leading axis of draws.
+
+        Returns
+        -------
+        numpy.ndarray or None
+            In nats, shape ``(draws, n_cells)``; None where an observed site (a ``factor``, say)
+            does not tell the cells apart.
+        """
+        whole, data = bind(self.custom_model, as_counts(counts))
+
+        @jax.jit
+        def one(draw: dict[str, Array]) -> Array | None:
+            seeded = handlers.seed(whole.model, jax.random.PRNGKey(0))
+            sites = handlers.trace(handlers.substitute(seeded, draw)).get_trace(data).values()
+            observed = [s for s in sites if s["type"] == "sample" and s["is_observed"]]
+            total = jnp.zeros(whole.n_cells)
+            for site in observed:
+                logs = _by_cell(site["fn"].log_prob(site["value"]), whole.n_cells)
+                if logs is None:
+                    return None
+                total += logs
+            return total
+
+        found = []
+        for i in range(len(next(iter(draws.values())))):
+            logs = one({name: jnp.asarray(value[i]) for name, value in draws.items()})
+            if logs is None:
+                return None
+            found.append(np.asarray(logs))
+        return np.stack(found)
+
+    def data_sets(self, key: PRNGKeyArray, n_samples: int) -> Iterator[np.ndarray]:
+        """Draw data sets one after the other, so that only one is in memory at a time."""
+        own, data = jax.random.split(key)
+        draws = self.get_posterior_samples(own, n_samples, store_samples=False)
+        return self._data_sets(jax.random.split(data, n_samples), draws)
+
+    def _data_sets(self, keys: Array, draws: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+        make_args = self.custom_model.get_model_args_fn
+        bound = self.bound if make_args is None else self.bound.with_model_args(make_args(self))
+
+        @jax.jit
+        def one(key: Array, draw: Mapping[str, Array]) -> Array:
+            single = {name: value[None] for name, value in draw.items()}
+            return Predictive(bound.model, posterior_samples=single)(key)["counts"][0]
+
+        for i, key in enumerate(keys):
+            yield np.asarray(one(key, {name: jnp.asarray(v[i]) for name, v in draws.items()}))
+
+    def _keep(self, name: str, value: Any) -> None:
+        # The one thing of a result that may change, as in the reference: what was drawn last.
+        object.__setattr__(self, name, value)
+
+
+def _by_cell(logs: Array, n_cells: int) -> Array | None:
+    """Sum over all axes but that of the cells, the first of its size; None if none is."""
+    axes = [axis for axis, size in enumerate(logs.shape) if size == n_cells]
+    if not axes:
+        return None
+    return jnp.moveaxis(logs, axes[0], 0).reshape(n_cells, -1).sum(axis=1)
+
+
+def _key(rng_key: PRNGKeyArray | None) -> PRNGKeyArray:
+    return jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that JSON can hold; others have to be given again by the model's defaults."""
+    return {
+        name: value
+        for name, value in settings.items()
+        if isinstance(value, str | int | float | bool | None)
+    }
+
+
+def _missing(function: str, instead: str) -> str:
+    return (
+        f"this model was fitted without {function}; pass it to run_scribe({function}=…), or use "
+        f"{instead}, which needs none."
+    )
+
+
+def _while_there_is_time(replicates: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+    """The first replicates; some samplers of NumPyro take a second for each."""
+    started = time.monotonic()
+    for i, replicate in enumerate(replicates, start=1):
+        yield replicate
+        if i >= _FEWEST_REPLICATES and time.monotonic() - started > _SECONDS_FOR_REPLICATES:
+            return

@@ -1,0 +1,336 @@
+"""What a variational fit returns, and the reference's names for how it is made."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jaxtyping import PRNGKeyArray
+
+from scribeviz._storage import read_arrays, write_arrays
+from scribeviz.models.spec import ModelSpec, spec_from_dict
+from scribeviz.results.count_results import (
+    CountResults,
+    check_component,
+    columns_of,
+    select_component,
+    select_genes,
+)
+from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.marginals import distributions, mode
+
+if TYPE_CHECKING:
+    from anndata import AnnData
+
+_LOG = logging.getLogger(__name__)
+
+_FORMAT = 2
+
+_SEED = 42
+
+
+@dataclass(frozen=True, eq=False)
+class ScribeSVIResults(CountResults):
+    """The posterior of a count model, as found by variational inference.
+
+    Attributes
+    ----------
+    params
+        The guide's parameters by name (``p_alpha``, ``r_loc``, …).
+    loss_history
+        Negative ELBO of every step, in nats.
+    n_cells, n_genes
+        Size of the data that were fitted.
+    model_type, model_config
+        Name of the model, and all of it.
+    prior_params
+        Numbers of the priors.
+    obs, var, uns, n_obs, n_vars
+        Metadata of the data.
+    posterior_samples, predictive_samples
+        What was drawn last with ``store_samples=True``.
+    n_components
+        Number of components; None unless a mixture.
+    genes
+        Names of the genes in ``params``; those of ``var`` when left out.
+    left_out_genes
+        Genes without a single count: no likelihood can learn from them.
+    settled
+        Whether the loss had settled when the fit ended.
+    """
+
+    params: Mapping[str, np.ndarray]
+    loss_history: np.ndarray
+    n_cells: int
+    n_genes: int
+    model_type: str
+    model_config: ModelSpec
+    prior_params: Mapping[str, Any]
+    obs: pd.DataFrame | None = None
+    var: pd.DataFrame | None = None
+    uns: Mapping[str, Any] | None = None
+    n_obs: int | None = None
+    n_vars: int | None = None
+    posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    predictive_samples: np.ndarray | None = field(default=None, repr=False)
+    n_components: int | None = None
+    genes: Any = field(default=None, kw_only=True)
+    left_out_genes: np.ndarray = field(
+        default_factory=lambda: np.zeros(0, object), kw_only=True, repr=False
+    )
+    settled: bool = field(default=True, kw_only=True)
+
+    def __post_init__(self) -> None:
+        spec = self.model_config
+        if self.model_type != spec.name:
+            raise ValueError(
+                f"model_type={self.model_type!r} contradicts model_config, which is {spec.name!r}."
+            )
+        k = spec.n_components if spec.is_mixture else None
+        if self.n_components not in {None, k}:
+            raise ValueError(f"n_components={self.n_components} contradicts model_config ({k}).")
+        object.__setattr__(self, "n_components", k)
+        if self.genes is None:
+            names: Any = [f"gene_{i}" for i in range(self.n_genes)]
+            if self.var is not None and len(self.var) == self.n_genes:
+                names = self.var.index
+            object.__setattr__(self, "genes", np.asarray(names, object))
+        self._check_params()
+
+    def _check_params(self) -> None:
+        for site in self.model_config.sites:
+            for name in self.model.param_names(site):
+                if name not in self.params:
+                    raise ValueError(
+                        f"params has no {name!r}, which {self.model_type} needs for {site.key!r}; "
+                        f"it has {', '.join(map(repr, self.params))}."
+                    )
+                shape, wanted = np.shape(self.params[name]), self.model.shape(site)
+                if shape[: len(wanted)] != wanted:
+                    raise ValueError(
+                        f"{name} has shape {shape}; with {self.n_cells:,} cells and "
+                        f"{self.n_genes:,} genes it should begin with {wanted}."
+                    )
+
+    @classmethod
+    def from_anndata(
+        cls,
+        adata: "AnnData",
+        params: Mapping[str, Any],
+        loss_history: Any,
+        model_config: ModelSpec,
+        **kwargs: Any,
+    ) -> "ScribeSVIResults":
+        """Make results with the metadata of ``adata``; ``kwargs`` are other attributes."""
+        known: dict[str, Any] = {
+            "n_cells": adata.n_obs,
+            "n_genes": adata.n_vars,
+            "model_type": model_config.name,
+            "prior_params": {},
+            "obs": adata.obs,
+            "var": adata.var,
+            "uns": dict(adata.uns),
+            "n_obs": adata.n_obs,
+            "n_vars": adata.n_vars,
+        }
+        return cls(
+            params=params, loss_history=loss_history, model_config=model_config, **(known | kwargs)
+        )
+
+    def __getitem__(self, index: GeneIndex) -> "ScribeSVIResults":
+        """Keep some genes: a name, names, a mask, a slice, an integer or integers.
+
+        Raises
+        ------
+        KeyError
+            If a gene of that name was not fitted.
+        """
+        columns = columns_of(self, index)
+        params = dict(self.params)
+        for site in self.model_config.sites:
+            if "genes" in site.axes:
+                for name in self.model.param_names(site):
+                    # A low-rank factor has its directions last.
+                    axis = len(self.model.shape(site)) - 1
+                    params[name] = np.take(params[name], columns, axis=axis)
+        predictive = self.predictive_samples
+        return replace(
+            self,
+            params=params,
+            n_genes=len(columns),
+            genes=self.genes[columns],
+            var=None
+            if self.var is None or len(self.var) != self.n_genes
+            else self.var.iloc[columns],
+            n_vars=len(columns) if self.n_vars is not None else None,
+            posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
+            predictive_samples=None if predictive is None else predictive[..., columns],
+        )
+
+    def get_component(self, component_index: int) -> "ScribeSVIResults":
+        """The parameters of one component, as results without components.
+
+        Raises
+        ------
+        ValueError
+            If this is no mixture.
+        IndexError
+            If there is no such component.
+        """
+        spec = self.model_config
+        check_component(spec, component_index)
+        mixing = spec.sites[-1]
+        params = dict(self.params)
+        for site in spec.sites:
+            for name in self.model.param_names(site):
+                if site.key == mixing.key:
+                    del params[name]
+                elif spec.has_axis(site, "components"):
+                    params[name] = np.asarray(params[name])[component_index]
+        priors = tuple((key, prior) for key, prior in spec.priors if key != mixing.key)
+        single = replace(spec, n_components=1, component_specific_params=False, priors=priors)
+        samples = select_component(self.posterior_samples, spec, component_index)
+        return replace(
+            self,
+            params=params,
+            model_config=single,
+            model_type=single.name,
+            n_components=None,
+            posterior_samples=samples,
+            predictive_samples=None,
+        )
+
+    def get_distributions(self, backend: str = "numpyro", *, split: bool = False) -> dict[str, Any]:
+        """Variational posterior of every parameter, one marginal per value.
+
+        Parameters
+        ----------
+        backend
+            ``"numpyro"`` or ``"scipy"`` (a Dirichlet of SciPy for the weights).
+        split
+            Lists of single distributions in place of one of many values.
+        """
+        return distributions(self.model, self.params, backend, split=split)
+
+    def get_map(
+        self, *, use_mean: bool = False, canonical: bool = True, verbose: bool = True
+    ) -> dict[str, np.ndarray]:
+        """Mode of each marginal of the posterior.
+
+        Parameters
+        ----------
+        use_mean
+            Take the mean where a mode does not exist (NaN otherwise).
+        canonical
+            Add what follows from the parameters: ``p``, ``r``, ``mu`` …
+        verbose
+            Log how many modes were replaced.
+        """
+        point = {}
+        for site in self.model_config.sites:
+            found, mean = mode(self.model, self.params, site)
+            undefined = np.isnan(found)
+            if use_mean and undefined.any():
+                found = np.where(undefined, mean, found)
+                if verbose:
+                    _LOG.info("%s: %d modes do not exist; means", site.key, undefined.sum())
+            point[site.key] = found
+        if not canonical:
+            return point
+        derived = self.model.derived({name: jnp.asarray(value) for name, value in point.items()})
+        return point | {name: np.asarray(value) for name, value in derived.items()}
+
+    def get_posterior_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        n_samples: int = 100,
+        *,
+        store_samples: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters from the posterior, and what follows from them.
+
+        Parameters
+        ----------
+        rng_key
+            A JAX key; ``PRNGKey(42)`` when left out.
+        n_samples
+            Number of draws.
+        store_samples
+            Keep them in ``posterior_samples`` for the methods that need draws.
+
+        Returns
+        -------
+        dict
+            Per parameter an array with a leading axis of draws: ``p`` (n_samples,), ``r``
+            (n_samples, n_genes) or (n_samples, n_components, n_genes), ``p_hat`` (n_samples,
+            n_cells) with capture …
+        """
+        key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+        drawn = self._with_derived(self.model.sample_posterior(key, n_samples, self.params))
+        if store_samples:
+            self._keep("posterior_samples", drawn)
+        return drawn
+
+    @property
+    def diverging(self) -> None:  # type: ignore[override]  # nothing is sampled here
+        """Only samplers diverge."""
+        return
+
+    def chains(self, n_samples: int) -> dict[str, np.ndarray]:
+        """Draws of the sites as one chain."""
+        drawn = self.get_posterior_samples(n_samples=n_samples, store_samples=False)
+        return {site.key: drawn[site.key][None] for site in self.model_config.sites}
+
+    def save(self, path: str | Path) -> None:
+        """Write to one HDF5 file; :meth:`load` reads it back.  No pickle, and no draws."""
+        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        arrays |= {
+            "loss_history": self.loss_history,
+            "genes": self.genes,
+            "left_out_genes": self.left_out_genes,
+        }
+        meta: dict[str, Any] = {
+            "format": _FORMAT,
+            "model": self.model_config.as_dict(),
+            "n_cells": self.n_cells,
+            "settled": self.settled,
+            "prior_params": {name: list(v) for name, v in self.prior_params.items()},
+        }
+        write_arrays(Path(path), arrays, meta)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ScribeSVIResults":
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file was written by a newer version.
+        """
+        arrays, meta = read_arrays(Path(path))
+        if meta["format"] > _FORMAT:
+            raise ValueError(
+                f"{path} has format {meta['format']}; this version reads up to {_FORMAT}."
+            )
+        prefix, spec = "params/", spec_from_dict(meta["model"])
+        return cls(
+            params={
+                name.removeprefix(prefix): value
+                for name, value in arrays.items()
+                if name.startswith(prefix)
+            },
+            loss_history=arrays["loss_history"],
+            n_cells=meta["n_cells"],
+            n_genes=len(arrays["genes"]),
+            model_type=spec.name,
+            model_config=spec,
+            prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
+            genes=arrays["genes"],
+            left_out_genes=arrays["left_out_genes"],
+            settled=meta["settled"],
+        )

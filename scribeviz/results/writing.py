@@ -1,0 +1,134 @@
+"""Results written into AnnData, and as a DataTree for ArviZ."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import pandas as pd
+
+from scribeviz.criticism.assignments import entropy
+from scribeviz.data.checks import gene_names
+from scribeviz.data.counts import Counts, CountsError, are_made_up
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from anndata import AnnData
+
+    from scribeviz.results.count_results import CountResults
+
+_LAST_LOSSES = 200
+
+
+def write_results(
+    results: "CountResults", adata: "AnnData", key: str, counts: Counts | None
+) -> None:
+    """Write results into ``adata``; see :meth:`CountResults.to_anndata`.
+
+    ``counts`` are those of ``adata``, needed for mixtures only.
+    """
+    if adata.n_obs != results.n_cells:
+        raise CountsError(
+            f"{results.n_cells:,} cells were fitted, and this AnnData has {adata.n_obs:,}; pass "
+            "the one that was fitted."
+        )
+    known = set(_names(results.genes, adata))
+    missing = [name for name in results.genes if name not in known]
+    if missing:
+        raise CountsError(f"this AnnData has no gene {missing[0]!r}, which was fitted.")
+    spec, point = results.model_config, results.get_map(use_mean=True)
+    k = spec.n_components
+    weights = point.get("mixing_weights", np.ones(1))
+    r, mu = (np.asarray(point[name], float).reshape(k, -1) for name in ("r", "mu"))
+    mean = mu
+    if "gate" in point:
+        mean = mu * (1 - np.asarray(point["gate"], float).reshape(k, -1))
+    obs: dict[str, Any] = {}
+    obsm: dict[str, np.ndarray] = {}
+    varm: dict[str, np.ndarray] = {}
+    if "p_capture" in point:
+        mean = mean * np.mean(point["p_capture"])
+        obs["capture"] = np.asarray(point["p_capture"], float)
+    if counts is not None and spec.is_mixture:
+        varm["component_means"] = np.stack([_of_all(results, adata, one) for one in mean], axis=1)
+        probabilities = results.cell_type_probabilities_map(counts, use_mean=True)["probabilities"]
+        names = [str(i + 1) for i in range(k)]
+        likeliest = [names[i] for i in probabilities.argmax(axis=1)]
+        obs["component"] = pd.Categorical(likeliest, categories=names)
+        obs["entropy"] = entropy(probabilities)
+        obsm["probabilities"] = probabilities
+    for slot, found in ((adata.obs, obs), (adata.obsm, obsm), (adata.varm, varm)):
+        for name, values in found.items():
+            slot[f"{key}_{name}"] = values
+    adata.var[f"{key}_mean"] = _of_all(results, adata, weights @ mean)
+    adata.var[f"{key}_dispersion"] = _of_all(results, adata, weights @ r)
+    adata.uns[key] = _about(results)
+
+
+def write_gene_table(table: pd.DataFrame, adata: "AnnData", key: str) -> None:
+    """Write how wrong the model is about every gene.
+
+    Parameters
+    ----------
+    table
+        From :func:`scribeviz.criticism.misfit.gene_table`.
+    """
+    found = table.set_index(table["gene"].astype(str)).reindex(_names(table["gene"], adata))
+    for name in ("misfit", "p_value"):
+        adata.var[f"{key}_{name}"] = found[name].to_numpy()
+    problem = found["problem"].astype(object).where(found["problem"].notna(), "not fitted")
+    adata.var[f"{key}_problem"] = problem.to_numpy(object)
+
+
+def data_tree(results: "CountResults", n_samples: int) -> "xr.DataTree":
+    """The posterior for ArviZ; see :meth:`CountResults.to_datatree`."""
+    import xarray as xr
+
+    groups: dict[str, Any] = {}
+    chains = results.chains(n_samples)
+    if results.diverging is not None:
+        groups["sample_stats"] = xr.Dataset({"diverging": (("chain", "draw"), results.diverging)})
+    spec = results.model_config
+    axes = {"components": "component", "genes": "gene", "cells": "cell"}
+    variables = {}
+    for site in spec.sites:
+        own = [dim for axis, dim in axes.items() if spec.has_axis(site, axis)]
+        variables[site.key] = (("chain", "draw", *own), np.asarray(chains[site.key]))
+    used = {dim for dims, _ in variables.values() for dim in dims}
+    coords: dict[str, Any] = {"gene": np.asarray(results.genes, str)}
+    if "component" in used:
+        coords["component"] = np.arange(spec.n_components)
+    posterior = xr.Dataset(variables, coords=coords, attrs={"model": spec.name})
+    return xr.DataTree.from_dict({"posterior": posterior, **groups})
+
+
+def _of_all(results: "CountResults", adata: "AnnData", values: np.ndarray) -> np.ndarray:
+    """Values of the fitted genes among all genes; NaN for the others."""
+    by_name = pd.Series(values, index=results.genes)
+    return by_name.reindex(_names(results.genes, adata)).to_numpy()
+
+
+def _names(fitted: Iterable[str], adata: "AnnData") -> list[str]:
+    """Names of the genes of ``adata`` as they were when it was read."""
+    given, known = np.asarray(list(fitted)), gene_names(cast("pd.DataFrame", adata.var))
+    # The genes of a bare matrix have no names, but places.
+    return list(given if len(given) == len(known) and are_made_up(given) else known)
+
+
+def _about(results: "CountResults") -> dict[str, Any]:
+    """What was fitted, in kinds of values that h5ad can hold."""
+    spec = results.model_config
+    losses = np.asarray(results.loss_history)
+    return {
+        "model": spec.name,
+        "parameterization": spec.parameterization,
+        "n_components": spec.n_components,
+        "unconstrained": spec.unconstrained,
+        "guide_rank": spec.guide_rank,
+        "priors": {
+            site.key: [spec.prior(site).family, *map(str, spec.prior(site).numbers)]
+            for site in spec.sites
+        },
+        "n_steps": losses.size,
+        "loss": float(losses[-_LAST_LOSSES:].mean()),
+        "notes": results.notes or [""],
+    }

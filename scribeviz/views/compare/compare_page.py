@@ -1,0 +1,448 @@
+"""Choose between models: which foretells unseen cells best, and for which genes."""
+
+import asyncio
+import logging
+from functools import partial
+from io import StringIO
+from typing import Any
+
+import holoviews as hv
+import pandas as pd
+import panel as pn
+import param
+from bokeh.models.widgets.tables import NumberFormatter
+from holoviews.streams import Selection1D
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.plots.compare import entropies_beside, gene_differences, losses_beside
+from scribeviz.plots.ppc import LEGEND, highest, ppc_histogram
+from scribeviz.views.compare.compare_state import CompareState, family, finished, score, trust
+from scribeviz.views.data.data_state import DataState
+from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.parts import (
+    TABLE_LOOK,
+    button,
+    card,
+    download,
+    empty,
+    heading,
+    in_words,
+    legend,
+    notice,
+    page,
+    row,
+    tiles,
+    when,
+    while_shown,
+    words,
+    words_html,
+)
+
+_LOG = logging.getLogger(__name__)
+_COLUMNS = {
+    "model": "Model",
+    "described": "In words",
+    "elpd_loo": "elpd (LOO)",
+    "difference": "Difference",
+    "p_loo": "p (LOO)",
+    "worst_k": "Worst k",
+    "weight": "Weight",
+    "loss": "Loss",
+    "took": "Time",
+}
+_HOW_TO_READ = (
+    "elpd is the log-probability that a model gives to cells that it has not seen, in nats, "
+    "summed over cells: higher is better. The difference is to the best, ± its standard error. p "
+    "is the effective number of parameters. k says how heavily single cells weigh: above 0.7 the "
+    "estimate is not to be relied on. Weights are those of a mixture of the models' predictions "
+    "(stacking). A network is scored on the cells that it was not trained on, each cell's place "
+    "and total integrated out, and every other model then on these. The loss is the negative ELBO "
+    "per fit, in nats; that of a sampler is its energy, "
+    "which cannot be set beside it."
+)
+
+
+class CompareView(pn.viewable.Viewer):
+    """Tick runs; see who wins, for which genes, and in which settings they differ."""
+
+    state = param.ClassSelector(class_=CompareState, constant=True)
+    data = param.ClassSelector(class_=DataState, constant=True)
+    model = param.ClassSelector(class_=ModelState, constant=True)
+    fit = param.ClassSelector(class_=FitState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._busy = ui.HTML("", sizing_mode="stretch_width")
+        self._shown: list[str] = []  # ids of the runs in the list, in its order
+        self._awaited: set[str] = set()  # of the family that was started here
+        self._listing = ui.Tabulator(
+            self._runs(),
+            show_index=False,
+            disabled=True,
+            stylesheets=[TABLE_LOOK],
+            selectable="checkbox",
+            layout="fit_columns",
+            widths={"started": 120, "data": 200, "took": 110},
+            pagination="local",
+            page_size=8,
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        self._listing.param.watch(self._ticked, "selection")
+        self._nothing = empty("Runs that have ended are listed here: fit two models of your data.")
+        self._invitation = empty("Tick two runs above to compare them.")
+        self.fit.param.watch(self._follow_runs, "history")
+        self._follow_runs()
+        if len(self.state.runs) > 1 and pn.state.curdoc is not None:  # those of a link
+            pn.state.execute(partial(self.compare, self.state.runs))
+
+    def __panel__(self) -> Viewable:
+        return page(
+            "Compare",
+            "Which model foretells unseen cells best, and for which genes?",
+            card(
+                "Runs",
+                words("Tick two or more runs of the same data.", faint=True),
+                self._nothing,
+                self._listing,
+                ui.Row(
+                    button(
+                        "Fit these four models",
+                        "playlist_add",
+                        self._fit_family,
+                        disabled=pn.bind(lambda counts: counts is None, self.data.param.counts),
+                    ),
+                    ui.HTML(
+                        words_html(
+                            "All four count distributions with the settings of the Model page, "
+                            "one after the other, on the open data.",
+                            faint=True,
+                        ),
+                        align="center",
+                    ),
+                    margin=(10, 0, 0, 0),
+                ),
+                self._busy,
+            ),
+            pn.bind(self._compared, self.state.param.table, self.state.param.problem),
+        )
+
+    def _runs(self) -> pd.DataFrame:
+        runs = finished(self.fit.history)
+        self._shown = [run.id for run, _ in runs]
+        return pd.DataFrame(
+            {
+                "started": [when(run.spec.created) for run, _ in runs],
+                "data": [run.spec.data_name for run, _ in runs],
+                "model": [run.spec.described for run, _ in runs],
+                "took": [in_words(status.seconds) for _, status in runs],
+            },
+            dtype=str,
+        )
+
+    def _follow_runs(self, *_: param.parameterized.Event) -> None:
+        # Those of a family are ticked as they finish, and with them the table grows.
+        ticked = set(self.state.runs) | self._awaited
+        self._listing.value = self._runs()
+        self._listing.visible = bool(self._shown)
+        self._nothing.visible = not self._shown
+        self._listing.selection = [i for i, run in enumerate(self._shown) if run in ticked]
+        # What ended without results, or left the queue, is waited for no longer.
+        coming = {run.id for run, status in self.fit.history if not status.state.is_over}
+        was_awaited, self._awaited = self._awaited, self._awaited & coming
+        if was_awaited and not self._awaited and len(self.state.runs) < 2:
+            self._busy.object = ""
+
+    async def _ticked(self, *_: param.parameterized.Event) -> None:
+        runs = [self._shown[i] for i in sorted(self._listing.selection)]
+        if sorted(runs) == sorted(self.state.runs):
+            return
+        await self.compare(runs)
+
+    async def compare(self, runs: list[str]) -> None:
+        """Compare these runs, and show that it takes a moment."""
+        state = self.state
+        if len(runs) < 2:
+            state.refuse(runs, "")
+            return
+        state.runs = runs
+        self._busy.object = words_html("Comparing …", faint=True)
+        self._invitation.visible = False
+        try:
+            explored = await asyncio.to_thread(state.load, runs)
+            known = {run.id: run for run, _ in self.fit.history}
+            table = await asyncio.to_thread(score, explored, known)
+            named = {name: known[one.run_id] for name, one in explored.items()}
+            trusted = await asyncio.to_thread(trust, named)
+        except ValueError as problem:
+            self._refuse(runs, str(problem))
+        except (OSError, KeyError) as problem:
+            _LOG.exception("a run could not be read")
+            self._refuse(runs, f"One of these runs cannot be read ({type(problem).__name__}).")
+        else:
+            if runs == state.runs:  # else others were ticked meanwhile
+                state.show(runs, explored, table, trusted)
+        finally:
+            if runs == state.runs:
+                waiting = "Waiting for the other fits …" if self._awaited else ""
+                self._busy.object = words_html(waiting, faint=True) if waiting else ""
+                self._invitation.visible = True
+
+    def _refuse(self, runs: list[str], problem: str) -> None:
+        if runs == self.state.runs:
+            self.state.refuse(runs, problem)
+
+    def _fit_family(self, _: Any) -> None:
+        started = [self.fit.start(self.data.counts, spec) for spec in family(self.model.spec())]
+        self._awaited = {run.id for run in started}
+        self.state.refuse([], "")
+        told = "Four fits are queued; they are compared here as they finish."
+        self._busy.object = words_html(told, faint=True)
+
+    def _compared(self, table: pd.DataFrame | None, problem: str) -> Viewable:
+        if problem:
+            return notice(problem, "warning")
+        if table is None:
+            return self._invitation
+        state = self.state
+        parts = [
+            card(
+                "Which model",
+                notice(state.verdict, "info") if table["elpd_loo"].notna().any() else words(""),
+                _table(table),
+                download("Table as CSV", "models.csv", lambda: StringIO(table.to_csv())),
+                words(_HOW_TO_READ, faint=True),
+            )
+        ]
+        if state.pair[0]:
+            parts.append(GenePairView(state=state))
+        losses = ui.HoloViews(
+            losses_beside(state.losses()), sizing_mode="stretch_width", height=340
+        )
+        parts.append(row(card("Losses", losses), card("What differs", self._differing())))
+        if state.trusted is not None:
+            parts.append(_trust_card(*state.trusted))
+        both = state.entropies()
+        if both is not None:
+            picture = entropies_beside(both, state.pair)
+            parts.append(
+                card(
+                    "How sure both are of each cell",
+                    ui.HoloViews(picture, sizing_mode="stretch_width", height=340),
+                )
+            )
+        return ui.Column(*parts, sizing_mode="stretch_width")
+
+    def _differing(self) -> Viewable:
+        settings = self.state.differing_settings()
+        if settings.empty:
+            return words("Nothing: the runs have the same settings.")
+        return ui.Tabulator(
+            settings.rename_axis("setting").reset_index(),
+            show_index=False,
+            disabled=True,
+            stylesheets=[TABLE_LOOK],
+            layout="fit_data_stretch",
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+
+
+class GenePairView(pn.viewable.Viewer):
+    """Two models gene by gene: who foretells which, and one gene under both."""
+
+    state = param.ClassSelector(class_=CompareState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._genes = self.state.gene_differences()
+        self._listing = ui.Tabulator(
+            self._genes,
+            show_index=False,
+            disabled=True,
+            stylesheets=[TABLE_LOOK],
+            pagination="remote",
+            page_size=9,
+            layout="fit_columns",
+            widths={"gene": 95, "mean": 75, "difference": 105},
+            titles={
+                "gene": "Gene",
+                "mean": "Mean",
+                "difference": "Difference (nats)",
+                "first_problem": self.state.pair[0],
+                "second_problem": self.state.pair[1],
+            },
+            formatters=_number_formats({"mean": "0,0.00", "difference": "+0,0.0"}),
+            text_align={"mean": "right", "difference": "right"},
+            header_align={"mean": "right", "difference": "right"},
+            configuration={"columnDefaults": {"headerWordWrap": True}},
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        self._listing.on_click(lambda event: self._choose(event.row))
+
+    def __panel__(self) -> Viewable:
+        first, second = self.state.pair
+        points = gene_differences(self._genes, first, second)
+        picked = Selection1D(source=points)
+        picked.param.watch(lambda event: self._choose(event.new[0]) if event.new else None, "index")
+        total = float(self._genes["difference"].sum())
+        wins = int((self._genes["difference"] > 0).sum())
+        counted = {
+            f"genes for {first}": f"{wins:,}",
+            f"genes for {second}": f"{len(self._genes) - wins:,}",
+            "summed difference (nats)": f"{total:+,.0f}",
+        }
+        given = [name for name in self.state.pair if self.state.explored[name].has_latent_space]
+        told = (
+            notice(
+                f"{' and '.join(given)} knows each cell's place and total here, and was trained "
+                "on most of these cells: genes can be ranked, but their sum does not say who "
+                "foretells unseen cells best.",
+                "info",
+            )
+            if given
+            else tiles(counted)
+        )
+        return card(
+            "Gene by gene",
+            told,
+            row(
+                ui.HoloViews(points, sizing_mode="stretch_width", height=420),
+                ui.Column(self._listing, sizing_mode="stretch_width"),
+            ),
+            words(
+                "Each point is a gene; the difference is in elpd, gene by gene and count by count, "
+                "for a cell of unknown capture. Click a point or a row to see the gene below.",
+                faint=True,
+            ),
+            legend(LEGEND),
+            while_shown(self.state, self._side_by_side, self.state.param.gene),
+        )
+
+    def _choose(self, position: int) -> None:
+        self.state.gene = str(self._genes["gene"].iloc[position])
+
+    def _side_by_side(self, gene: str) -> Viewable:
+        checks = self.state.checks()
+        top = max(highest(check.observed, check.bands) for check in checks.values())
+        return row(
+            *(
+                ui.Column(
+                    heading(f"{gene}: {name}"),
+                    words(check.verdict, faint=True),
+                    ui.HoloViews(_picture(check, top), sizing_mode="stretch_width", height=340),
+                    sizing_mode="stretch_width",
+                )
+                for name, check in checks.items()
+            )
+        )
+
+
+def _picture(check: GeneCheck, top: float) -> hv.Rectangles:
+    return ppc_histogram(check.edges, check.observed, check.bands, log=False, top=top)
+
+
+def _trust_card(name: str, table: pd.DataFrame) -> Viewable:
+    shown = table.reset_index(names="parameter")
+    shown["range"] = [
+        f"{low:.2f} to {high:.2f}"
+        for low, high in zip(table["spread_low"], table["spread_high"], strict=True)
+    ]
+    listing = ui.Tabulator(
+        shown[["parameter", "spread", "range", "shift", "worst_r_hat", "verdict"]],
+        show_index=False,
+        disabled=True,
+        stylesheets=[TABLE_LOOK],
+        selectable=False,
+        layout="fit_columns",
+        titles={
+            "parameter": "Parameter",
+            "spread": "Spread",
+            "range": "In nine of ten",
+            "shift": "Shift",
+            "worst_r_hat": "Worst R-hat",
+            "verdict": "Verdict",
+        },
+        formatters={
+            "spread": NumberFormatter(format="0.00"),
+            "shift": NumberFormatter(format="0.00"),
+            "worst_r_hat": NumberFormatter(format="0.000"),
+        },
+        sizing_mode="stretch_width",
+        margin=0,
+    )
+    return card(
+        "Can the intervals be trusted?",
+        words(
+            f"{name} was fitted and sampled. The spread is the standard deviation of the fit over "
+            "that of the sampler: 1 is right, less is too sure. The shift is how far apart their "
+            "means are, in the sampler's standard deviations.",
+            faint=True,
+        ),
+        listing,
+    )
+
+
+def _table(table: pd.DataFrame) -> Viewable:
+    shown = pd.DataFrame(
+        {
+            "model": table.index,
+            "described": table["model"],
+            "elpd_loo": _with_error(table["elpd_loo"], table["se"]),
+            "difference": [
+                "best" if difference == 0 else told
+                for difference, told in zip(
+                    table["difference"],
+                    _with_error(table["difference"], table["difference_se"]),
+                    strict=True,
+                )
+            ],
+            "p_loo": table["p_loo"].map(_number("{:,.0f}")),
+            "worst_k": table["worst_k"].map(_number("{:.2f}")),
+            "weight": table["weight"].map(_number("{:.2f}")),
+            "loss": table["loss"].map(_number("{:,.0f}")),
+            "took": table["seconds"].map(in_words),
+        },
+        dtype=str,
+    )
+    numbers = [name for name in _COLUMNS if name not in {"model", "described"}]
+    return ui.Tabulator(
+        shown,
+        show_index=False,
+        disabled=True,
+        stylesheets=[TABLE_LOOK],
+        titles=_COLUMNS,
+        layout="fit_columns",
+        widths={
+            "model": 140,
+            "described": 310,
+            "elpd_loo": 135,
+            "difference": 125,
+            "p_loo": 70,
+            "worst_k": 80,
+        }
+        | {"weight": 75, "loss": 90, "took": 75},
+        text_align=dict.fromkeys(numbers, "right"),
+        header_align=dict.fromkeys(numbers, "right"),
+        sizing_mode="stretch_width",
+        margin=(0, 0, 10, 0),
+    )
+
+
+def _number(format_: str) -> Any:
+    return lambda value: "-" if pd.isna(value) else format_.format(value)
+
+
+def _with_error(values: pd.Series, errors: pd.Series) -> list[str]:
+    return [
+        "-" if pd.isna(value) else f"{value:,.0f} ± {error:,.0f}"
+        for value, error in zip(values, errors, strict=True)
+    ]
+
+
+def _number_formats(formats: dict[str, str]) -> dict[str, Any]:
+    return {name: NumberFormatter(format=format_) for name, format_ in formats.items()}

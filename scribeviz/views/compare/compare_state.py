@@ -1,0 +1,286 @@
+"""Which runs are compared, and what follows.  Plain ``param``: it runs without a server."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import fields, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import param
+
+from scribeviz.criticism.assignments import entropy
+from scribeviz.criticism.loo import compare, verdict
+from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.fitting.kinds import ChosenModel
+from scribeviz.fitting.methods import InferenceConfig
+from scribeviz.fitting.validation import compare_posteriors
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.inference.svi import SVIConfig
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.spec import ModelSpec
+from scribeviz.results.sampled import ScribeMCMCResults
+from scribeviz.results.variational import ScribeSVIResults
+from scribeviz.runs.folder import RunFolder, RunStatus
+from scribeviz.runs.store import RunStore
+from scribeviz.views.explore.explored import Explored, load_explored
+
+_LAST_LOSSES = 200
+
+
+class CompareState(param.Parameterized):
+    """Finished runs of the same data, side by side."""
+
+    store = param.ClassSelector(class_=RunStore, constant=True, doc="All runs.")
+    runs = param.List([], doc="Ids of the runs that are compared.")
+    table = param.DataFrame(doc="One row per run, best first; None until there are two.")
+    problem = param.String("", doc="Why the runs cannot be compared.")
+    pair = param.Tuple(("", ""), doc="Names of the two runs whose genes are compared.")
+    gene = param.String("", doc="The gene that is shown under both.")
+    trusted = param.Tuple(None, length=2, allow_None=True, doc="From :func:`trust`.")
+
+    def __init__(self, **params: Any) -> None:
+        super().__init__(**params)
+        self.explored: dict[str, Explored] = {}
+
+    def recall(self, runs: list[str], gene: str, known: Collection[str]) -> str:
+        """Choose what a link names, to be compared next; gives a sentence if some of it is gone.
+
+        Parameters
+        ----------
+        runs, gene
+            Ids of the runs, and the gene to show.
+        known
+            Ids of the runs that can be compared here.
+        """
+        found = [run for run in runs if run in known]
+        self.param.update(runs=found, gene=gene)
+        gone = len(runs) - len(found)
+        if not gone:
+            return ""
+        which = "The run" if len(runs) == 1 else f"{gone} of the {len(runs)} runs"
+        return (
+            f"{which} of this link cannot be compared: not on this server any more, or not ended."
+        )
+
+    def load(self, runs: list[str]) -> dict[str, Explored]:
+        """Read runs, each under its name; the slow part of :meth:`show`, for another thread.
+
+        Raises
+        ------
+        ValueError
+            If they are not of the same cells and genes.
+        """
+        paths = [self.store.root / Path(run).name for run in runs]
+        found = [load_explored(path) for path in paths]
+        for one, other in pairwise(found):
+            check_same(one, other)
+        names = distinct([explored.label for explored in found])
+        return dict(zip(names, found, strict=True))
+
+    def show(
+        self,
+        runs: list[str],
+        explored: dict[str, Explored],
+        table: pd.DataFrame,
+        trusted: tuple[str, pd.DataFrame] | None = None,
+    ) -> None:
+        """Compare what :meth:`load`, :func:`score` and :func:`trust` gave."""
+        self.explored = explored
+        # Of a model that can only be simulated no gene has a score.
+        genes = {name: explored[name].critique.genes for name in table.index}
+        by_gene = [name for name, one in genes.items() if one["elpd"].notna().all()]
+        first, second, *_ = [*by_gene, "", ""]
+        gene = self.gene
+        if second:
+            ranked = self.gene_differences((first, second))
+            known = set(ranked["gene"])
+            gene = gene if gene in known else str(ranked["gene"].iloc[0])
+        pair = (first, second) if second else ("", "")
+        self.param.update(runs=runs, problem="", pair=pair, gene=gene, table=table, trusted=trusted)
+
+    def refuse(self, runs: list[str], problem: str) -> None:
+        """Say why ``runs`` cannot be compared."""
+        self.explored = {}
+        self.param.update(runs=runs, table=None, problem=problem, pair=("", ""))
+
+    @property
+    def verdict(self) -> str:
+        """Who wins, in a sentence, and on which cells if not on all."""
+        scored = self.table[self.table["elpd_loo"].notna()]
+        told, n_cells = verdict(scored), int(scored["n_cells"].iloc[0])
+        if n_cells == next(iter(self.explored.values())).counts.n_cells:
+            return told
+        return f"On the {n_cells:,} cells that no network was trained on: {told}"
+
+    def gene_differences(self, pair: tuple[str, str] | None = None) -> pd.DataFrame:
+        """``gene``, ``mean`` and ``difference`` in elpd (nats), the largest first."""
+        first, second = (self.explored[name].critique.genes for name in pair or self.pair)
+        found = first[["gene", "mean"]].assign(
+            difference=first["elpd"] - second["elpd"],
+            first_problem=first["problem"],
+            second_problem=second["problem"],
+        )
+        order = found["difference"].abs().sort_values(ascending=False).index
+        return found.loc[order].reset_index(drop=True)
+
+    def checks(self) -> dict[str, GeneCheck]:
+        """The chosen gene under both models, with the same bars."""
+        found: dict[str, GeneCheck] = {}
+        edges = None
+        for name in sorted(self.pair, key=lambda name: -self._reach(name)):
+            explored = self.explored[name]
+            index = explored.counts.gene_index(self.gene)
+            found[name] = explored.critique.check(explored.counts.gene_at(index), index, edges)
+            edges = found[name].edges
+        return {name: found[name] for name in self.pair}
+
+    def _reach(self, name: str) -> int:
+        explored = self.explored[name]
+        index = explored.counts.gene_index(self.gene)
+        return int(explored.critique.check(explored.counts.gene_at(index), index).edges[-1])
+
+    def losses(self) -> dict[str, np.ndarray]:
+        """Of every run that is compared."""
+        return {name: self._run(name).losses for name in self.explored}
+
+    def entropies(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Of every cell's assignment under both models, if both are mixtures."""
+        both = [self.explored[name] for name in self.pair if name]
+        if len(both) < 2 or not all(one.model.is_mixture for one in both):
+            return None
+        first, second = (entropy(one.critique.probabilities) for one in both)
+        return first, second
+
+    def differing_settings(self) -> pd.DataFrame:
+        """The settings in which the runs differ: one row each, one column per run."""
+        settings = {name: settings_of(self._run(name)) for name in self.explored}
+        table = pd.DataFrame(settings).fillna("-")
+        return table[table.ne(table.iloc[:, 0], axis=0).any(axis=1)]
+
+    def _run(self, name: str) -> RunFolder:
+        return RunFolder(self.store.root / self.explored[name].run_id)
+
+
+def finished(history: list[tuple[RunFolder, RunStatus]]) -> list[tuple[RunFolder, RunStatus]]:
+    """The runs that can be compared: those with results."""
+    return [(run, status) for run, status in history if status.state.is_over and run.has_results]
+
+
+def score(explored: dict[str, Explored], runs: dict[str, RunFolder]) -> pd.DataFrame:
+    """All that is known of the runs side by side, best first; those without a score come last."""
+    scores = {
+        name: one.critique.scores
+        for name, one in explored.items()
+        if one.critique.scores is not None
+    }
+    scored = compare(scores)
+    order = [*scored.index, *(name for name in explored if name not in scores)]
+    about = pd.DataFrame({name: _about(runs[explored[name].run_id]) for name in order}).T
+    return about.join(scored).reindex(order)
+
+
+def trust(runs: dict[str, RunFolder]) -> tuple[str, pd.DataFrame] | None:
+    """The first variational fit that was also sampled, and how its posterior compares.
+
+    None where no model among the runs was fitted in both ways.
+    """
+    for name, run in runs.items():
+        for other in runs.values():
+            same = run.spec.model == other.spec.model
+            if not same or not isinstance(run.spec.config, SVIConfig):
+                continue
+            if isinstance(other.spec.config, NUTSConfig):
+                ours, sampled = run.results, other.results
+                assert isinstance(ours, ScribeSVIResults)  # noqa: S101  as their settings say
+                assert isinstance(sampled, ScribeMCMCResults)  # noqa: S101
+                return name, compare_posteriors(ours, sampled)
+    return None
+
+
+def check_same(one: Explored, other: Explored) -> None:
+    """Raise unless both runs are of the same cells and genes."""
+    if one.fingerprint != other.fingerprint:
+        raise ValueError(
+            f"{one.name} and {other.name} cannot be compared: they are fits of different data. "
+            "Tick runs of the same data set."
+        )
+    if list(one.counts.genes) != list(other.counts.genes):
+        raise ValueError(
+            f"{one.name} and {other.name} cannot be compared: one of them was fitted to "
+            f"{one.counts.n_genes:,} genes and the other to {other.counts.n_genes:,}."
+        )
+
+
+def family(spec: ChosenModel) -> list[ModelSpec]:
+    """The four likelihoods with the settings of ``spec`` that apply to each."""
+    plain = spec if isinstance(spec, ModelSpec) else ModelSpec()
+    found = []
+    for key, likelihood in LIKELIHOODS.items():
+        total = plain.total_mrna if likelihood.has_capture else 0.0
+        one = replace(plain, likelihood=key, total_mrna=total, priors=())
+        own = {site.key for site in one.sites}
+        priors = tuple(prior for prior in plain.priors if prior[0] in own)
+        found.append(replace(one, priors=priors))
+    return found
+
+
+def distinct(names: list[str]) -> list[str]:
+    """The names, numbered where two are equal."""
+    seen: dict[str, int] = {}
+    found = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        found.append(name if names.count(name) == 1 else f"{name} ({seen[name]})")
+    return found
+
+
+def settings_of(run: RunFolder) -> dict[str, str]:
+    """Every setting of a run in words, those of the model before those of the method."""
+    spec = run.spec
+    model: dict[str, Any] = {}
+    for name, value in spec.model.as_dict().items():
+        nested = isinstance(value, Mapping) and name != "priors"
+        model |= dict(value) if nested else {name: value}
+    priors = model.pop("priors", {})
+    config: InferenceConfig = spec.config
+    found = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
+    found |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
+    found["method"] = type(config).__name__.removesuffix("Config")
+    return found | {
+        f.name.replace("_", " "): _in_words(getattr(config, f.name)) for f in fields(config)
+    }
+
+
+def _about(run: RunFolder) -> dict[str, Any]:
+    spec, status = run.spec.model, run.status
+    plain = spec if isinstance(spec, ModelSpec) else None
+    return {
+        "model": run.spec.described,
+        "parameterization": "-" if plain is None else plain.parameterization,
+        "components": 1 if plain is None else plain.n_components,
+        "loss": _last_loss(run),
+        "seconds": status.seconds,
+    }
+
+
+def _last_loss(run: RunFolder) -> float:
+    """Where the loss ended; of a network the lowest on cells that it was not trained on."""
+    losses, (_, validated) = run.traces
+    if validated.size:
+        return float(validated.min())
+    return float(losses[-_LAST_LOSSES:].mean()) if losses.size else np.nan
+
+
+def _in_words(value: Any) -> str:
+    match value:
+        case {"family": family, "numbers": numbers}:
+            return f"{family}({', '.join(f'{n:g}' for n in numbers)})"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:g}"
+        case None:
+            return "-"
+    return str(value)

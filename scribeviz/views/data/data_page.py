@@ -1,0 +1,204 @@
+"""Choose the data, and see what they are."""
+
+import asyncio
+from collections.abc import Callable
+
+import numpy as np
+import panel as pn
+import param
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.readers import OpenFile
+from scribeviz.data.uploads import size_in_words
+from scribeviz.plots.matrix import log_histogram
+from scribeviz.views.data.data_state import (
+    DataState,
+    OpenedData,
+    open_data,
+    open_example,
+    take_layer,
+)
+from scribeviz.views.shared.parts import (
+    button,
+    card,
+    empty,
+    in_progress,
+    notice,
+    page,
+    row,
+    tiles,
+    words,
+)
+
+
+class DataView(pn.viewable.Viewer):
+    """Three ways to open data, and a check-list of what was found."""
+
+    state = param.ClassSelector(class_=DataState, constant=True)
+    go_on = param.Callable(doc="Called when the user wants to choose a model.")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._asked = 0  # how often something was opened
+
+    def __panel__(self) -> Viewable:
+        return page(
+            "Data",
+            "Raw counts of cells and genes: nothing normalised, nothing log-transformed.",
+            row(self._example_card(), self._file_card(), self._upload_card()),
+            pn.bind(in_progress, self.state.param.busy),
+            pn.bind(self._refusal, self.state.param.problem),
+            pn.bind(self._opened, self.state.param.opened),
+        )
+
+    def _example_card(self) -> Viewable:
+        async def open_it(_: object) -> None:
+            await self._open("Opening the example …", open_example)
+
+        return card(
+            "Try the example",
+            words("700 blood cells, 765 genes: raw counts from 10x Genomics.", faint=True),
+            button("Open the example", "science", open_it),
+        )
+
+    def _file_card(self) -> Viewable:
+        files = self.state.files()
+        if not files:
+            text = (
+                "No count matrix lies in the data folder. Put a .h5ad, .h5, .loom, .zarr, .csv "
+                "or a 10x folder there and reload, or upload one."
+            )
+            return card("Open a file on this server", words(text, faint=True))
+        options = {f"{file.name}  ({size_in_words(file.size)})": file.name for file in files}
+        picker = ui.Select(
+            label="File", options=options, sizing_mode="stretch_width", margin=(4, 0, 8, 0)
+        )
+
+        async def open_it(_: object) -> None:
+            name = picker.value
+            await self._open(f"Opening {name} …", lambda: open_data(self.state.folder, name))
+
+        return card(
+            "Open a file on this server", picker, button("Open the file", "folder_open", open_it)
+        )
+
+    def _upload_card(self) -> Viewable:
+        limit = size_in_words(self.state.upload_limit_bytes)
+        dropper = ui.FileDropper(
+            multiple=False,
+            height=100,
+            sizing_mode="stretch_width",
+            max_file_size="500MB",
+            margin=0,
+        )
+
+        async def receive(event: param.parameterized.Event) -> None:
+            await self._receive(dropper, event.new)
+
+        dropper.param.watch(receive, "value")
+        text = f"h5ad, 10x h5, loom, CSV or TSV, up to {limit}."
+        return card("Upload", words(text, faint=True), dropper)
+
+    async def _receive(self, dropper: Viewable, files: dict[str, str | bytes]) -> None:
+        if not files:
+            return
+        [(filename, content)] = files.items()
+        dropper.value = {}  # the widget would keep the whole file in memory
+        raw = content.encode() if isinstance(content, str) else content
+
+        def receive_and_open() -> OpenedData:
+            return open_data(self.state.folder, self.state.receive(filename, raw))
+
+        await self._open(f"Reading {filename} …", receive_and_open)
+
+    async def _open(self, doing: str, work: Callable[[], OpenedData]) -> None:
+        """Open in a thread: reading takes seconds, and the page should stay alive."""
+        self._asked += 1
+        mine = self._asked  # what was asked for later counts, however long this one takes
+        self.state.param.update(busy=doing, problem="")
+        opened, told = None, ""
+        try:
+            opened = await asyncio.to_thread(work)
+        except CountsError as problem:
+            told = str(problem)
+        finally:
+            if mine == self._asked:
+                self.state.busy = ""
+        if mine != self._asked:
+            return
+        if opened is not None:
+            self.state.show(opened)
+        else:
+            self.state.refuse(told)
+
+    def _refusal(self, problem: str) -> Viewable:
+        return notice(problem, "error") if problem else ui.Spacer(height=0)
+
+    def _opened(self, opened: OpenedData | None) -> Viewable:
+        if opened is None:
+            return empty("Open the example, a file of this server, or one of yours to begin.")
+        parts = []
+        if opened.file is not None and len(opened.sources) > 1:
+            parts.append(self._layer_picker(opened, opened.file))
+        if opened.counts is None:
+            parts.append(self._not_counts(opened))
+        else:
+            parts += [*self._checklist(opened.counts), self._summary(opened.counts)]
+        return ui.Column(*parts, sizing_mode="stretch_width")
+
+    def _layer_picker(self, opened: OpenedData, file: OpenFile) -> Viewable:
+        options = {
+            f"{name}: {problem or 'counts'}": name for name, problem in opened.sources.items()
+        }
+        picker = ui.Select(
+            label="Counts are in", options=options, value=opened.layer, margin=(0, 0, 10, 0)
+        )
+
+        async def take(event: param.parameterized.Event) -> None:
+            await self._take(opened.source, file, event.new)
+
+        picker.param.watch(take, "value")
+        return picker
+
+    def _not_counts(self, opened: OpenedData) -> Viewable:
+        parts = [notice(opened.problem, "error")]
+        file, layer = opened.file, opened.use_layer
+        if file is not None and layer is not None:
+
+            async def take(_: object) -> None:
+                await self._take(opened.source, file, layer)
+
+            parts.append(button(f"Use {layer}", "check", take))
+        return ui.Column(*parts, sizing_mode="stretch_width")
+
+    async def _take(self, source: str, file: OpenFile, layer: str) -> None:
+        await self._open(f"Reading {layer} …", lambda: take_layer(source, file, layer))
+
+    def _summary(self, counts: Counts) -> Viewable:
+        depth = log_histogram(counts.cell_totals, xlabel="counts per cell")
+        genes = log_histogram(
+            np.diff(counts.matrix.indptr).astype(float), xlabel="genes seen per cell"
+        )
+        return card(
+            counts.name,
+            tiles(
+                {
+                    "cells": f"{counts.n_cells:,}",
+                    "genes": f"{counts.n_genes:,}",
+                    "genes with counts": f"{int((counts.gene_totals > 0).sum()):,}",
+                    "counts per cell (median)": f"{np.median(counts.cell_totals):,.0f}",
+                    "entries that are zero": f"{counts.sparsity:.1%}",
+                }
+            ),
+            row(
+                ui.HoloViews(depth, sizing_mode="stretch_width"),
+                ui.HoloViews(genes, sizing_mode="stretch_width"),
+            ),
+            button("Choose a model", "arrow_forward", lambda _: self.go_on()),
+        )
+
+    def _checklist(self, counts: Counts) -> list[Viewable]:
+        fine = notice("All values are whole numbers of at least zero: raw counts.", "success")
+        return [fine, *(notice(note, "info") for note in counts.notes)]

@@ -1,0 +1,90 @@
+"""See where a model fails: gene by gene, and cell by cell in a mixture."""
+
+import panel as pn
+import param
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.models.spec import ModelSpec
+from scribeviz.views.explore.all_genes import AllGenesView, CalibrationView, SeveralGenesView
+from scribeviz.views.explore.chosen_cells import CellsView
+from scribeviz.views.explore.explore_state import ExploreState
+from scribeviz.views.explore.explored import Explored
+from scribeviz.views.explore.gene_table import GeneTable
+from scribeviz.views.explore.mixture import AssignmentView
+from scribeviz.views.explore.one_gene import GeneView
+from scribeviz.views.explore.parameters import ParametersView
+from scribeviz.views.explore.unusual_cells import UnusualView
+from scribeviz.views.shared.parts import empty, in_progress, notice, page, words
+
+
+class ExploreView(pn.viewable.Viewer):
+    """The gene table and the chosen gene; beneath, in tabs, all genes, all cells, the groups."""
+
+    state = param.ClassSelector(class_=ExploreState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._shown: list[GeneTable | GeneView | CellsView] = []
+
+    def __panel__(self) -> Viewable:
+        opening = self.state.param.opening
+        return page(
+            "Explore",
+            "Which genes does the model get wrong, and how sure is it of its groups?",
+            pn.panel(pn.bind(in_progress, opening)),
+            # What was looked at before is not what is being opened.
+            ui.Column(
+                pn.bind(self._explored, self.state.param.explored),
+                sizing_mode="stretch_width",
+                visible=pn.bind(lambda opening: not opening, opening),
+            ),
+        )
+
+    def _explored(self, explored: Explored | None) -> Viewable:
+        for view in self._shown:
+            view.leave()
+        if explored is None:
+            return empty("Start a fit, or choose a run that has ended on the Fit page.")
+        state = self.state
+        table, gene = GeneTable(state=state), GeneView(state=state)
+        self._shown = [table, gene]
+        return ui.Column(
+            words(explored.name, faint=True),
+            *(notice(text, "info") for text in explored.critique.notes),
+            ui.Row(
+                ui.Column(table, width=710),
+                ui.Column(gene, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
+                sizing_mode="stretch_width",
+            ),
+            self._tabs(explored),
+            sizing_mode="stretch_width",
+        )
+
+    def _tabs(self, explored: Explored) -> Viewable:
+        """Made when they are first opened: pictures of all genes and cells take a moment."""
+        makers = {
+            "All genes": AllGenesView,
+            "All counts": CalibrationView,
+            "Several genes": SeveralGenesView,
+            "Cells": CellsView,
+            "Unusual cells": UnusualView,
+        }
+        if explored.model.is_mixture:
+            makers = {"Assignments": AssignmentView} | makers
+        if isinstance(explored.model, ModelSpec):  # the priors of a user's own are not known
+            makers["Parameters"] = ParametersView
+        places = [ui.Column(sizing_mode="stretch_width", margin=(12, 0)) for _ in makers]
+        tabs = ui.Tabs(*zip(makers, places, strict=True), sizing_mode="stretch_width")
+
+        def fill(*_: param.parameterized.Event) -> None:
+            place = places[tabs.active]
+            if not len(place):
+                view = list(makers.values())[tabs.active](state=self.state)
+                if isinstance(view, CellsView):
+                    self._shown.append(view)
+                place[:] = [view]
+
+        tabs.param.watch(fill, "active")
+        fill()
+        return tabs

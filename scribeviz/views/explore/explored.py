@@ -1,0 +1,103 @@
+"""A finished run with everything that its pictures need, read once for all sessions."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from scribeviz.criticism.assignments import assigned
+from scribeviz.criticism.critique import Critique
+from scribeviz.data.cells import LATENT, embed, embed_places
+from scribeviz.data.counts import Counts
+from scribeviz.fitting.kinds import ChosenModel, has_latent_space
+from scribeviz.results.count_results import CountResults
+from scribeviz.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from scribeviz.networks.unusual import Unusual
+
+_DRAWS = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explored:
+    """A run that has ended, with everything that its pictures need."""
+
+    run_id: str
+    path: Path  # of the run's folder
+    label: str  # the model in short
+    name: str  # the same, with the data
+    fingerprint: str  # of all counts that were given
+    model: ChosenModel
+    counts: Counts
+    critique: Critique
+    left_out_genes: np.ndarray
+
+    @property
+    def has_latent_space(self) -> bool:
+        """Whether the model gives each cell a place of its own."""
+        return has_latent_space(self.model)
+
+    @property
+    def components(self) -> np.ndarray:
+        """Likeliest component of every cell, from 0."""
+        return assigned(self.critique.probabilities)
+
+
+def load_explored(path: Path) -> Explored:
+    """Read a finished run; the last eight stay in memory, for all sessions."""
+    return _read_explored(path, RunFolder(path).critique_path.stat().st_mtime_ns)
+
+
+def place_cells(explored: Explored, place: str) -> np.ndarray:
+    """Where an embedding that came with the data, or one computed here, places the cells."""
+    known = explored.counts.embeddings
+    return known[place] if place in known else _embedded(explored, place)
+
+
+@lru_cache(maxsize=4)
+def posterior_draws(explored: Explored) -> dict[str, np.ndarray]:
+    """Draws of every site of a built-in model, with a leading axis of draws."""
+    results = RunFolder(explored.path).results
+    if not isinstance(results, CountResults):
+        return {}
+    n_draws = _DRAWS if results.diverging is None else min(_DRAWS, results.diverging.size)
+    return results.get_posterior_samples(n_samples=n_draws, store_samples=False)
+
+
+@lru_cache(maxsize=4)
+def unusual_cells(explored: Explored) -> "Unusual":
+    """What an autoencoder finds unusual in the data of a run; takes seconds."""
+    from scribeviz.networks.unusual import find_unusual  # flax takes a second to import
+
+    return find_unusual(explored.counts)
+
+
+@lru_cache(maxsize=8)
+def _embedded(explored: Explored, place: str) -> np.ndarray:
+    if place == LATENT:
+        found = RunFolder(explored.path).results.get_latent_representation(explored.counts)
+        return embed_places(found)
+    return embed(explored.counts, place)
+
+
+@lru_cache(maxsize=8)
+def _read_explored(path: Path, _written: int) -> Explored:
+    # A run that goes on after a stop writes its results anew: the time of writing tells them apart.
+    run = RunFolder(path)
+    counts, critique = run.counts, run.critique
+    # A user's own model fits every gene, also those without counts.
+    fitted = counts if len(critique.genes) == counts.n_genes else counts.seen_genes()
+    return Explored(
+        run_id=run.id,
+        path=path,
+        label=run.spec.label,
+        fingerprint=run.spec.fingerprint,
+        name=f"{run.spec.described} on {run.spec.data_name}",
+        model=run.spec.model,
+        counts=fitted,
+        critique=critique,
+        left_out_genes=np.setdiff1d(counts.genes, fitted.genes),
+    )

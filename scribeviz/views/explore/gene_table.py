@@ -1,0 +1,206 @@
+"""All genes of a finished run as a table, worst first."""
+
+import asyncio
+from io import BytesIO, StringIO
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import panel as pn
+import param
+from bokeh.models.widgets.tables import NumberFormatter
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.criticism.misfit import TENTHS
+from scribeviz.plots.strips import residual_strips
+from scribeviz.runs.export import as_h5ad
+from scribeviz.runs.folder import RunFolder
+from scribeviz.views.explore.explore_state import ExploreState
+from scribeviz.views.shared.arrow_keys import ArrowKeys
+from scribeviz.views.shared.parts import TABLE_LOOK, button, card, download, words, words_html
+
+_TITLES = {
+    "gene": "Gene",
+    "misfit": "Misfit",
+    "problem": "Problem",
+    "residuals": "Residuals",
+    "mean": "Mean",
+    "predicted_mean": "Model mean",
+    "zeros": "Zeros",
+    "predicted_zeros": "Model zeros",
+    "scatter": "Var / mean",
+}
+_TO_THE_LEFT = ("gene", "problem", "residuals")
+_WIDTHS = {"gene": 98, "misfit": 74, "problem": 120, "residuals": 82, "scatter": 66}
+_PAGE = 12  # genes
+_LOOK = """
+.tabulator-tableholder:focus-visible { outline: 2px solid #0b5d7a; outline-offset: -2px; }
+.tabulator-row.tabulator-selected { box-shadow: inset 4px 0 #0b5d7a; }
+.tabulator-row.tabulator-selected [tabulator-field="gene"] { font-weight: 600; }
+"""
+
+
+class GeneTable(pn.viewable.Viewer):
+    """All genes, worst first; a click shows one."""
+
+    state = param.ClassSelector(class_=ExploreState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._listing = ui.Tabulator(
+            self._ranked(),
+            show_index=False,
+            disabled=True,
+            titles=_TITLES,
+            pagination="remote",
+            page_size=_PAGE,
+            selectable=1,
+            layout="fit_columns",
+            widths=_WIDTHS,
+            header_align={name: "left" if name in _TO_THE_LEFT else "right" for name in _TITLES},
+            header_tooltips={
+                "residuals": "Where counts lie within their prediction, tenth by tenth: level with "
+                "the line is right, high ends mean that counts vary more than predicted."
+            },
+            sortable={"residuals": False},
+            stylesheets=[TABLE_LOOK, _LOOK],
+            configuration={"columnDefaults": {"headerWordWrap": True}},
+            margin=0,
+            formatters={
+                "residuals": {"type": "html"},  # made of numbers alone
+                "mean": NumberFormatter(format="0,0.00"),
+                "predicted_mean": NumberFormatter(format="0,0.00"),
+                "zeros": NumberFormatter(format="0.0 %"),
+                "predicted_zeros": NumberFormatter(format="0.0 %"),
+                "misfit": NumberFormatter(format="0.0 %"),
+                "scatter": NumberFormatter(format="0,0.0"),
+            },
+            text_align={name: "right" for name in _TITLES if name not in _TO_THE_LEFT},
+            sizing_mode="stretch_width",
+        )
+        self._listing.on_click(self._clicked)
+        self._which_cells = words("", faint=True)
+        self._writing = ui.HTML("", align="center", margin=(0, 0, 0, 12))
+        self._all_genes = button(
+            "All genes again",
+            "list",
+            lambda _: self.state.param.update(picked=[]),
+            variant="outlined",
+            size="small",
+            visible=False,
+        )
+        self._watchers = [
+            self.state.param.watch(self._judged_anew, ["table", "cells", "picked"]),
+            self.state.param.watch(self._follow_gene, "gene"),
+        ]
+        self._follow_gene()
+
+    def leave(self) -> None:
+        """Follow the table no longer: another run is shown."""
+        for watcher in self._watchers:
+            self.state.param.unwatch(watcher)
+
+    def __panel__(self) -> Viewable:
+        explored = self.state.explored
+        search = ui.AutocompleteInput(
+            label="Search a gene",
+            options=[str(gene) for gene in explored.counts.genes],
+            lazy_search=True,
+            case_sensitive=False,
+            search_strategy="includes",
+            min_characters=1,
+            placeholder="CD3E, MS4A1, an Ensembl id …",
+            restrict=False,
+            margin=(4, 0, 8, 0),
+            sizing_mode="stretch_width",
+        )
+        search.param.watch(lambda event: self._search(event.new), "value")
+        left_out = len(explored.left_out_genes)
+        note = f" Without counts, and left out: {left_out:,}." if left_out else ""
+        return card(
+            "Genes",
+            search,
+            words(
+                f"{len(explored.critique.genes):,} genes, worst first; click one to see it, and go "
+                "on with the keys ↑ and ↓. The misfit is the share of cells that would have to "
+                f"show another count for the gene to look as the model expects, less what chance "
+                f"does.{note}",
+                faint=True,
+            ),
+            self._which_cells,
+            self._all_genes,
+            ArrowKeys(
+                self._step,
+                content=self._listing,
+                about="Genes; the arrow keys go up and down the list",
+                sizing_mode="stretch_width",
+                margin=0,
+            ),
+            ui.Row(
+                download("Table as CSV", "genes.csv", self._as_csv),
+                download("AnnData with the results", "scribeviz.h5ad", self._as_h5ad),
+                self._writing,
+                margin=(8, 0, 0, 0),
+            ),
+        )
+
+    def _ranked(self) -> pd.DataFrame:
+        listed = self.state.listed()
+        scatter = listed["variance"] / listed["mean"].where(listed["mean"] > 0)
+        cells = self.state.explored.counts.n_cells
+        if self.state.table is not self.state.explored.critique.genes:
+            cells = self.state.cells.size
+        strips = residual_strips(listed[list(TENTHS)].to_numpy(float), cells)
+        shown = listed.assign(scatter=scatter, residuals=strips)
+        return shown[list(_TITLES)].reset_index(drop=True)
+
+    def _step(self, steps: int) -> None:
+        """Go on by so many rows, in the order of the table as it is sorted."""
+        genes = self._listing.current_view["gene"].to_numpy()
+        [at] = np.nonzero(genes == self.state.gene)
+        after = at[0] + steps if at.size else 0
+        self.state.gene = str(genes[np.clip(after, 0, genes.size - 1)])
+
+    def _follow_gene(self, *_: param.parameterized.Event) -> None:
+        """Highlight the gene that is shown, on the page where it is."""
+        genes = self._listing.current_view["gene"]
+        [at] = np.nonzero(genes.to_numpy() == self.state.gene)
+        rows = [int(row) for row in genes.index[at]]
+        pages = [int(row) // _PAGE + 1 for row in at] or [self._listing.page]
+        self._listing.param.update(page=pages[0], selection=rows)
+
+    def _judged_anew(self, *events: param.parameterized.Event) -> None:
+        state = self.state
+        if any(event.name != "cells" for event in events):
+            self._listing.param.update(value=self._ranked(), page=1)
+            genes = self._listing.value["gene"].to_numpy()
+            self._listing.selection = np.flatnonzero(genes == state.gene).tolist()
+        self._all_genes.visible = bool(state.picked)
+        of_all = state.table is state.explored.critique.genes
+        if of_all:
+            told = "" if state.cells is None else "Judged by all cells."
+        else:
+            told = f"Judged by the {state.cells.size:,} chosen cells."
+        if state.picked:
+            told = f"{len(state.picked):,} genes, picked in a picture. {told}"
+        self._which_cells.object = words_html(told, faint=True)
+
+    def _clicked(self, event: Any) -> None:
+        self.state.gene = str(self._listing.value["gene"].iloc[event.row])
+
+    def _as_csv(self) -> StringIO:
+        return StringIO(self.state.listed().to_csv(index=False))
+
+    async def _as_h5ad(self) -> BytesIO:
+        # It reads and writes every count: other clicks must not wait for it.
+        run = RunFolder(self.state.explored.path)
+        self._writing.object = words_html("Writing the AnnData file …", faint=True)
+        try:
+            return await asyncio.to_thread(as_h5ad, run)
+        finally:
+            self._writing.object = ""
+
+    def _search(self, text: str | None) -> None:
+        if text and not self.state.find_gene(text):
+            pn.state.notifications.warning(f"No gene of this run is called {text}.")

@@ -1,0 +1,92 @@
+"""How far the data moved every parameter: priors behind posteriors."""
+
+import asyncio
+
+import panel as pn
+import param
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.criticism.overlap import PriorPosterior
+from scribeviz.models.parameterizations import Site
+from scribeviz.models.priors import POSITIVE
+from scribeviz.plots.densities import prior_and_posteriors
+from scribeviz.plots.theme import OBSERVED, PREDICTED, component_color
+from scribeviz.views.explore.explore_state import ExploreState
+from scribeviz.views.explore.explored import posterior_draws
+from scribeviz.views.shared.parts import card, heading, legend, row, while_shown, words
+
+_SAME = 0.5  # overlap from which the prior says as much as the data
+_PER_ROW = 3
+
+
+class ParametersView(pn.viewable.Viewer):
+    """Prior and posterior of every parameter, those of genes for the chosen gene."""
+
+    state = param.ClassSelector(class_=ExploreState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._shown = ui.Column(
+            words("Drawing from the posterior …", faint=True), sizing_mode="stretch_width"
+        )
+        if pn.state.curdoc is None:
+            self._show()
+        else:
+            pn.state.execute(self._draw)
+
+    async def _draw(self) -> None:
+        # The first draws are compiled for seconds: other clicks must not wait for them.
+        explored = self.state.explored
+        await asyncio.to_thread(posterior_draws, explored)
+        if self.state.explored is explored:
+            pn.state.execute(self._show, schedule=True)
+
+    def _show(self) -> None:
+        self._shown[:] = [pn.panel(while_shown(self.state, self._pictures, self.state.param.gene))]
+
+    def __panel__(self) -> Viewable:
+        k = self.state.explored.model.n_components
+        posteriors = (
+            [("posterior", PREDICTED, 0.5)]
+            if k == 1
+            else [(f"component {i + 1}", component_color(i), 0.5) for i in range(k)]
+        )
+        return card(
+            "Parameters",
+            words(
+                "The prior is what was assumed, the posterior what the data made of it, both drawn "
+                "to one height. Where they overlap, the prior still speaks.",
+                faint=True,
+            ),
+            legend([("prior", OBSERVED, 0.4), *posteriors]),
+            self._shown,
+        )
+
+    def _pictures(self, gene: str) -> Viewable:
+        shown = [self._picture(site, found, gene) for site, found in self.state.moved().values()]
+        rows = [row(*shown[i : i + _PER_ROW]) for i in range(0, len(shown), _PER_ROW)]
+        return ui.Column(*rows, sizing_mode="stretch_width")
+
+    def _picture(self, site: Site, found: list[PriorPosterior], gene: str) -> Viewable:
+        of_gene = "genes" in site.axes
+        widest = max(found, key=lambda one: one.values.size)
+        picture = prior_and_posteriors(
+            (widest.values, widest.prior),
+            [(one.values, one.posterior) for one in found],
+            label=site.label,
+            log_axis=site.support == POSITIVE,
+        )
+        return ui.Column(
+            heading(f"{site.label} of {gene}" if of_gene else site.label),
+            words(_overlap_in_words(found), faint=True),
+            ui.HoloViews(picture, sizing_mode="stretch_width", height=220),
+            sizing_mode="stretch_width",
+        )
+
+
+def _overlap_in_words(found: list[PriorPosterior]) -> str:
+    shares = [one.overlap for one in found]
+    told = " · ".join(f"{share:.0%}" for share in shares)
+    strong = max(shares) >= _SAME
+    return f"Overlap {told}: " + ("the prior still speaks." if strong else "the data decide.")

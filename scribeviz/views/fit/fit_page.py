@@ -1,0 +1,347 @@
+"""Start a fit, watch it, stop it."""
+
+from dataclasses import fields
+from functools import partial
+from typing import Any
+
+import holoviews as hv
+import numpy as np
+import pandas as pd
+import panel as pn
+import param
+from holoviews.streams import Pipe
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.data.counts import Counts
+from scribeviz.fitting.methods import METHODS, method_of
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.plots.loss import loss_curve, thinned_loss
+from scribeviz.runs.folder import RunFolder, RunState, RunStatus
+from scribeviz.views.data.data_state import DataState
+from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.parts import (
+    TABLE_LOOK,
+    button,
+    card,
+    empty,
+    in_words,
+    notice,
+    number_field,
+    page,
+    tiles_html,
+    when,
+    words,
+    words_html,
+)
+
+_SHOWN_AT_ONCE = 2  # settings of a method; the others are under "More"
+_EVERYTHING, _TAIL = "All steps", "Last half"
+
+
+class FitView(pn.viewable.Viewer):
+    """The settings of a fit, its progress with the live loss, and all earlier runs."""
+
+    state = param.ClassSelector(class_=FitState, constant=True)
+    data = param.ClassSelector(class_=DataState, constant=True)
+    model = param.ClassSelector(class_=ModelState, constant=True)
+    go_on = param.Callable(doc="Called when the user wants to explore the result.")
+
+    def __panel__(self) -> Viewable:
+        progress = ProgressView(state=self.state, go_on=self.go_on)
+        runs = RunList(state=self.state)
+        return page(
+            "Fit",
+            "It goes on when you close this tab; its address brings you back.",
+            ui.Row(
+                ui.Column(self._settings(), width=290),
+                ui.Column(progress, runs, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
+                sizing_mode="stretch_width",
+            ),
+        )
+
+    def _settings(self) -> Viewable:
+        start = button(
+            "Start the fit",
+            "play_arrow",
+            lambda _: self._start(),
+            disabled=pn.bind(lambda counts: counts is None, self.data.param.counts),
+        )
+        what = pn.bind(
+            self._what,
+            self.data.param.counts,
+            self.model.param.likelihood,
+            self.model.param.n_components,
+        )
+        picker = ui.RadioBoxGroup(label="", options={}, margin=(0, 0, 6, 0))
+
+        def follow(*_: param.parameterized.Event) -> None:
+            keys = self.model.methods
+            if self.state.method not in keys:
+                self.state.method = keys[0]
+            options = {METHODS[key].label: key for key in keys}
+            picker.param.update(options=options, value=self.state.method, visible=len(keys) > 1)
+
+        def take(event: param.parameterized.Event) -> None:
+            if event.new is not None:
+                self.state.method = event.new
+
+        picker.param.watch(take, "value")
+
+        self.model.param.watch(follow, "likelihood")
+        follow()
+        return card(
+            "Settings",
+            ui.HTML(what, margin=(0, 0, 8, 0)),
+            picker,
+            pn.bind(self._inputs_of, self.state.param.method),
+            start,
+        )
+
+    def _inputs_of(self, key: str) -> Viewable:
+        names = [f.name for f in fields(METHODS[key].config)]
+        first, rest = names[:_SHOWN_AT_ONCE], names[_SHOWN_AT_ONCE:]
+        more = ui.Details(
+            ui.Column(*self._inputs(key, rest), margin=(10, 10, 4, 10)),
+            title="More",
+            collapsed=True,
+            fully_expanded=True,
+            sizing_mode="stretch_width",
+            margin=(0, 0, 10, 0),
+        )
+        about = pn.bind(
+            self._about_method, self.state.param.history, self.data.param.counts, key=key
+        )
+        return ui.Column(
+            ui.HTML(about, margin=(0, 0, 8, 0)),
+            *self._inputs(key, first),
+            more,
+            sizing_mode="stretch_width",
+        )
+
+    def _about_method(self, _history: list[Any], counts: Counts | None, *, key: str) -> str:
+        text = METHODS[key].doc
+        if counts is not None and METHODS[key].config is NUTSConfig:
+            start = self.state.start_of(counts, self.model.spec())
+            text += (
+                " It starts from the moments of the data: a variational fit of this model before "
+                "it would make the warm-up shorter."
+                if start is None
+                else " It starts from the newest variational fit of this model."
+            )
+        return words_html(text, faint=True)
+
+    def _inputs(self, key: str, names: list[str]) -> list[Viewable]:
+        form = self.state.configs[key]
+        return [number_field(form, name, sizing_mode="stretch_width") for name in names]
+
+    def _start(self) -> None:
+        try:
+            self.state.start(self.data.counts, self.model.spec())
+        except ValueError as problem:
+            pn.state.notifications.error(str(problem), duration=0)
+
+    def _what(self, counts: Counts | None, _likelihood: str, _n_components: int) -> str:
+        if counts is None:
+            return words_html("Open data first; earlier runs can be looked at already.", faint=True)
+        return words_html(f"{self.model.spec().described} on {counts.name}", faint=True)
+
+
+class RunList(pn.viewable.Viewer):
+    """All runs, newest first; a click looks at one."""
+
+    state = param.ClassSelector(class_=FitState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._listing = ui.Tabulator(
+            self._table(),
+            show_index=False,
+            disabled=True,
+            stylesheets=[TABLE_LOOK],
+            selectable=False,
+            pagination="local",
+            page_size=8,
+            layout="fit_columns",
+            widths={"started": 120, "data": 170, "state": 100, "took": 100},
+            sizing_mode="stretch_width",
+            margin=0,
+        )
+        self._listing.on_click(self._look_at)
+        self._hint = words("", faint=True)
+        self.state.param.watch(self._show, "history")
+        self._show()
+
+    def __panel__(self) -> Viewable:
+        return card("Runs", self._hint, self._listing)
+
+    def _show(self, *_: param.parameterized.Event) -> None:
+        some = bool(self.state.history)
+        text = "Click a run to look at it." if some else "Runs are listed here, for good."
+        self._hint.object = words_html(text, faint=True)
+        self._listing.value = self._table()
+        self._listing.visible = some
+
+    def _look_at(self, event: Any) -> None:
+        run, _ = self.state.history[event.row]
+        self.state.look_at(run)
+
+    def _table(self) -> pd.DataFrame:
+        history = self.state.history
+        return pd.DataFrame(
+            {
+                "started": [when(run.spec.created) for run, _ in history],
+                "data": [run.spec.data_name for run, _ in history],
+                "model": [run.spec.described for run, _ in history],
+                "state": [status.state.value for _, status in history],
+                "took": [in_words(status.seconds) if status.ended else "" for _, status in history],
+            },
+            dtype=str,  # an empty table would pass for one of numbers, and show NaN ever after
+        )
+
+
+class ProgressView(pn.viewable.Viewer):
+    """How far the run is: figures, the loss as it falls, and what can be done about it."""
+
+    state = param.ClassSelector(class_=FitState, constant=True)
+    go_on = param.Callable(doc="Called when the user wants to explore the result.")
+    shown = param.Selector(default=_EVERYTHING, objects=[_EVERYTHING, _TAIL], label="Steps shown")
+    log_axes = param.Boolean(False, doc="Draw steps and losses on logarithmic axes.")
+    validates = param.Boolean(False, doc="Whether some cells are not trained on.")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        state = self.state
+        self._what = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0))
+        self._figures = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0))
+        self._bar = ui.LinearProgress(
+            value=0, sizing_mode="stretch_width", margin=(4, 0, 12, 0), visible=False
+        )
+        self._problem = ui.Column(sizing_mode="stretch_width")
+        self._actions = ui.Row()
+        self._how_to_read = words("", faint=True)
+        self._pipe = Pipe(data=thinned_loss(np.zeros(0)))
+        steps = ui.RadioButtonGroup.from_param(
+            self.param.shown,
+            label="",
+            size="small",
+            margin=0,
+            width=200,
+            sx={"& .MuiToggleButton-root": {"whiteSpace": "nowrap"}},
+        )
+        self._log = ui.Switch.from_param(self.param.log_axes, label="Logarithmic axes")
+        self._plot = ui.Column(
+            ui.Row(steps, ui.Spacer(width=24), self._log),
+            ui.HoloViews(
+                pn.bind(self._curve, self.param.log_axes, self.param.validates),
+                sizing_mode="stretch_width",
+                height=340,
+            ),
+            self._how_to_read,
+            sizing_mode="stretch_width",
+            visible=False,
+        )
+        self._waiting = empty("The loss will be drawn here, a few seconds after the start.")
+        state.param.watch(self._show_status, ["run", "status"])
+        state.param.watch(self._show_losses, ["losses", "validation"])
+        self.param.watch(self._show_losses, "shown")
+        self._show_status()
+        self._show_losses()
+
+    def __panel__(self) -> Viewable:
+        return card(
+            "Progress",
+            self._what,
+            self._problem,
+            self._figures,
+            self._bar,
+            self._waiting,
+            self._plot,
+            self._actions,
+        )
+
+    def _show_status(self, *_: param.parameterized.Event) -> None:
+        run, status = self.state.run, self.state.status
+        if run is None or status is None:
+            self._what.object = words_html("Nothing has been started yet.")
+            return
+        self._what.object = words_html(
+            f"{run.spec.described} on {run.spec.data_name}: {_state_in_words(run, status)}"
+        )
+        self._how_to_read.object = words_html(method_of(run.spec.config).trace_doc, faint=True)
+        figures = {
+            f"steps, of at most {status.n_steps:,}": f"{status.step:,}",
+            "done": f"{status.percent} %",
+            "time left": _time_left(status),
+            "steps per second": f"{status.steps_per_second:,.0f}" if status.step else "-",
+            "device": status.device or "-",
+        }
+        self._figures.object = tiles_html(figures)
+        starting = status.state is RunState.RUNNING and status.step == 0
+        self._bar.param.update(
+            visible=True,
+            value=-1 if starting else status.percent,
+            variant="indeterminate" if starting else "determinate",
+            color="error" if status.state is RunState.FAILED else "primary",
+        )
+        self._problem[:] = [notice(status.error, "error")] if status.error else []
+        self._offer_actions(status)
+
+    def _offer_actions(self, status: RunStatus) -> None:
+        state = self.state
+        offered = []
+        if state.can_stop:
+            stop = ("Stop and keep", "stop", lambda _: state.stop())
+            offered.append((stop, "error"))
+        if state.can_resume:
+            offered.append((("Resume", "play_arrow", lambda _: state.resume()), "primary"))
+        if state.run is not None and state.run.has_results and status.state.is_over:
+            explore = ("Explore the result", "arrow_forward", lambda _: self.go_on())
+            offered.append((explore, "primary"))
+        labels = [action[0] for action, _ in offered]
+        # Replaced only when they change: a button that is rebuilt under the mouse loses the click.
+        if labels != [made.label for made in self._actions]:
+            self._actions[:] = [button(*action, color=color) for action, color in offered]
+
+    def _curve(self, log: bool, _validates: bool) -> hv.DynamicMap:  # noqa: FBT001  switches
+        # Drawn anew when cells are validated: a DynamicMap keeps the parts that it began with.
+        draw = partial(loss_curve, log=log)
+        return hv.DynamicMap(draw, streams={"data": self._pipe.param.data})
+
+    def _show_losses(self, *_: param.parameterized.Event) -> None:
+        losses = self.state.losses
+        # The energy of a sampler and the loss of a user's own model may be negative.
+        self._log.disabled = bool((losses <= 0).any())
+        if self._log.disabled:
+            self.log_axes = False
+        first = losses.size // 2 if self.shown == _TAIL else 0
+        validates = self.state.validation[0].size > 0
+        data = thinned_loss(losses, first, self.state.validation if validates else None)
+        if validates == self.validates:
+            self._pipe.send(data)
+        else:
+            self._pipe = Pipe(data=data)
+            self.validates = validates
+        self._plot.visible = losses.size > 0
+        self._waiting.visible = losses.size == 0
+
+
+def _state_in_words(run: RunFolder, status: RunStatus) -> str:
+    if status.state is RunState.RUNNING:
+        return status.doing
+    if status.state is RunState.DONE:
+        method = method_of(run.spec.config)
+        ending = method.settled if status.settled else method.finished
+        return ending.format(took=in_words(status.seconds))
+    return {
+        RunState.QUEUED: "waiting for the run before it",
+        RunState.STOPPED: "stopped; what was fitted until then is kept",
+        RunState.FAILED: "failed",
+        RunState.INTERRUPTED: "interrupted",
+    }[status.state]
+
+
+def _time_left(status: RunStatus) -> str:
+    left = status.most_seconds_left
+    return "-" if left is None else f"at most {in_words(left)}"

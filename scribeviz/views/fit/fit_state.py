@@ -1,0 +1,109 @@
+"""The run that is looked at, and how far it is.  Plain ``param``: it runs without a server."""
+
+from typing import Any
+
+import numpy as np
+import param
+
+from scribeviz.data.counts import Counts
+from scribeviz.fitting.kinds import ChosenModel
+from scribeviz.fitting.methods import METHODS
+from scribeviz.inference.nuts import NUTSConfig
+from scribeviz.inference.svi import SVIConfig
+from scribeviz.runs.folder import RunFolder, RunState, RunStatus
+from scribeviz.runs.store import RunStore
+from scribeviz.views.shared.forms import Form, form_for
+
+
+class FitState(param.Parameterized):
+    """The run that is looked at, and how far it is."""
+
+    store = param.ClassSelector(class_=RunStore, constant=True, doc="All runs.")
+    method = param.Selector(objects=list(METHODS), doc="Key of the way to find a posterior.")
+    configs = param.Dict(constant=True, doc="Per method the form of its settings.")
+    run = param.ClassSelector(class_=RunFolder, doc="The run that is looked at.")
+    status = param.ClassSelector(class_=RunStatus, doc="How far it is.")
+    losses = param.Array(np.zeros(0), doc="Its losses so far, in nats.")
+    validation = param.Tuple(
+        (np.zeros(0, int), np.zeros(0)),
+        doc="Steps after which cells that are not trained on were scored, and their loss.",
+    )
+    history = param.List([], doc="All runs with their status, newest first.")
+
+    def __init__(self, **params: Any) -> None:
+        configs = {key: form_for(method.config) for key, method in METHODS.items()}
+        super().__init__(configs=configs, **params)
+
+    @property
+    def config(self) -> Form:
+        """The settings of the chosen method."""
+        return self.configs[self.method]
+
+    def start(self, counts: Counts, spec: ChosenModel) -> RunFolder:
+        """Queue a fit and look at it."""
+        before = self.start_of(counts, spec)
+        config = self.config.value()
+        start_from = "" if before is None else before.id
+        run = self.store.submit(counts, spec, config, start_from)
+        self.look_at(run)
+        return run
+
+    def start_of(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
+        """The newest variational fit of the same model and data, for a sampler to start from."""
+        if METHODS[self.method].config is not NUTSConfig:
+            return None
+        for run, status in self.history:
+            same = run.spec.model == spec and run.spec.fingerprint == counts.fingerprint
+            usable = status.state is RunState.DONE and isinstance(run.spec.config, SVIConfig)
+            if same and usable:
+                return run
+        return None
+
+    def stop(self) -> None:
+        """End the run at its next checkpoint."""
+        if self.run is not None:
+            self.store.stop(self.run)
+            self.refresh()
+
+    def resume(self) -> None:
+        """Go on with the run from its last checkpoint."""
+        if self.run is not None:
+            self.store.resume(self.run)
+            self.refresh()
+
+    def look_at(self, run: RunFolder) -> None:
+        """Show ``run`` from now on."""
+        losses, validation = run.traces
+        self.param.update(run=run, status=run.status, losses=losses, validation=validation)
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Copy the news from disk into this session; the page calls it on a timer."""
+        history = self.store.statuses()
+        # Progress alone does not count: the list would be drawn anew all the time.
+        if [(run.id, now.state) for run, now in history] != [
+            (run.id, before.state) for run, before in self.history
+        ]:
+            self.history = history
+        if self.run is None:
+            return
+        status = self.run.status
+        if status != self.status:
+            grown: dict[str, Any] = {}
+            if status.step != self.losses.size:
+                losses, validation = self.run.traces
+                grown = {"losses": losses, "validation": validation}
+            self.param.update(status=status, **grown)
+
+    @property
+    def can_stop(self) -> bool:
+        """Whether there is something to stop."""
+        return self.status is not None and not self.status.state.is_over
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether the run ended before it was done and can go on."""
+        if self.run is None or self.status is None or not self.run.has_checkpoint:
+            return False
+        unfinished = {RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED}
+        return self.status.state in unfinished

@@ -1,0 +1,283 @@
+"""Choose a model and its priors."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import panel as pn
+import param
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.data.counts import Counts
+from scribeviz.models.capture import ORGANISMS
+from scribeviz.models.custom.model import CustomModel
+from scribeviz.models.custom.network_model import NetworkModel
+from scribeviz.models.custom.registry import CUSTOM_MODELS
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.networks import cellvae as network
+from scribeviz.networks.cellvae import CELLVAE
+from scribeviz.views.data.data_state import DataState
+from scribeviz.views.model.model_state import ModelState, PriorState
+from scribeviz.views.model.network_form import NetworkView
+from scribeviz.views.model.prior_check import PriorCheckView
+from scribeviz.views.model.prior_form import PriorView
+from scribeviz.views.shared.parts import (
+    GAP,
+    button,
+    card,
+    notice,
+    number_field,
+    page,
+    row,
+    words,
+    words_html,
+)
+
+_IN_SIGHT = {"position": "sticky", "top": "16px", "align-self": "flex-start"}
+
+
+class ModelView(pn.viewable.Viewer):
+    """The likelihood, the components, what carries the priors, and a prior for every parameter."""
+
+    state = param.ClassSelector(class_=ModelState, constant=True)
+    data = param.ClassSelector(class_=DataState, constant=True)
+    go_on = param.Callable(doc="Called when the user wants to fit.")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._known: dict[tuple[str, PriorState], Viewable] = {}
+
+    def __panel__(self) -> Viewable:
+        state = self.state
+        return page(
+            "Model",
+            "How counts arise: in one group of cells, in several, or cell by cell.",
+            row(
+                card("Kind of model", self._likelihood()),
+                ui.Column(
+                    self._of_counts("Components", self._components),
+                    self._card_when(lambda: state.has_capture, "Capture", self._capture),
+                    self._card_when(lambda: state.is_cellvae, "Network", self._network),
+                    sizing_mode="stretch_width",
+                ),
+            ),
+            self._of_counts("Parameterization and posterior", self._parameterization),
+            ui.Row(
+                self._of_counts("Priors", self._prior_cards),
+                ui.Spacer(width=GAP),
+                # In sight while the sliders of all priors are gone through.
+                self._of_counts("Before any data", self._prior_check, styles=_IN_SIGHT),
+                sizing_mode="stretch_width",
+            ),
+            ui.Row(
+                button("Go to the fit", "arrow_forward", lambda _: self.go_on()),
+                ui.HTML(
+                    pn.bind(
+                        self._in_short,
+                        state.param.likelihood,
+                        state.param.n_components,
+                        self.data.param.counts,
+                    ),
+                    margin=(8, 12),
+                ),
+            ),
+        )
+
+    def _of_counts(
+        self, title: str, content: Callable[[], Viewable], **options: object
+    ) -> Viewable:
+        """A card that only models of counts have a use for."""
+        return self._card_when(lambda: self.state.is_of_counts, title, content, **options)
+
+    def _card_when(
+        self,
+        applies: Callable[[], bool],
+        title: str,
+        content: Callable[[], Viewable],
+        **options: object,
+    ) -> Viewable:
+        """A card that is shown while the chosen model has a use for it."""
+        shown = card(title, content(), **options)
+
+        def follow(*_: param.parameterized.Event) -> None:
+            shown.visible = applies()
+
+        self.state.param.watch(follow, "likelihood")
+        follow()
+        return shown
+
+    def _network(self) -> Viewable:
+        return NetworkView(state=self.state, data=self.data)
+
+    def _likelihood(self) -> Viewable:
+        built_in = {entry.label: entry.key for entry in LIKELIHOODS.values()}
+        built_in[network.LABEL] = CELLVAE
+        own = {f"{model.label} (own model)": key for key, model in CUSTOM_MODELS.items()}
+        picker = ui.RadioBoxGroup.from_param(
+            self.state.param.likelihood, label="", options=built_in | own, margin=0
+        )
+        return ui.Column(
+            picker,
+            ui.HTML(pn.bind(self._about_likelihood, self.state.param.likelihood), margin=(6, 0)),
+            ui.Details(
+                ui.HTML(
+                    pn.bind(
+                        self._maths,
+                        self.state.param.likelihood,
+                        self.state.param.parameterization,
+                    ),
+                    margin=10,
+                ),
+                title="The maths",
+                collapsed=True,
+                fully_expanded=True,
+                sizing_mode="stretch_width",
+                margin=(4, 0),
+            ),
+            sizing_mode="stretch_width",
+        )
+
+    def _about_likelihood(self, key: str) -> str:
+        if key in CUSTOM_MODELS:
+            model = CUSTOM_MODELS[key]
+            about = words_html(model.use_when or "A model of your own.")
+            if isinstance(model, NetworkModel):
+                return about + words_html("A network, trained on minibatches of cells.", faint=True)
+            kinds = ", ".join(f"{name} ({entry['type']})" for name, entry in _spec(model))
+            return about + words_html(f"Parameters: {kinds}", faint=True)
+        if key == CELLVAE:
+            return words_html(network.USE_WHEN)
+        entry = LIKELIHOODS[key]
+        return words_html(entry.use_when)
+
+    def _maths(self, likelihood: str, parameterization: str) -> str:
+        if likelihood in CUSTOM_MODELS:
+            return words_html("As its Python file says.", faint=True)
+        if likelihood == CELLVAE:
+            about = (network.FORMULA, network.DOC, f"Source: {network.SOURCE}")
+            return "".join(words_html(line, faint=True) for line in about)
+        entry, chosen = LIKELIHOODS[likelihood], PARAMETERIZATIONS[parameterization]
+        lines = (entry.formula, chosen.formula, f"Source: {entry.source}")
+        return "".join(words_html(line, faint=True) for line in lines)
+
+    def _components(self) -> Viewable:
+        state = self.state
+        own = ui.Switch.from_param(
+            state.param.component_specific_params,
+            visible=pn.bind(lambda k: k > 1, state.param.n_components),
+        )
+        return ui.Column(
+            number_field(state, "n_components", width=200),
+            pn.bind(self._hint, state.param.n_components, state.param.likelihood),
+            own,
+            sizing_mode="stretch_width",
+        )
+
+    def _hint(self, n_components: int, likelihood: str) -> Viewable:
+        if n_components == 1:
+            return words("One group: all cells share the same expression profile.", faint=True)
+        text = words(
+            f"A mixture: every cell belongs to one of {n_components} groups, each with its own "
+            "profile. The groups are found from the counts alone.",
+            faint=True,
+        )
+        if likelihood not in LIKELIHOODS or LIKELIHOODS[likelihood].has_capture:
+            return text
+        return ui.Column(
+            text,
+            notice(
+                "Without a capture probability per cell, groups often follow sequencing depth "
+                "instead of cell type. Choose a distribution with capture.",
+                "warning",
+            ),
+            sizing_mode="stretch_width",
+        )
+
+    def _capture(self) -> Viewable:
+        state = self.state
+        cells = {"Left open": 0.0} | {
+            f"{cell.label}, about {cell.mrna_per_cell:,.0f}": cell.mrna_per_cell
+            for key, cell in ORGANISMS.items()
+            if key != "mouse"  # the same number as human
+        }
+        cells = {label.replace("Human", "Human or mouse"): n for label, n in cells.items()}
+        known = state.total_mrna if state.total_mrna in cells.values() else 0.0
+        picker = ui.Select(
+            label="Cells of", options=cells, value=known, width=240, margin=(4, 12, 8, 0)
+        )
+        picker.param.watch(lambda event: state.param.update(total_mrna=event.new), "value")
+        return ui.Column(
+            words(
+                "Counts only tell how capture and expression multiply. Their level stays open, "
+                "unless it is known how many mRNA molecules a cell holds. Left open, ratios "
+                "between genes and between cells can be compared, levels cannot.",
+                faint=True,
+            ),
+            ui.Row(picker, number_field(state, "total_mrna", step=1_000.0, width=220)),
+            sizing_mode="stretch_width",
+        )
+
+    def _parameterization(self) -> Viewable:
+        state = self.state
+        options = {entry.label: entry.key for entry in PARAMETERIZATIONS.values()}
+        return ui.Row(
+            ui.Column(
+                ui.Select.from_param(
+                    state.param.parameterization,
+                    label="Parameterization",
+                    options=options,
+                    width=260,
+                    margin=(4, 0, 8, 0),
+                ),
+                ui.Switch.from_param(state.param.unconstrained, margin=(4, 0)),
+                width=300,
+            ),
+            ui.Column(
+                ui.HTML(
+                    pn.bind(self._about_parameters, state.param.parameterization),
+                    sizing_mode="stretch_width",
+                    margin=(0, 0, 10, 0),
+                ),
+                number_field(state, "guide_rank", width=300),
+                words(
+                    "0 treats every parameter as independent of the others, which is quick and "
+                    "makes some intervals too narrow; 5 is a good first choice for honest ones.",
+                    faint=True,
+                ),
+                sizing_mode="stretch_width",
+            ),
+            sizing_mode="stretch_width",
+        )
+
+    def _about_parameters(self, key: str) -> str:
+        return words_html(PARAMETERIZATIONS[key].doc)
+
+    def _prior_cards(self) -> Viewable:
+        return ui.Column(
+            words("What is believed before the data are seen; the data usually win.", faint=True),
+            pn.bind(self._priors, self.state.param.priors),
+            sizing_mode="stretch_width",
+        )
+
+    def _prior_check(self) -> Viewable:
+        return PriorCheckView(model=self.state, data=self.data)
+
+    def _priors(self, priors: dict[str, PriorState]) -> Viewable:
+        for key, prior in priors.items():
+            # Made once: a second one would be drawn beside the first ever after.
+            if (key, prior) not in self._known:
+                self._known[key, prior] = pn.panel(PriorView(state=prior, model=self.state))
+        views = [self._known[each] for each in priors.items()]
+        return ui.Column(*views, sizing_mode="stretch_width")
+
+    def _in_short(self, _likelihood: str, _n_components: int, counts: Counts | None) -> str:
+        kind = self.state.spec().described
+        if counts is None:
+            return words_html(kind)
+        genes = int((counts.gene_totals > 0).sum())
+        return words_html(f"{kind}, on {counts.n_cells:,} cells and {genes:,} genes", faint=True)
+
+
+def _spec(model: CustomModel) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    return model.param_spec.items()

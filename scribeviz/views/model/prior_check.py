@@ -1,0 +1,150 @@
+"""What the priors expect of a gene, before any fit, beside what was counted."""
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+
+import holoviews as hv
+import panel as pn
+import param
+from holoviews.streams import Pipe
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.criticism.predictive import GeneCheck, check_gene
+from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
+from scribeviz.data.counts import Counts
+from scribeviz.models.spec import ModelSpec
+from scribeviz.plots.ppc import LEGEND, ppc_histogram
+from scribeviz.views.data.data_state import DataState
+from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.newest import Newest, draw
+from scribeviz.views.shared.parts import empty, legend, short, words, words_html
+
+
+class PriorCheckView(pn.viewable.Viewer):
+    """One gene against data sets drawn from the priors; follows every change of a prior."""
+
+    model = param.ClassSelector(class_=ModelState, constant=True)
+    data = param.ClassSelector(class_=DataState, constant=True)
+    gene = param.String("", doc="The gene that is shown.")
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
+        self._picture = ui.Column(sizing_mode="stretch_width")
+        self._pipe: Pipe | None = None  # of the picture, once there is one
+        self._newest = Newest(self._update)
+        self._compiled: set[tuple[ModelSpec, tuple[str, ...]]] = set()
+        self._search = ui.AutocompleteInput(
+            label="Gene",
+            options=[],
+            lazy_search=True,
+            case_sensitive=False,
+            search_strategy="includes",
+            min_characters=1,
+            restrict=True,
+            width=260,
+            margin=(4, 0, 8, 0),
+        )
+        self._search.param.watch(self._chosen, "value")
+        self._watched: list[tuple[param.Parameterized, object]] = []
+        self.model.param.watch(self._follow_priors, "priors")
+        self.model.param.watch(
+            self._changed,
+            ["likelihood", "n_components", "component_specific_params", "total_mrna", "guide_rank"],
+        )
+        self.data.param.watch(self._new_data, "counts")
+        self._follow_priors()
+        self._new_data()
+
+    def __panel__(self) -> Viewable:
+        return ui.Column(
+            words(
+                "What data sets would look like if the priors were all that is known: wide bands "
+                "are as they should be; counts far outside of them mean that a prior is too sure.",
+                faint=True,
+            ),
+            self._search,
+            self._about,
+            legend(LEGEND),
+            self._picture,
+            sizing_mode="stretch_width",
+        )
+
+    def _new_data(self, *_: param.parameterized.Event) -> None:
+        counts: Counts | None = self.data.counts
+        if counts is None:
+            self._pipe = None
+            self._picture[:] = [empty("Open data first: then a gene is shown here.")]
+            return
+        self._search.options = [str(gene) for gene in counts.genes]
+        self.gene = str(counts.genes[typical_gene(counts.gene_totals / counts.n_cells)])
+        self._search.value = self.gene
+        self._changed()
+
+    def _chosen(self, event: param.parameterized.Event) -> None:
+        counts = self.data.counts
+        if event.new == self.gene:
+            return
+        if counts is not None and event.new in set(map(str, counts.genes)):
+            self.gene = event.new
+            self._changed()
+
+    def _follow_priors(self, *_: param.parameterized.Event) -> None:
+        for prior, watcher in self._watched:
+            prior.param.unwatch(watcher)
+        self._watched = [
+            (prior, prior.param.watch(self._changed, "prior"))
+            for prior in self.model.priors.values()
+        ]
+        self._changed()
+
+    def _changed(self, *_: param.parameterized.Event) -> None:
+        spec, counts = self.model.spec(), self.data.counts
+        if counts is None or not isinstance(spec, ModelSpec) or not self.gene:
+            return
+        if pn.state.curdoc is None:
+            self._show(check_before(spec, counts, self.gene), self.gene)
+        else:
+            # The first check compiles for seconds: other clicks must not wait for it.
+            self._newest.ask()
+
+    async def _update(self) -> None:
+        spec, counts, gene = self.model.spec(), self.data.counts, self.gene
+        if counts is None or not isinstance(spec, ModelSpec):  # chosen meanwhile
+            return
+        families = tuple(state.prior.family for state in self.model.priors.values())
+        kind = replace(spec, priors=()), families
+        if kind in self._compiled:  # less than it takes to go to a thread and back
+            found = check_before(spec, counts, gene)
+        else:
+            found = await asyncio.to_thread(check_before, spec, counts, gene)
+            self._compiled.add(kind)
+        if gene == self.gene:  # else another one is on its way
+            await draw(partial(self._show, found, gene))
+
+    def _show(self, check: GeneCheck, gene: str) -> None:
+        low, _, high = check.zeros
+        with pn.io.hold():  # one message to the browser, one drawing
+            self._about.object = words_html(
+                f"{check.observed_zeros:.1%} of the cells lack {gene}; before any data the model "
+                f"expects {low:.1%} to {high:.1%}. Its mean is {short(check.observed_mean)}, "
+                f"expected {short(check.mean[0])} to {short(check.mean[2])}."
+            )
+            if self._pipe is None:
+                self._pipe = Pipe(data=check)
+                picture = hv.DynamicMap(_draw, streams={"check": self._pipe.param.data})
+                self._picture[:] = [ui.HoloViews(picture, sizing_mode="stretch_width", height=300)]
+            else:
+                self._pipe.send(check)
+
+
+def check_before(spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
+    """The counts of ``gene`` against the priors of ``spec``."""
+    index = counts.gene_index(gene)
+    return check_gene(counts.gene_at(index), prior_draws(spec), 0)
+
+
+def _draw(check: GeneCheck) -> hv.Rectangles:
+    return ppc_histogram(check.edges, check.observed, check.bands, log=False)

@@ -1,0 +1,105 @@
+"""One prior: its family, its numbers, its density, and what it means."""
+
+from functools import partial
+
+import holoviews as hv
+import numpy as np
+import panel as pn
+import param
+from holoviews.streams import Pipe
+from panel import ui
+from panel.viewable import Viewable
+
+from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, families_on
+from scribeviz.plots.densities import prior_density
+from scribeviz.views.model.model_state import ModelState, PriorState, prior_numbers
+from scribeviz.views.model.prior_words import prior_in_words
+from scribeviz.views.shared.newest import Newest, draw
+from scribeviz.views.shared.number_slider import Scale, number_slider
+from scribeviz.views.shared.parts import number_field, words, words_html
+
+_AFTER_SECONDS = 0.05  # the picture of the data, which says more, is drawn first
+_FIELD_WIDTH, _SLIDER_WIDTH = 170, 180
+
+
+class PriorView(pn.viewable.Viewer):
+    """One prior: its family, a field and a slider for each number, its density."""
+
+    state = param.ClassSelector(class_=PriorState, constant=True)
+    model = param.ClassSelector(class_=ModelState, constant=True)
+
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._inputs = ui.Column(*self._number_inputs())
+        self._meaning = words("", faint=True)
+        self._pipe = Pipe(data=self._curve())
+        self._newest = Newest(self._draw, _AFTER_SECONDS)
+        self.state.param.watch(self._follow, "prior")
+        self.model.param.watch(self._changed, "n_components")
+        self._show()
+
+    def __panel__(self) -> Viewable:
+        site = self.state.site
+        families = {family.label: family.key for family in families_on(site.support)}
+        family = ui.Select(
+            label="Family",
+            options=families,
+            value=self.state.prior.family,
+            width=_FIELD_WIDTH,
+            margin=(4, 0, 6, 0),
+        )
+        family.param.watch(lambda event: self.state.choose_family(event.new), "value")
+        draw = partial(prior_density, label=site.label, log_axis=site.support == POSITIVE)
+        picture = hv.DynamicMap(
+            lambda curve: draw(*curve), streams={"curve": self._pipe.param.data}
+        )
+        return ui.Column(
+            words(f"{site.label}. {site.doc}"),
+            family,
+            self._inputs,
+            self._meaning,
+            ui.HoloViews(picture, sizing_mode="stretch_width", height=150),
+            sizing_mode="stretch_width",
+        )
+
+    def _number_inputs(self) -> list[Viewable]:
+        prior, own = self.state.prior, self.state.site.prior
+        family = PRIOR_FAMILIES[prior.family]
+        numbers = prior_numbers(self.state)
+        made = []
+        for i, parameter in enumerate(family.parameters):
+            begin = own.numbers[i] if prior.family == own.family else parameter.default
+            about = f"{parameter.label} of {self.state.site.label}"
+            scale = Scale.around(parameter, begin)
+            made.append(
+                ui.Row(
+                    number_field(numbers, parameter.name, step=0.1, width=_FIELD_WIDTH),
+                    number_slider(numbers, parameter.name, scale, about=about, width=_SLIDER_WIDTH),
+                )
+            )
+        return made
+
+    def _follow(self, event: param.parameterized.Event) -> None:
+        # New inputs only for another family: replacing them would take the focus from the field.
+        if event.new.family != event.old.family:
+            self._inputs[:] = self._number_inputs()
+        self._changed()
+
+    def _changed(self, *_: param.parameterized.Event) -> None:
+        if pn.state.curdoc is None:
+            self._show()
+        else:
+            self._newest.ask()
+
+    async def _draw(self) -> None:
+        await draw(self._show)
+
+    def _show(self) -> None:
+        state = self.state
+        with pn.io.hold():
+            told = prior_in_words(state.site, state.prior, self.model.n_components)
+            self._meaning.object = words_html(told, faint=True)
+            self._pipe.send(self._curve())
+
+    def _curve(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.state.prior.density(self.model.n_components)

@@ -1,0 +1,49 @@
+"""What Panel would leave unsent is sent."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+from bokeh.document import Document
+from panel.io import document
+
+from scribeviz.views.shared.unsent import send_left_over
+
+
+@pytest.fixture
+def written(monkeypatch):
+    """What is written to sockets, each of which takes a turn of the event loop."""
+    found = []
+
+    def write(_doc, _connections, events, *, run):
+        assert not run
+        found.extend(events)
+        return [asyncio.ensure_future(asyncio.sleep(0))] if events else []
+
+    monkeypatch.setattr(document, "write_events", write)
+    return found
+
+
+def test_changes_that_came_while_others_were_written_are_sent(written):
+    doc, connection = Document(), SimpleNamespace(_socket=None)
+
+    async def race():
+        document.schedule_write_events(doc, [connection], ["first"])
+        await asyncio.sleep(0)  # it is being written
+        document._WRITE_EVENTS[doc] = [([connection], ["second"])]
+        await asyncio.sleep(0.05)
+        assert written == ["first"], "Panel sends it by itself now: this can go"
+        send_left_over(doc)
+        await asyncio.sleep(0.05)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, race()).result()
+    assert written == ["first", "second"]
+    assert doc not in document._WRITE_EVENTS
+
+
+def test_nothing_is_done_where_nothing_waits(monkeypatch):
+    monkeypatch.setattr(document, "schedule_write_events", lambda *_: pytest.fail("asked"))
+    send_left_over(Document())
+    send_left_over(None)
