@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from bokeh.models import HoverTool
 
-from scribeviz.plots import reconstructions
+from scribeviz.plots import cell_map, reconstructions
 from scribeviz.plots.reconstructions import by_label, error_heatmaps, error_map
 
 GENES = ["<b>CD3E", "NKG7", "LYZ"]
