@@ -53,7 +53,7 @@ def assignments(model: CountModel, rows: CellRows, values: Values) -> Assignment
     @jax.jit
     def average(values: Values, rows: CellRows) -> tuple[Array, Array]:
         def add(totals: tuple[Array, Array], draw: Values) -> tuple[tuple[Array, Array], None]:
-            shares = model.counts_given(draw).responsibilities(rows)
+            shares = model.counts_given(draw, rows.log_depth).responsibilities(rows)
             votes = jax.nn.one_hot(shares.argmax(axis=0), k, axis=0)
             return (totals[0] + shares, totals[1] + votes), None
 

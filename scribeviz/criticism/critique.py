@@ -233,7 +233,7 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
 
 
 def _scores(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
-    costly = model.likelihood.has_gate and model.likelihood.has_capture
+    costly = model.likelihood.zeros_differ
     kept = {name: value[: _COSTLY_DRAWS if costly else None] for name, value in values.items()}
     if len(next(iter(kept.values()))) < _FEWEST_DRAWS:
         return None

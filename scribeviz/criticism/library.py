@@ -62,9 +62,10 @@ def library_check(counts: Counts, draws: NaturalDraws, seed: int = 0) -> Library
 
     Notes
     -----
-    Given component and capture, genes are independent, so the mean and the variance of a cell's
-    total are sums over genes.  The total is drawn from the negative binomial with these two: exact
-    for ``nbdm`` and ``nbvcp``, whose genes share their odds, and close where zeros are inflated.
+    Given component and depth, genes are independent, so the mean and the variance of a cell's
+    total are sums over genes.  The total is drawn with these two
+    (:meth:`scribeviz.models.likelihood.Likelihood.draw_totals`): exact where genes share their
+    odds or have none, and close where zeros are inflated.
     """
     rng = np.random.default_rng(seed)
     edges = library_edges(counts)
@@ -73,34 +74,23 @@ def library_check(counts: Counts, draws: NaturalDraws, seed: int = 0) -> Library
         return LibraryCheck(edges, observed, draws.totals.astype(float))
     few = draws.thinned(_MOST_DRAWS)
     shares = few.mixed_weights / few.mixed_weights.sum(axis=1, keepdims=True)
-    mean, variance = _moments_of_totals(few)
+    kinds = (few.n_draws, few.weights.shape[1], few.groups.size)
+    mean, variance = (
+        np.broadcast_to(each, kinds).reshape(few.n_draws, -1)
+        for each in few.likelihood.totals(few.genes())
+    )
     replicates = []
     for share, mu, var in zip(shares, mean, variance, strict=True):
         kind = np.repeat(np.arange(share.size), rng.multinomial(counts.n_cells, share))
-        odds = np.maximum(var / mu - 1, 1e-9)  # of a count: variance = mean (1 + odds)
-        rate = rng.gamma(mu[kind] / odds[kind], odds[kind])
+        factor = np.zeros(kind.size)
         if few.spread is not None:
             # Cells of a group differ: without this their totals would clump around its mean.
             spread = few.spread[kind % few.groups.size]
-            rate *= np.exp(spread * rng.standard_normal(kind.size) - spread**2 / 2)
-        replicates.append(library_histogram(rng.poisson(rate), edges))
+            factor = spread * rng.standard_normal(kind.size) - spread**2 / 2
+        totals = few.likelihood.draw_totals(rng, mu[kind], var[kind], factor)
+        replicates.append(library_histogram(totals, edges))
     return LibraryCheck(
         edges=edges,
         observed=library_histogram(counts.cell_totals, edges),
         bands=np.percentile(replicates, BANDS, axis=0),
     )
-
-
-def _moments_of_totals(
-    draws: NaturalDraws,
-) -> tuple[Float[np.ndarray, "draws kinds"], Float[np.ndarray, "draws kinds"]]:
-    """Mean and variance of a cell's total for each component and group."""
-    odds, r = np.exp(draws.full("log_odds")), draws.full("r")
-    kept = 1 - draws.full("gate") if "gate" in draws.natural else 1.0
-    # Sums over genes before the groups come in: all pairs of both would be many.
-    expressed = (kept * r).sum(axis=-1, keepdims=True)
-    # What gates add: a gene is either there or not.
-    gated = (kept * r**2 - (kept * r) ** 2).sum(axis=-1, keepdims=True)
-    mean = expressed * odds
-    variance = expressed * odds * (1 + odds) + gated * odds**2
-    return mean.reshape(draws.n_draws, -1), variance.reshape(draws.n_draws, -1)

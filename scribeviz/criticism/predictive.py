@@ -84,7 +84,7 @@ def predictive_pmf(
         n_counts = 2 ** int(np.ceil(np.log2(largest + 1)))
         return predictive_pmfs(draws, np.array([gene]), n_counts)[:, 0, : largest + 1].astype(float)
     counts = np.arange(largest + 1.0)
-    log_pmf = draws.likelihood.log_pmf(counts, draws.genes(gene))
+    log_pmf = draws.likelihood.log_pmf(counts, draws.kinds(gene))
     return np.einsum("dk,dkx->dx", draws.mixed_weights, np.exp(log_pmf))
 
 

@@ -2,15 +2,22 @@
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from scribeviz.criticism.draws import NaturalDraws, natural_draws
 from scribeviz.models.builder import build
+from scribeviz.models.depth import Depth
 from scribeviz.models.spec import ModelSpec
 
-_CELLS = 32  # as many groups as capture is averaged over
+_CELLS = 32  # as many groups as depth is averaged over
 
 
-def prior_draws(spec: ModelSpec, n_draws: int = 200, seed: int = 0) -> NaturalDraws:
+def prior_draws(
+    spec: ModelSpec,
+    n_draws: int = 200,
+    seed: int = 0,
+    cell_totals: Float[np.ndarray, " cells"] | None = None,
+) -> NaturalDraws:
     """Draws of one gene's parameters from their priors, to be checked like a posterior.
 
     Parameters
@@ -21,8 +28,13 @@ def prior_draws(spec: ModelSpec, n_draws: int = 200, seed: int = 0) -> NaturalDr
         How many.
     seed
         The same seed gives the same draws, so that a picture moves with a prior and not by chance.
+    cell_totals
+        Total counts of the cells, for models that take their depths as given; all of the same
+        depth when left out.
     """
-    model = build(spec, _CELLS, n_genes=1)
+    totals = np.ones(1) if cell_totals is None else cell_totals
+    some = np.quantile(totals, (np.arange(_CELLS) + 0.5) / _CELLS)
+    model = build(spec, _CELLS, n_genes=1, depth=Depth.of_totals(some))
     keys = jax.random.split(jax.random.key(seed), len(spec.sites))
     # Site by site and not through the model: a new prior would be compiled anew.
     values = {

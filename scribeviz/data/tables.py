@@ -11,7 +11,7 @@ in a mixture, a cell is the list of its (gene, count) pairs (:class:`CellRows`).
 Both are tuples of arrays: JAX takes them as they are, and this file needs no JAX.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int32
@@ -74,6 +74,8 @@ class SurvivalTable(NamedTuple):
         Sum of ln(count!) over all entries, in nats.
     entries
         Where the non-zeros are; only for likelihoods whose zeros differ from cell to cell.
+    log_depth
+        Of the cells, only where a likelihood takes it as given.
     """
 
     steps: tuple[SurvivalSteps, ...]
@@ -87,6 +89,7 @@ class SurvivalTable(NamedTuple):
     n_cells: Float32[np.ndarray, ""]
     log_factorials: Float32[np.ndarray, ""]
     entries: Entries | None
+    log_depth: Float32[np.ndarray, " cells"] | None = None
 
 
 class CellRows(NamedTuple):
@@ -106,6 +109,8 @@ class CellRows(NamedTuple):
         Sum of ln(count!) per cell, in nats.
     entries
         Where the non-zeros are; only for likelihoods whose zeros differ from cell to cell.
+    log_depth
+        Of the cells, only where a likelihood takes it as given.
     """
 
     pair_gene: Int32[np.ndarray, " pairs"]
@@ -115,6 +120,7 @@ class CellRows(NamedTuple):
     cell_total: Float32[np.ndarray, " cells"]
     log_factorials: Float32[np.ndarray, " cells"]
     entries: Entries | None
+    log_depth: Float32[np.ndarray, " cells"] | None = None
 
 
 class SparseRows(NamedTuple):
@@ -128,7 +134,7 @@ class SparseRows(NamedTuple):
         The non-zeros, cell after cell: which gene, and its count.
     column
         0 … the largest ``length``: its shape says how wide a cut-out must be.
-    cell_total, log_factorials
+    cell_total, log_factorials, log_depth
         As in :class:`CellRows`.
     """
 
@@ -139,6 +145,17 @@ class SparseRows(NamedTuple):
     column: Int32[np.ndarray, " width"]
     cell_total: Float32[np.ndarray, " cells"]
     log_factorials: Float32[np.ndarray, " cells"]
+    log_depth: Float32[np.ndarray, " cells"] | None = None
+
+
+class CellBatch(NamedTuple):
+    """Some cells cut out of :class:`SparseRows`; padding has gene ``n_genes`` and value 0."""
+
+    gene: Any  # arrays of JAX, which this file does not know
+    value: Any
+    cell_total: Any
+    log_factorials: Any
+    log_depth: Any = None
 
 
 class DistinctPairs(NamedTuple):

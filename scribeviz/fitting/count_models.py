@@ -68,6 +68,7 @@ class SVIFit(Fit[Checkpoint]):
             genes=self.counts.genes,
             left_out_genes=self.left_out_genes,
             settled=checkpoint.settled,
+            depth=self.model.depth_of(self.counts),
         )
 
     def _start(self, *, chosen: bool) -> dict[str, Array]:
@@ -135,6 +136,7 @@ class NUTSFit(Fit[NUTSCheckpoint]):
             left_out_genes=self.left_out_genes,
             obs=self.counts.obs,
             prior_params=prior_params(self.model.spec),
+            depth=self.model.depth_of(self.counts),
         )
 
 

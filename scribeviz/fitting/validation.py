@@ -12,7 +12,6 @@ from scribeviz.criticism.loo import CellScores
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.fit import fit
-from scribeviz.models.builder import build
 from scribeviz.models.spec import ModelSpec, model_spec
 from scribeviz.results.sampled import ScribeMCMCResults
 from scribeviz.results.variational import ScribeSVIResults
@@ -81,10 +80,9 @@ def held_out(  # noqa: PLR0913  what one call has to say
     spec = _spec(model, n_components, priors)
     results = fit(train, spec, seed=seed, progress=False, **settings)
     test = _of_genes(counts.select_cells(np.sort(order[:n_test])), train)
-    of_test = build(spec, n_test, test.n_genes)
     drawn = results.get_posterior_samples(n_samples=n_samples, store_samples=False)
     values = {site.key: drawn[site.key] for site in spec.sites if "cells" not in site.axes}
-    logs = integrated_log_likelihood(of_test, values, test)
+    logs = integrated_log_likelihood(results.model, values, test)
     elpd = logsumexp(logs.astype(np.float64), axis=0) - np.log(len(logs))
     return CellScores(
         elpd=elpd,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -11,7 +12,6 @@ import numpyro
 import numpyro.distributions as dist
 from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 from numpyro.infer import Predictive
-from scipy.special import expit
 
 from scribeviz.data.counts import Counts
 from scribeviz.data.tables import (
@@ -22,18 +22,15 @@ from scribeviz.data.tables import (
     sparse_rows,
     survival_table,
 )
+from scribeviz.models.batches import cut_out
+from scribeviz.models.depth import Depth
 from scribeviz.models.distribution import CountDistribution
-from scribeviz.models.guides import guide_names, guide_of
-from scribeviz.models.likelihoods import LIKELIHOODS, Likelihood
-from scribeviz.models.low_rank import declare_low_rank, given_odds, low_rank_names, marginal
-from scribeviz.models.negative_binomial import cut_out, log_odds_of_cells
-from scribeviz.models.parameterizations import (
-    MIXING,
-    PARAMETERIZATIONS,
-    SUPPORTS,
-    Site,
-    Values,
-)
+from scribeviz.models.guide import Guide, MeanField
+from scribeviz.models.guides import GUIDE_FAMILIES
+from scribeviz.models.likelihood import GIVEN, LOG_DEPTH, NO_DEPTH, Likelihood
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.parameterizations import MIXING, SUPPORTS, Parameterization, Site, Values
+from scribeviz.models.priors import SIMPLEX
 from scribeviz.models.spec import ModelSpec
 
 type Tables = SurvivalTable | CellRows | SparseRows
@@ -49,33 +46,55 @@ class CountModel:
 
     ``model(tables)`` conditions on data; ``model()`` predicts: NumPyro's ``Predictive`` works.
     With a ``batch_size``, each call sees that many cells, drawn anew, weighted up to all of them.
+    ``depth`` is that of the cells that are predicted, where the likelihood takes it as given; data
+    that are scored bring their own.
     """
 
     spec: ModelSpec
     n_cells: int
     n_genes: int
     batch_size: int | None = None
+    depth: Depth | None = None
 
     @property
     def likelihood(self) -> Likelihood:
         """The registry entry of the likelihood."""
         return LIKELIHOODS[self.spec.likelihood]
 
+    @property
+    def parameterization(self) -> Parameterization:
+        """The entry of the parameterization."""
+        return self.likelihood.parameterizations[self.spec.parameterization]
+
+    @property
+    def cells_differ(self) -> bool:
+        """Whether the same count has another probability in another cell."""
+        return self.likelihood.depth != NO_DEPTH
+
+    @property
+    def fitted_log_depth(self) -> np.ndarray:
+        """Log depths of the cells that the model predicts, where they are given."""
+        if self.depth is None:
+            raise ValueError(f"{self.spec.name} needs the depths of the cells that were fitted.")
+        return self.depth.log
+
     def model(self, tables: Tables | None = None) -> None:
         """Priors and likelihood."""
         values = self._sample(self._shared_sites)
         cell_total: ArrayLike | None = None if tables is None else tables.cell_total
+        log_depth = None if tables is None else tables.log_depth
         with self._cells() as cells:
             values |= self._sample(self._cell_sites)
             if isinstance(tables, SparseRows):
                 batch = cut_out(tables, cells, self.n_genes)
-                cell_total = batch.cell_total
-                numpyro.factor("counts", self.counts_given(values).log_prob_cells(batch))
+                cell_total, log_depth = batch.cell_total, batch.log_depth
+                counts = self.counts_given(values, log_depth)
+                numpyro.factor("counts", counts.log_prob_cells(batch))
         for name, value in self.derived(values).items():
             numpyro.deterministic(name, value)
         if self.spec.total_mrna and cell_total is not None:
             self._anchor(values, cell_total)
-        counts = self.counts_given(values)
+        counts = self.counts_given(values, log_depth)
         if tables is None:
             numpyro.sample("counts", counts)
         elif not isinstance(tables, SparseRows):
@@ -88,72 +107,85 @@ class CountModel:
             return shared | self._sample(self._cell_sites)
 
     def guide(self, tables: Tables | None = None) -> None:
-        """Posterior in the families of the reference; see :mod:`scribeviz.models.low_rank`."""
+        """Posterior in the families of the spec; see :mod:`scribeviz.models.guide`."""
         del tables
         drawn: dict[str, Array] = {}
         for site in self._shared_sites:
-            drawn[site.key] = numpyro.sample(site.key, self._guide_of(site, drawn))
+            declared = self._declare(site)
+            fn = self.guide_of(site).conditional(site, declared, partial(self._deviation, drawn))
+            drawn[site.key] = numpyro.sample(site.key, fn.to_event(len(fn.batch_shape)))
         if self._cell_sites:
             with self._cells() as cells:
                 for site in self._cell_sites:
-                    family = guide_of(site)
-                    declared = family.declare(guide_names(site), self.shape(site))
-                    own = [parameter[cells] for parameter in declared]
-                    numpyro.sample(site.key, family.make(*own))
+                    chosen = [parameter[cells] for parameter in self._declare(site)]
+                    fn = self.guide_of(site).conditional(
+                        site, chosen, partial(self._deviation, drawn)
+                    )
+                    numpyro.sample(site.key, fn)
 
-    def counts_given(self, values: Values) -> CountDistribution:
-        """The distribution of the counts when the sites have these ``values``."""
-        natural = self.natural(values)
+    def guide_of(self, site: Site) -> Guide:
+        """The variational family of a site."""
+        return GUIDE_FAMILIES[self.spec.guide(site)]
+
+    @property
+    def guide_is_low_rank(self) -> bool:
+        """Whether the posterior of the genes moves along the odds."""
+        return any(self.guide_of(site).follows_odds for site in self.spec.sites)
+
+    def counts_given(self, values: Values, log_depth: ArrayLike | None = None) -> CountDistribution:
+        """The distribution of the counts when the sites have these ``values``.
+
+        ``log_depth`` is that of the cells where the likelihood takes it as given; that of the cells
+        that are predicted when left out.
+        """
+        natural = self.natural(values, log_depth)
         log_weights = natural.pop("log_weights")
-        n_cells = natural["log_capture"].shape[0] if "log_capture" in natural else self.n_cells
-        return CountDistribution(self.likelihood, natural, log_weights, n_cells)
+        n_cells = natural["log_depth"].shape[0] if "log_depth" in natural else self.n_cells
+        shape = (n_cells, self.n_genes)
+        return CountDistribution(self.likelihood, natural, log_weights, shape)
 
-    def natural(self, values: Values) -> dict[str, Array]:
+    def natural(self, values: Values, log_depth: ArrayLike | None = None) -> dict[str, Array]:
         """The likelihood's own parameters, and ``log_weights``, each with a component axis."""
+        natural = self._of_sites(values)
+        if self.likelihood.depth == GIVEN:
+            given = self.fitted_log_depth if log_depth is None else log_depth
+            natural[LOG_DEPTH] = jnp.asarray(given)
+        return natural
+
+    def _of_sites(self, values: Values) -> dict[str, Array]:
+        """The same without what does not follow from the sites."""
         k = self.spec.n_components
         free = {site.quantity: site.free(values[site.key]) for site in self.spec.sites}
         for site in self.spec.sites:
             if "cells" not in site.axes:
                 shape = (k, self.n_genes) if "genes" in site.axes else (k,)
                 free[site.quantity] = jnp.broadcast_to(free[site.quantity], shape)
-        natural = PARAMETERIZATIONS[self.spec.parameterization].natural(free)
-        if "gate" in free:
-            natural["gate_logit"] = free["gate"]
+        natural = self.likelihood.natural(self.spec.parameterization, free)
         logits = free.get(MIXING.quantity, jnp.zeros(1))
         return natural | {"log_weights": jax.nn.log_softmax(logits)}
 
     def from_natural(self, natural: Values) -> dict[str, Array]:
         """Free values of the sites by key; the inverse of :meth:`natural`."""
-        free = PARAMETERIZATIONS[self.spec.parameterization].from_natural(natural)
-        free |= {"gate": natural.get("gate_logit"), MIXING.quantity: natural["log_weights"]}
-        found = {}
+        free = self.likelihood.from_natural(self.spec.parameterization, natural)
+        free |= {MIXING.quantity: natural["log_weights"]}
+        by_site = {}
         for site in self.spec.sites:
             value = free[site.quantity]
             shared = "cells" not in site.axes and not self.spec.has_axis(site, "components")
-            found[site.key] = value.mean(axis=0) if shared else value
-        return found
+            by_site[site.key] = value.mean(axis=0) if shared else value
+        return by_site
 
     def derived(self, values: Values) -> dict[str, Array]:
-        """Every quantity of the family that is not itself a site, such as ``r``, ``p`` and ``mu``.
+        """Every quantity of the likelihood that is not itself a site, such as ``r`` and ``mu``.
 
         Each in the shape that it would have as a site; ``p_hat`` (cells), or (components, cells)
         where components have odds of their own.
         """
-        natural = self.natural(values)
-        log_odds, log_r = natural["log_odds"], natural["log_r"]
-        quantities = {
-            "p": jax.nn.sigmoid(log_odds),
-            "r": jnp.exp(log_r),
-            "mu": jnp.exp(log_r + log_odds[:, None]),
-        }
-        if not self.spec.component_specific_params:
-            quantities["p"] = quantities["p"][0]
-        if not self.spec.is_mixture:
-            quantities |= {name: quantities[name][0] for name in ("r", "mu")}
-        if "log_capture" in natural:
-            p_hat = jax.nn.sigmoid(log_odds_of_cells(natural))
-            quantities["p_capture"] = jnp.exp(natural["log_capture"])
-            quantities["p_hat"] = p_hat if self.spec.component_specific_params else p_hat[0]
+        quantities = self.likelihood.quantities(self._of_sites(values))
+        for name, axes in self.likelihood.axes.items():
+            if name in quantities and axes != ("cells",):
+                repeated = self.spec.repeats(axes, "components")
+                quantities[name] = quantities[name] if repeated else quantities[name][0]
         for site in self.spec.sites:
             quantities[site.quantity] = site.value(site.free(values[site.key]))
         sites = {site.key for site in self.spec.sites}
@@ -171,26 +203,48 @@ class CountModel:
         values
             Values of the sites.
         """
-        natural = {name: np.asarray(value, float) for name, value in self.natural(values).items()}
-        weights = np.exp(natural["log_weights"])
+        natural = self.natural(values)
+        weights = np.exp(np.asarray(natural.pop("log_weights"), float))
         component = rng.choice(len(weights), size=self.n_cells, p=weights / weights.sum())
-        log_odds = natural["log_odds"][component] + natural.get("log_capture", 0.0)
-        of_cells = {"r": np.exp(natural["log_r"])[component], "log_odds": log_odds[:, None]}
-        if "gate_logit" in natural:
-            of_cells["gate"] = expit(natural["gate_logit"])[component]
+        cells = np.arange(self.n_cells)
+        of_cells = {
+            name: _of_cells(np.asarray(value, float), component, cells)
+            for name, value in self.likelihood.single_counts(natural).items()
+        }
         return self.likelihood.draw(rng, of_cells), component
 
     def tables(self, counts: Counts) -> Tables:
         """The reduction of ``counts`` that this model's likelihood is exact on."""
-        if self.batch_size is not None:
-            return sparse_rows(counts)
-        if self.spec.is_mixture:
-            return self.rows(counts)
-        return survival_table(counts, with_entries=self._zeros_differ)
+        if self.batch_size is None:
+            if self.spec.is_mixture:
+                return self.rows(counts)
+            table: Tables = survival_table(counts, with_entries=self.likelihood.zeros_differ)
+        else:
+            table = sparse_rows(counts)
+        return table._replace(log_depth=self.log_depth(counts))
 
     def rows(self, counts: Counts) -> CellRows:
         """The reduction of ``counts`` that scores every cell by itself."""
-        return cell_rows(counts, with_entries=self._zeros_differ)
+        rows = cell_rows(counts, with_entries=self.likelihood.zeros_differ)
+        return rows._replace(log_depth=self.log_depth(counts))
+
+    def log_depth(self, counts: Counts) -> np.ndarray | None:
+        """Log depth of the cells of ``counts``; None unless the likelihood takes it as given.
+
+        On the scale of the cells that the model predicts, where these are known.
+        """
+        depth = self.depth_of(counts)
+        return None if depth is None else depth.log
+
+    def depth_of(self, counts: Counts) -> Depth | None:
+        """Depth of the cells of ``counts``; None unless the likelihood takes it as given."""
+        if self.likelihood.depth != GIVEN:
+            return None
+        if self.depth is None:
+            return Depth.of_totals(counts.cell_totals)
+        if counts.n_cells == self.depth.relative.size:
+            return self.depth  # the fitted cells, perhaps of some of the genes
+        return self.depth.of(counts.cell_totals)
 
     def shape(self, site: Site) -> tuple[int, ...]:
         """Shape of a value of ``site``."""
@@ -209,10 +263,11 @@ class CountModel:
         if not isinstance(tables, CellRows):
             return {}
         values = self.posterior_means(params)
-        sizes = self.counts_given(values).responsibilities(tables).sum(axis=1)
+        counts = self.counts_given(values, tables.log_depth)
+        sizes = counts.responsibilities(tables).sum(axis=1)
         site = self.spec.sites[-1]
-        family, names = guide_of(site), guide_names(site)
-        if family.support == MIXING.support:
+        names = self.param_names(site)
+        if site.support == SIMPLEX:
             (concentration,) = self.spec.prior(site).numbers
             return {names[0]: concentration + sizes}
         # Of logits only differences count; the prior asks for them to be centred.
@@ -227,53 +282,48 @@ class CountModel:
         means = {}
         for site in self.spec.sites:
             center, _ = self.free_moments(site, params)
-            means[site.key] = _from_free(site, center)
+            means[site.key] = SUPPORTS[site.support].from_free(center)
         return means
 
     def free_moments(self, site: Site, params: Params) -> tuple[Array, Array]:
         """Mean and standard deviation of a site on the free scale, under the guide."""
-        if self._is_low_rank(site):
-            fn = self._marginal(site, params)
-            return fn.loc, fn.marginal_spread
-        return guide_of(site).free_moments(*self._guide_params(site, params))
+        family, arrays = self.marginal(site, params)
+        return family.free_moments(*arrays)
+
+    def marginal(self, site: Site, params: Params) -> tuple[MeanField, list[Array]]:
+        """The guide's marginal of single values of a site: a family, and its parameters."""
+        arrays = self._params_of(site, params)
+        return self.guide_of(site).marginal(site, arrays, partial(self._odds_spread, params))
 
     def posterior(self, params: Params) -> dict[str, dist.Distribution]:
-        """The guide's marginal distribution of every site; all axes but draws are events."""
-        found = {}
+        """The guide's distribution of every site; all axes but draws are events."""
+        distributions = {}
         for site in self.spec.sites:
-            if self._is_low_rank(site):
-                fn = self._marginal(site, params)
-            else:
-                fn = guide_of(site).make(*self._guide_params(site, params))
-            found[site.key] = fn.to_event(len(fn.batch_shape))
-        return found
+            arrays = self._params_of(site, params)
+            fn = self.guide_of(site).joint(site, arrays, partial(self._odds_spread, params))
+            distributions[site.key] = fn.to_event(len(fn.batch_shape))
+        return distributions
 
     def sample_posterior(self, key: PRNGKeyArray, n_draws: int, params: Params) -> dict[str, Array]:
         """Draw every site from the guide; each value has a leading axis of draws."""
         whole = CountModel(self.spec, self.n_cells, self.n_genes)
         arrays = {name: jnp.asarray(value) for name, value in params.items()}
-        drawn = Predictive(whole.guide, params=arrays, num_samples=n_draws)(key)
-        return {site.key: drawn[site.key] for site in self.spec.sites}
+        return _drawn(whole, n_draws, key, arrays)
+
+    def with_derived(self, draws: Values) -> dict[str, np.ndarray]:
+        """Draws of the sites, and of the quantities that follow from them."""
+        whole = CountModel(self.spec, self.n_cells, self.n_genes)
+        arrays = {name: jnp.asarray(value) for name, value in draws.items()}
+        return {name: np.asarray(v) for name, v in (arrays | _derived(whole, arrays)).items()}
 
     def param_names(self, site: Site) -> list[str]:
         """Names of the guide's parameters of a site."""
-        return list(low_rank_names(site).values()) if self._is_low_rank(site) else guide_names(site)
+        return self.guide_of(site).names(site)
 
     def start(self, site: Site, center: Array, spread: Array) -> dict[str, Array]:
         """Guide parameters that put ``site`` at a center, on the free scale."""
         center, spread = (jnp.broadcast_to(a, self.shape(site)) for a in (center, spread))
-        if self._is_low_rank(site):
-            names = low_rank_names(site)
-            slope = PARAMETERIZATIONS[self.spec.parameterization].slope
-            slopes = jnp.full(center.shape, slope, center.dtype)
-            return {names["loc"]: center, names["scale"]: spread, names["slope"]: slopes}
-        values = guide_of(site).from_free(center, spread)
-        return dict(zip(guide_names(site), values, strict=True))
-
-    @property
-    def _zeros_differ(self) -> bool:
-        """Whether a gene's zeros have a probability of their own in every cell."""
-        return self.likelihood.has_gate and self.likelihood.has_capture
+        return self.guide_of(site).start(site, center, spread, self.parameterization.slope)
 
     @property
     def _shared_sites(self) -> list[Site]:
@@ -294,28 +344,24 @@ class CountModel:
         shape = () if "cells" in site.axes else self.shape(site)
         return self.spec.prior(site).distribution(shape)
 
-    def _guide_of(self, site: Site, drawn: Values) -> dist.Distribution:
-        if not self._is_low_rank(site):
-            family = guide_of(site)
-            fn = family.make(*family.declare(guide_names(site), self.shape(site)))
-            return fn.to_event(len(fn.batch_shape))
-        odds = self.spec.sites[0]
-        family = guide_of(odds)
-        center, _ = family.free_moments(*family.declare(guide_names(odds), self.shape(odds)))
-        own = declare_low_rank(site, self.shape(site), self.spec.guide_rank)
-        return given_odds(site, own, odds.free(drawn[odds.key]) - center)
+    def _declare(self, site: Site) -> list[Array]:
+        return self.guide_of(site).declare(site, self.shape(site), self.spec.guide_rank)
 
-    def _marginal(self, site: Site, params: Params) -> Any:
-        own = {suffix: params[name] for suffix, name in low_rank_names(site).items()}
-        _, spread = self.free_moments(self.spec.sites[0], params)
-        return marginal(site, own, spread)
+    def _params_of(self, site: Site, params: Params) -> list[Array]:
+        return [jnp.asarray(params[name]) for name in self.param_names(site)]
 
-    def _is_low_rank(self, site: Site) -> bool:
-        expression = PARAMETERIZATIONS[self.spec.parameterization].expression
-        return self.spec.guide_rank > 0 and site.quantity == expression.quantity
+    def _deviation(self, drawn: Values) -> Array:
+        """How far the drawn odds lie from their mean, on the free scale; 0 where there are none."""
+        odds = self.spec.odds
+        if odds is None:
+            return jnp.zeros(())
+        family, arrays = self.guide_of(odds).marginal(odds, self._declare(odds), _no_spread)
+        return odds.free(drawn[odds.key]) - family.free_moments(*arrays)[0]
 
-    def _guide_params(self, site: Site, params: Params) -> list[Array]:
-        return [jnp.asarray(params[name]) for name in guide_names(site)]
+    def _odds_spread(self, params: Params) -> Array:
+        """Standard deviation of the odds on the free scale; 0 where there are none."""
+        odds = self.spec.odds
+        return jnp.zeros(()) if odds is None else self.free_moments(odds, params)[1]
 
     def _anchor(self, values: Values, cell_total: ArrayLike) -> None:
         """Tell capture from expression: so much of a cell's mRNA as stated was counted.
@@ -324,7 +370,7 @@ class CountModel:
         as much as all of them.  It speaks of capture alone: the mean count is its other side, but
         would tie every gene to the odds, and mean field would take that for certainty.
         """
-        log_capture = self.natural(values)["log_capture"]
+        log_capture = self.natural(values)["log_depth"]
         mean_capture = jax.nn.logsumexp(log_capture) - jnp.log(log_capture.size)
         stated = jnp.log(jnp.maximum(jnp.mean(cell_total), 1.0) / self.spec.total_mrna)
         about = dist.Normal(stated, _SPREAD_OF_MRNA).log_prob(mean_capture)
@@ -332,10 +378,36 @@ class CountModel:
         numpyro.factor("total_mrna", voices * about)
 
 
-def _from_free(site: Site, free: Array) -> Array:
-    return SUPPORTS[site.support].from_free(free)
+@partial(jax.jit, static_argnames=("model", "n_draws"))
+def _drawn(model: CountModel, n_draws: int, key: PRNGKeyArray, params: Params) -> dict[str, Array]:
+    """Compiled once per model and number of draws."""
+    drawn = Predictive(model.guide, params=params, num_samples=n_draws)(key)
+    return {site.key: drawn[site.key] for site in model.spec.sites}
 
 
-def build(spec: ModelSpec, n_cells: int, n_genes: int, batch_size: int | None = None) -> CountModel:
+@partial(jax.jit, static_argnames="model")
+def _derived(model: CountModel, draws: Values) -> dict[str, Array]:
+    """Compiled once per model and number of draws."""
+    return jax.lax.map(model.derived, dict(draws))
+
+
+def _no_spread() -> Array:
+    """The odds follow nothing else."""
+    return jnp.zeros(())
+
+
+def _of_cells(value: np.ndarray, component: np.ndarray, cells: np.ndarray) -> np.ndarray:
+    """A parameter of single counts, (components, cells, genes) or broadcast, for every cell."""
+    k, n_cells, _ = value.shape
+    return value[component if k > 1 else 0 * component, cells if n_cells > 1 else 0 * cells]
+
+
+def build(
+    spec: ModelSpec,
+    n_cells: int,
+    n_genes: int,
+    batch_size: int | None = None,
+    depth: Depth | None = None,
+) -> CountModel:
     """Make the model that ``spec`` describes for a data set of this size."""
-    return CountModel(spec, n_cells, n_genes, batch_size)
+    return CountModel(spec, n_cells, n_genes, batch_size, depth)

@@ -5,11 +5,10 @@ from functools import singledispatchmethod
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
-from jaxtyping import Array, Float, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from scribeviz.data.tables import CellRows, SurvivalTable
-from scribeviz.models.likelihoods import Likelihood
-from scribeviz.models.negative_binomial import CellBatch, log_odds_of_cells
+from scribeviz.data.tables import CellBatch, CellRows, SurvivalTable
+from scribeviz.models.likelihood import Likelihood
 from scribeviz.models.parameterizations import Values
 
 
@@ -21,12 +20,12 @@ class CountDistribution(dist.Distribution):
     likelihood
         The registry entry.
     natural
-        Its parameters (:mod:`scribeviz.models.negative_binomial`), each but ``log_capture`` with a
-        leading component axis.
+        Its parameters (:mod:`scribeviz.models.likelihood`), each but ``log_depth`` with a leading
+        component axis.
     log_weights
         Logarithms of the components' shares, shape ``(components,)``.
-    n_cells
-        Cells in a sample.
+    shape
+        Cells and genes of a sample.
 
     Notes
     -----
@@ -38,43 +37,32 @@ class CountDistribution(dist.Distribution):
     support = dist.constraints.independent(dist.constraints.nonnegative_integer, 2)
 
     def __init__(
-        self, likelihood: Likelihood, natural: Values, log_weights: Float[Array, " k"], n_cells: int
+        self,
+        likelihood: Likelihood,
+        natural: Values,
+        log_weights: Float[Array, " k"],
+        shape: tuple[int, int],
     ) -> None:
         self.likelihood = likelihood
         self.natural = natural
         self.log_weights = log_weights
-        n_genes = natural["log_r"].shape[-1]
-        super().__init__(batch_shape=(), event_shape=(n_cells, n_genes), validate_args=False)
+        super().__init__(batch_shape=(), event_shape=shape, validate_args=False)
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw counts, shape ``(*sample_shape, n_cells, n_genes)``: a dense array."""
         choose, draw = jax.random.split(key)
         n_cells = self.event_shape[0]
-        shape = (*sample_shape, n_cells)
-        component = jax.random.categorical(choose, self.log_weights, shape=shape)
-        eta = jnp.broadcast_to(
-            log_odds_of_cells(self.natural), (self.log_weights.shape[0], n_cells)
-        )
-        of_cell = jnp.broadcast_to(jnp.arange(n_cells), shape)
-        genes = {
-            name: self.natural[name][component]
-            for name in ("log_r", "gate_logit")
-            if name in self.natural
+        component = jax.random.categorical(choose, self.log_weights, shape=(*sample_shape, n_cells))
+        parameters = {
+            name: _of_cells(value, component)
+            for name, value in self.likelihood.single_counts(self.natural).items()
         }
-        return self.likelihood.dense(log_odds=eta[component, of_cell][..., None], **genes).sample(
-            draw
-        )
+        return self.likelihood.dense(parameters).sample(draw)
 
     @singledispatchmethod
     def log_prob(self, value: Array) -> Float[Array, ""]:
         """Log-probability of all counts, in nats."""
-        genes = {
-            name: self.natural[name][:, None, :]
-            for name in ("log_r", "gate_logit")
-            if name in self.natural
-        }
-        eta = log_odds_of_cells(self.natural)[..., None]
-        by_cell = self.likelihood.dense(log_odds=eta, **genes).log_prob(value[None]).sum(axis=-1)
+        by_cell = self._dense.log_prob(value[None]).sum(axis=-1)
         return self._mixed(by_cell).sum()
 
     @log_prob.register
@@ -100,5 +88,18 @@ class CountDistribution(dist.Distribution):
         joint = self.log_prob_components(rows) + self.log_weights[:, None]
         return jax.nn.softmax(joint, axis=0)
 
+    @property
+    def _dense(self) -> dist.Distribution:
+        return self.likelihood.dense(self.likelihood.single_counts(self.natural))
+
     def _mixed(self, by_cell: Float[Array, "components cells"]) -> Float[Array, " cells"]:
         return jax.nn.logsumexp(by_cell + self.log_weights[:, None], axis=0)
+
+
+def _of_cells(
+    value: Float[Array, "components #cells #genes"], component: Int[Array, "*samples cells"]
+) -> Float[Array, "*samples cells #genes"]:
+    """A parameter of single counts, for cells of these components."""
+    k, n_cells, _ = value.shape
+    cell = jnp.arange(component.shape[-1]) if n_cells > 1 else 0
+    return value[component if k > 1 else jnp.zeros_like(component), cell]

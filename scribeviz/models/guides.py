@@ -1,73 +1,21 @@
-"""The mean-field families.  To add one: one entry in ``GUIDE_FAMILIES``."""
+"""The variational families.  To add one: one entry in ``GUIDE_FAMILIES``."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 
 import jax.numpy as jnp
-import numpyro
+import numpy as np
 import numpyro.distributions as dist
+import scipy.stats
 from jax.scipy.special import digamma, polygamma
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from scribeviz.models.families import Beta, BetaPrime, LogNormal
-from scribeviz.models.parameterizations import Site
+from scribeviz.models.families import Beta, BetaPrime, Gamma, LogNormal
+from scribeviz.models.guide import Guide, MeanField
+from scribeviz.models.low_rank import LowRank
 from scribeviz.models.priors import POSITIVE, REAL, SIMPLEX, UNIT_INTERVAL
 
-type Shape = tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuideFamily:
-    """A variational family for a site.
-
-    Attributes
-    ----------
-    support
-        That of its values; a site's prior and its guide share it.
-    parameters
-        Suffixes of its NumPyro parameters, with their constraint and first value, as in
-        ``r_loc``, ``r_scale``.
-    make
-        From these parameters, in order, to the distribution of the site; no axis is an event.
-    from_free
-        ``(center, spread) -> parameters``: start values from a typical value and a standard
-        deviation on the free scale.
-    free_moments
-        ``parameters -> (mean, standard deviation)`` on the free scale.
-    mode, mean
-        ``parameters -> value`` of the site; the mode is NaN where there is none.
-    """
-
-    support: str
-    parameters: Mapping[str, tuple[constraints.Constraint, float]]
-    make: Callable[..., dist.Distribution]
-    from_free: Callable[[Array, Array], tuple[Array, ...]]
-    free_moments: Callable[..., tuple[Array, Array]]
-    mode: Callable[..., Array]
-    mean: Callable[..., Array]
-
-    def declare(self, names: list[str], shape: Shape) -> list[Array]:
-        """Declare the parameters to NumPyro, at their first values."""
-        entries = zip(names, self.parameters.values(), strict=True)
-        return [
-            numpyro.param(name, jnp.full(shape, first), constraint=constraint)
-            for name, (constraint, first) in entries
-        ]
-
-
-def guide_of(site: Site) -> GuideFamily:
-    """The family of a site."""
-    return GUIDE_FAMILIES[site.guide]
-
-
-def guide_names(site: Site) -> list[str]:
-    """Names of a site's guide parameters, as in the reference: ``r_loc`` or ``phi_alpha``.
-
-    An unconstrained site carries the name of its quantity: ``p_loc`` for ``p_unconstrained``.
-    """
-    prefix = site.quantity.removesuffix("_weights")
-    return [f"{prefix}_{suffix}" for suffix in guide_of(site).parameters]
+LOW_RANK = "low_rank"
 
 
 def _size(center: Array, spread: Array) -> tuple[Array, Array]:
@@ -117,56 +65,102 @@ def _dirichlet_from_free(center: Array, spread: Array) -> tuple[Array]:
     return (share / (share * spread**2).max(),)
 
 
+def _gamma_from_free(center: Array, spread: Array) -> tuple[Array, Array]:
+    # The log of a gamma of shape a has variance trigamma(a), about 1 / a + 1 / (2 a^2).
+    shape = (1 + jnp.sqrt(1 + 2 * spread**2)) / (2 * spread**2)
+    return shape, jnp.exp(digamma(shape) - center)
+
+
 _LOC_SCALE = {"loc": (constraints.real, 0.0), "scale": (constraints.positive, 1.0)}
 _ALPHA_BETA = {"alpha": (constraints.positive, 1.0), "beta": (constraints.positive, 1.0)}
+_SHAPE_RATE = {"concentration": (constraints.positive, 1.0), "rate": (constraints.positive, 1.0)}
 
-GUIDE_FAMILIES: Mapping[str, GuideFamily] = {
-    "lognormal": GuideFamily(
-        support=POSITIVE,
-        parameters=_LOC_SCALE,
-        make=LogNormal,
-        from_free=lambda center, spread: (center, spread),
-        free_moments=lambda loc, scale: (loc, scale),
-        mode=lambda loc, scale: jnp.exp(loc - scale**2),
-        mean=lambda loc, scale: jnp.exp(loc + scale**2 / 2),
-    ),
-    "beta": GuideFamily(
-        support=UNIT_INTERVAL,
-        parameters=_ALPHA_BETA,
-        make=Beta,
-        from_free=_beta_from_free,
-        free_moments=_beta_moments,
-        mode=_beta_mode,
-        mean=lambda alpha, beta: alpha / (alpha + beta),
-    ),
-    "betaprime": GuideFamily(
-        support=POSITIVE,
-        parameters=_ALPHA_BETA,
-        make=BetaPrime,
-        from_free=_beta_prime_from_free,
-        free_moments=_beta_prime_moments,
-        mode=_beta_prime_mode,
-        mean=lambda alpha, beta: BetaPrime(alpha, beta).mean,
-    ),
-    "normal": GuideFamily(
-        support=REAL,
-        parameters=_LOC_SCALE,
-        make=dist.Normal,
-        from_free=lambda center, spread: (center, spread),
-        free_moments=lambda loc, scale: (loc, scale),
-        mode=lambda loc, _: loc,
-        mean=lambda loc, _: loc,
-    ),
-    "dirichlet": GuideFamily(
-        support=SIMPLEX,
-        parameters={"concentrations": (constraints.positive, 1.0)},
-        make=dist.Dirichlet,
-        from_free=_dirichlet_from_free,
-        free_moments=lambda concentrations: (
-            digamma(concentrations) - digamma(concentrations.sum()),
-            jnp.sqrt(polygamma(1, concentrations) - polygamma(1, concentrations.sum())),
+_LOG_NORMAL = MeanField(
+    key="lognormal",
+    label="Log-normal",
+    supports=(POSITIVE,),
+    parameters=_LOC_SCALE,
+    make=LogNormal,
+    scipy=lambda loc, scale: scipy.stats.lognorm(s=scale, scale=np.exp(loc)),
+    from_free=lambda center, spread: (center, spread),
+    free_moments=lambda loc, scale: (loc, scale),
+    mode=lambda loc, scale: jnp.exp(loc - scale**2),
+    mean=lambda loc, scale: jnp.exp(loc + scale**2 / 2),
+)
+_NORMAL = MeanField(
+    key="normal",
+    label="Normal",
+    supports=(REAL,),
+    parameters=_LOC_SCALE,
+    make=dist.Normal,
+    scipy=scipy.stats.norm,
+    from_free=lambda center, spread: (center, spread),
+    free_moments=lambda loc, scale: (loc, scale),
+    mode=lambda loc, _: loc,
+    mean=lambda loc, _: loc,
+)
+
+GUIDE_FAMILIES: Mapping[str, Guide] = {
+    entry.key: entry
+    for entry in (
+        _LOG_NORMAL,
+        MeanField(
+            key="gamma",
+            label="Gamma",
+            supports=(POSITIVE,),
+            parameters=_SHAPE_RATE,
+            make=Gamma,
+            scipy=lambda shape, rate: scipy.stats.gamma(shape, scale=1 / rate),
+            from_free=_gamma_from_free,
+            free_moments=lambda shape, rate: (
+                digamma(shape) - jnp.log(rate),
+                jnp.sqrt(polygamma(1, shape)),
+            ),
+            mode=lambda shape, rate: jnp.where(shape >= 1, (shape - 1) / rate, jnp.nan),
+            mean=lambda shape, rate: shape / rate,
         ),
-        mode=_dirichlet_mode,
-        mean=lambda concentrations: concentrations / concentrations.sum(),
-    ),
+        MeanField(
+            key="beta",
+            label="Beta",
+            supports=(UNIT_INTERVAL,),
+            parameters=_ALPHA_BETA,
+            make=Beta,
+            scipy=scipy.stats.beta,
+            from_free=_beta_from_free,
+            free_moments=_beta_moments,
+            mode=_beta_mode,
+            mean=lambda alpha, beta: alpha / (alpha + beta),
+        ),
+        MeanField(
+            key="betaprime",
+            label="Beta prime",
+            supports=(POSITIVE,),
+            parameters=_ALPHA_BETA,
+            make=BetaPrime,
+            # Odds against, where SciPy has odds for.
+            scipy=lambda alpha, beta: scipy.stats.betaprime(beta, alpha),
+            from_free=_beta_prime_from_free,
+            free_moments=_beta_prime_moments,
+            mode=_beta_prime_mode,
+            mean=lambda alpha, beta: BetaPrime(alpha, beta).mean,
+        ),
+        _NORMAL,
+        MeanField(
+            key="dirichlet",
+            label="Dirichlet",
+            supports=(SIMPLEX,),
+            parameters={"concentrations": (constraints.positive, 1.0)},
+            make=dist.Dirichlet,
+            scipy=scipy.stats.dirichlet,
+            from_free=_dirichlet_from_free,
+            free_moments=lambda concentrations: (
+                digamma(concentrations) - digamma(concentrations.sum()),
+                jnp.sqrt(polygamma(1, concentrations) - polygamma(1, concentrations.sum())),
+            ),
+            mode=_dirichlet_mode,
+            mean=lambda concentrations: concentrations / concentrations.sum(),
+            is_vector=True,
+        ),
+        LowRank(key=LOW_RANK, label="Low-rank normal", positive=_LOG_NORMAL, real=_NORMAL),
+    )
 }

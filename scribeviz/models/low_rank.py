@@ -8,8 +8,7 @@ with :math:`d` how far the free value of p (or phi) lies from its own mean.  A m
 neither slope nor F: it lays a rectangle on the ridge that p and r share, and is too sure of both.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +18,9 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from numpyro.distributions import constraints
 from numpyro.distributions.kl import kl_divergence
 
+from scribeviz.models.guide import Guide, Lazy, MeanField, Shape
 from scribeviz.models.parameterizations import Site
-from scribeviz.models.priors import POSITIVE
+from scribeviz.models.priors import POSITIVE, REAL
 
 # Directions that start at zero would have no gradient: z enters only through F z.
 _FIRST_FACTOR = 0.01
@@ -91,47 +91,67 @@ class LowRankNormal(dist.Distribution):
         return jnp.log(self.scale).sum(axis=-1) + jnp.log(diagonal).sum(axis=-1)
 
 
-def low_rank_names(site: Site) -> dict[str, str]:
-    """Names of the guide's parameters by suffix, such as ``r_factor``."""
-    return {suffix: f"{site.quantity}_{suffix}" for suffix in ("loc", "scale", "factor", "slope")}
+_SUFFIXES = ("loc", "scale", "factor", "slope")
 
 
-def declare_low_rank(site: Site, shape: tuple[int, ...], rank: int) -> dict[str, Array]:
-    """Declare the parameters to NumPyro; gives them by suffix."""
-    names = low_rank_names(site)
-    # Distinct directions from the start, the same in every fit.
-    start = _FIRST_FACTOR * jax.random.normal(jax.random.PRNGKey(0), (*shape, rank))
-    return {
-        "loc": numpyro.param(names["loc"], jnp.zeros(shape)),
-        "scale": numpyro.param(names["scale"], jnp.ones(shape), constraint=constraints.positive),
-        "factor": numpyro.param(names["factor"], start),
-        "slope": numpyro.param(names["slope"], jnp.zeros(shape)),
-    }
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LowRank(Guide):
+    """Genes that move together in a few directions, and along the odds.
 
-
-def given_odds(site: Site, own: Mapping[str, Any], deviation: Array) -> dist.Distribution:
-    """The guide of ``site`` where the odds deviate by this much from their mean (free scale).
-
-    Parameters
+    Attributes
     ----------
-    site
-        The gene-level site.
-    own
-        Its parameters by suffix.
-    deviation
-        Shape ``()``, or ``(components,)`` where components have odds of their own.
+    positive, real
+        The families of single values: of positive sites, and of those on the free scale.
     """
-    moved = own["loc"] + own["slope"] * _over_genes(deviation, own["loc"].ndim)
-    fn = LowRankNormal(moved, own["factor"], own["scale"], positive=site.support == POSITIVE)
-    return fn.to_event(len(fn.batch_shape))
 
+    key: str
+    label: str
+    positive: MeanField
+    real: MeanField
+    supports: tuple[str, ...] = (POSITIVE, REAL)
+    follows_odds: bool = True
 
-def marginal(site: Site, own: Mapping[str, Any], spread: Array) -> LowRankNormal:
-    """The guide of ``site`` whatever the odds: their spread becomes one more direction."""
-    own = {name: jnp.asarray(value) for name, value in own.items()}
-    column = own["slope"] * _over_genes(spread, own["loc"].ndim)
-    factor = jnp.concatenate([own["factor"], column[..., None]], axis=-1)
-    return LowRankNormal(own["loc"], factor, own["scale"], positive=site.support == POSITIVE)
+    def names(self, site: Site) -> list[str]:
+        """Names of the parameters, such as ``r_factor``."""
+        return [f"{site.quantity}_{suffix}" for suffix in _SUFFIXES]
+
+    def declare(self, site: Site, shape: Shape, rank: int) -> list[Array]:
+        """Declare the parameters to NumPyro, at their first values."""
+        loc, scale, factor, slope = self.names(site)
+        # Distinct directions from the start, the same in every fit.
+        start = _FIRST_FACTOR * jax.random.normal(jax.random.PRNGKey(0), (*shape, rank))
+        return [
+            numpyro.param(loc, jnp.zeros(shape)),
+            numpyro.param(scale, jnp.ones(shape), constraint=constraints.positive),
+            numpyro.param(factor, start),
+            numpyro.param(slope, jnp.zeros(shape)),
+        ]
+
+    def conditional(self, site: Site, params: list[Array], deviation: Lazy) -> LowRankNormal:
+        """Where the odds deviate by this much from their mean."""
+        loc, scale, factor, slope = params
+        moved = loc + slope * _over_genes(deviation(), loc.ndim)
+        return LowRankNormal(moved, factor, scale, positive=site.support == POSITIVE)
+
+    def joint(self, site: Site, params: list[Array], spread: Lazy) -> LowRankNormal:
+        """Whatever the odds: their spread becomes one more direction."""
+        loc, scale, factor, slope = params
+        column = slope * _over_genes(spread(), loc.ndim)
+        factor = jnp.concatenate([factor, column[..., None]], axis=-1)
+        return LowRankNormal(loc, factor, scale, positive=site.support == POSITIVE)
+
+    def marginal(
+        self, site: Site, params: list[Array], spread: Lazy
+    ) -> tuple[MeanField, list[Array]]:
+        """That of single genes."""
+        joint = self.joint(site, params, spread)
+        family = self.positive if site.support == POSITIVE else self.real
+        return family, [joint.loc, joint.marginal_spread]
+
+    def start(self, site: Site, center: Array, spread: Array, slope: float) -> dict[str, Array]:
+        """Parameters by name; directions begin where they are declared."""
+        loc, scale, _, slopes = self.names(site)
+        return {loc: center, scale: spread, slopes: jnp.full(center.shape, slope, center.dtype)}
 
 
 def _over_genes(shared: Array, ndim: int) -> Array:

@@ -1,196 +1,266 @@
-r"""The exact engine: negative binomial counts of whole data sets, from their tables.
+r"""Negative binomial counts whose genes share the odds of success: the first SCRIBE's family.
 
-All likelihoods of the family share one form.  With odds of success that may differ from cell to
-cell, :math:`\eta_c = \ln(\nu_c / \varphi)`, and :math:`t_c = \ln(1-\hat p_c) = \ln\sigma(-\eta_c)`,
-
-.. math:: \ell = \sum_{g,j} S_g(j) \ln(r_g + j) + \sum_{c,g} f_g(t_c) + \sum_{x_{gc} > 0} h_{gc}
-          + \sum_c T_c \ln \hat p_c - \sum_{c,g} \ln x_{gc}!
-
-where an all-zero cell gives :math:`f_g(t) = r_g t` and a non-zero adds nothing (:math:`h = 0`),
-unless zeros are inflated (:mod:`scribeviz.models.zeros`).
-
-``natural`` is a mapping of arrays: ``log_r`` (components, genes), ``log_odds`` (components), and
-where the likelihood has them ``gate_logit`` (components, genes) and ``log_capture`` (cells).
+All follow NumPyro's ``NegativeBinomialProbs``: the mean is :math:`r p / (1 - p)`.
 """
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Array, Float, Float32, Int32
-from scipy.special import gammaln
+from jaxtyping import Array, Float, Int
 
-from scribeviz.data.tables import CellRows, SparseRows, SurvivalTable
-from scribeviz.models.lists import sum_over_lists
-from scribeviz.models.parameterizations import Values
-from scribeviz.models.special import log_rising
-from scribeviz.models.zeros import log_zero, sum_log_sigmoid, sum_log_zero
+from scribeviz.data.counts import Counts
+from scribeviz.data.tables import CellBatch, CellRows, SurvivalTable
+from scribeviz.models import nb_log_prob, nb_predictions, nb_scores, nb_start
+from scribeviz.models.likelihood import (
+    CAPTURE,
+    GeneSummary,
+    Likelihood,
+    Parameters,
+    Start,
+    StartSettings,
+    log_depth_of,
+)
+from scribeviz.models.nb_log_prob import log_odds_of_cells
+from scribeviz.models.parameterizations import GATE, OWN_ODDS, SHARED_ODDS, Values
+from scribeviz.models.score_tables import ScoreTable
 
-
-class CellBatch(NamedTuple):
-    """Some cells cut out of :class:`SparseRows`; padding has gene ``n_genes`` and value 0."""
-
-    gene: Int32[Array, "cells width"]
-    value: Float32[Array, "cells width"]
-    cell_total: Float32[Array, " cells"]
-    log_factorials: Float32[Array, " cells"]
-
-
-def cut_out(rows: SparseRows, cells: Int32[Array, " batch"], n_genes: int) -> CellBatch:
-    """Cut some cells out of the non-zeros."""
-    inside = rows.column < rows.length[cells][:, None]
-    where = jnp.where(inside, rows.start[cells][:, None] + rows.column, 0)
-    return CellBatch(
-        gene=jnp.where(inside, rows.gene[where], n_genes),
-        value=jnp.where(inside, rows.value[where], 0.0),
-        cell_total=rows.cell_total[cells],
-        log_factorials=rows.log_factorials[cells],
-    )
+_AXES = {
+    "p": (OWN_ODDS,),
+    "r": ("components", "genes"),
+    "mu": ("components", "genes"),
+    "gate": ("components", "genes"),
+    "p_capture": ("cells",),
+    "p_hat": (OWN_ODDS, "cells"),
+}
 
 
-def log_odds_of_cells(natural: Values) -> Float[Array, "components cells"]:
-    """Log odds of success; of one column where all cells are alike."""
-    log_odds = natural["log_odds"][:, None]
-    if "log_capture" not in natural:
-        return log_odds
-    return log_odds + natural["log_capture"][None, :]
+@dataclass(frozen=True, kw_only=True, eq=False)
+class NegativeBinomial(Likelihood):
+    """Negative binomial counts, perhaps with a gate and with capture."""
+
+    @property
+    def has_gate(self) -> bool:
+        """Whether each gene has a probability of dropping out."""
+        return GATE in self.further_sites
+
+    @property
+    def zeros_differ(self) -> bool:
+        """Whether a gene's zeros have a probability of their own in every cell."""
+        return self.has_gate and self.has_capture
+
+    def natural(self, parameterization: str, free: Values) -> dict[str, Array]:
+        """``log_odds``, ``log_r``; with a gate ``gate_logit``, with capture ``log_depth``."""
+        natural = self.parameterizations[parameterization].natural(free)
+        return natural | ({"gate_logit": free["gate"]} if self.has_gate else {})
+
+    def from_natural(self, parameterization: str, natural: Values) -> dict[str, Array]:
+        """Free values by quantity."""
+        free = self.parameterizations[parameterization].from_natural(natural)
+        return free | ({"gate": natural["gate_logit"]} if self.has_gate else {})
+
+    def quantities(self, natural: Values) -> dict[str, Array]:
+        """``p``, ``r``, ``mu``; with a gate ``gate``, with capture ``p_capture``, ``p_hat``."""
+        log_odds, log_r = natural["log_odds"], natural["log_r"]
+        quantities = {
+            "p": jax.nn.sigmoid(log_odds),
+            "r": jnp.exp(log_r),
+            "mu": jnp.exp(log_r + log_odds[:, None]),
+        }
+        if self.has_gate:
+            quantities["gate"] = jax.nn.sigmoid(natural["gate_logit"])
+        if self.has_capture:
+            quantities["p_capture"] = jnp.exp(natural["log_depth"])
+            quantities["p_hat"] = jax.nn.sigmoid(log_odds_of_cells(natural))
+        return quantities
+
+    @property
+    def axes(self) -> Mapping[str, tuple[str, ...]]:
+        """What each quantity is repeated over."""
+        return _AXES
+
+    def single_counts(self, natural: Values) -> dict[str, Array]:
+        """``r``, ``log_odds`` and, where they are, ``log_depth`` and ``gate``."""
+        r = jnp.exp(natural["log_r"])[:, None, :]
+        # A prior may put r where only 0 or infinity is left: no count has a probability there.
+        limits = jnp.finfo(r.dtype)
+        parameters = {
+            "r": jnp.clip(r, limits.tiny, limits.max),
+            "log_odds": natural["log_odds"][:, None, None],
+        }
+        if "log_depth" in natural:
+            parameters["log_depth"] = natural["log_depth"][None, :, None]
+        if self.has_gate:
+            parameters["gate"] = jax.nn.sigmoid(natural["gate_logit"])[:, None, :]
+        return parameters
+
+    def log_prob_table(self, table: SurvivalTable, natural: Values) -> Float[Array, ""]:
+        """Log-probability of all counts under one component, in nats."""
+        return nb_log_prob.log_prob_table(table, natural)
+
+    def log_prob_cells(
+        self, rows: CellRows | CellBatch, natural: Values
+    ) -> Float[Array, "components cells"]:
+        """Log-probability of each cell under each component, in nats."""
+        return nb_log_prob.log_prob_cells(rows, natural)
+
+    def log_prob_by_depth(
+        self, rows: CellRows, natural: Values
+    ) -> Callable[[Float[Array, "components cells"]], Float[Array, "components cells"]]:
+        """Without a gate only T ln p + R ln(1 - p) depends on depth: the rest is computed once."""
+        if self.has_gate:
+            return super().log_prob_by_depth(rows, natural)
+        r = jnp.exp(natural["log_r"]).sum(axis=1)[:, None]
+        total = jnp.asarray(rows.cell_total)
+
+        def varying(log_depth: Array) -> Array:
+            eta = natural["log_odds"][:, None] + log_depth
+            return total * jax.nn.log_sigmoid(eta) + r * jax.nn.log_sigmoid(-eta)
+
+        rest = self.log_prob_cells(rows, natural) - varying(log_depth_of(natural))
+        return lambda log_depth: rest + varying(log_depth)
+
+    def expected_totals(self, natural: Values) -> Float[Array, " components"]:
+        """Expected total count of a cell of depth 1."""
+        expected = jnp.exp(natural["log_r"] + natural["log_odds"][:, None])
+        if self.has_gate:
+            expected *= jax.nn.sigmoid(-natural["gate_logit"])
+        return expected.sum(axis=1)
+
+    def score(
+        self, natural: Values, table: ScoreTable, *, by_cell: bool
+    ) -> Float[Array, "components scored"]:
+        """Weighted log-probability of every cell or gene, under each component."""
+        return nb_scores.score(natural, table, by_cell=by_cell)
+
+    def dense(self, parameters: Values) -> dist.Distribution:
+        """NumPyro's own distribution of single counts: what all the fast forms must equal."""
+        eta = parameters["log_odds"] + parameters.get("log_depth", 0.0)
+        plain = dist.NegativeBinomialLogits(parameters["r"], eta)
+        if not self.has_gate:
+            return plain
+        gate = jnp.broadcast_to(parameters["gate"], plain.batch_shape)
+        return dist.ZeroInflatedDistribution(plain, gate=gate)
+
+    def pmfs(
+        self,
+        parameters: Mapping[str, Float[Array, "draws components groups genes"]],
+        weights: Float[Array, "draws components groups"],
+        n_counts: int,
+    ) -> Float[Array, "draws genes counts"]:
+        """Probability of the counts 0 … ``n_counts - 1``."""
+        return nb_predictions.pmfs(parameters, weights, n_counts=n_counts)
+
+    def log_pmf(self, counts: np.ndarray, parameters: Parameters) -> np.ndarray:
+        """Log-probability of single counts."""
+        return nb_predictions.log_pmf(counts, parameters)
+
+    def mean(self, parameters: Parameters) -> np.ndarray:
+        """Expected count."""
+        return nb_predictions.mean(parameters)
+
+    def variance(self, parameters: Parameters) -> np.ndarray:
+        """Variance of a count."""
+        return nb_predictions.variance(parameters)
+
+    def draw(self, rng: np.random.Generator, parameters: Parameters) -> np.ndarray:
+        """Draw counts."""
+        return nb_predictions.draw(rng, parameters)
+
+    def moments(
+        self, parameters: Parameters, groups: Float[np.ndarray, " groups"]
+    ) -> tuple[
+        Float[np.ndarray, "draws components genes"], Float[np.ndarray, "draws components genes"]
+    ]:
+        """Mean of the counts and of their squares over cells, which fall into groups."""
+        return nb_predictions.moments(parameters, groups)
+
+    def totals(
+        self, parameters: Parameters
+    ) -> tuple[
+        Float[np.ndarray, "draws components groups"], Float[np.ndarray, "draws components groups"]
+    ]:
+        """Mean and variance of a cell's total."""
+        return nb_predictions.totals(parameters)
+
+    def start(
+        self, counts: Counts, group_of_cell: Int[np.ndarray, " cells"], settings: StartSettings
+    ) -> Start:
+        """Where a fit starts."""
+        return nb_start.start(
+            counts,
+            group_of_cell,
+            settings,
+            has_gate=self.has_gate,
+            has_capture=self.has_capture,
+        )
+
+    def summary(self, point: Parameters, n_components: int) -> GeneSummary:
+        """Mean counts and dispersions of genes, and captures of cells."""
+        r, mean = (np.asarray(point[name], float).reshape(n_components, -1) for name in ("r", "mu"))
+        cells = {}
+        if self.has_gate:
+            mean = mean * (1 - np.asarray(point["gate"], float).reshape(n_components, -1))
+        if self.has_capture:
+            cells["capture"] = np.asarray(point["p_capture"], float)
+            mean = mean * cells["capture"].mean()
+        return GeneSummary(mean, {"dispersion": r}, cells)
+
+    def concentrations(self, draws: Parameters) -> np.ndarray:
+        """Negative binomial counts that share p share out their total by Dirichlet(r)."""
+        return draws["r"]
+
+    def oracle_arguments(self, parameters: Parameters) -> tuple[np.ndarray, ...]:
+        """``n`` and ``p`` of SciPy's ``nbinom``, whose p is that of a failure."""
+        eta = nb_predictions.log_odds(parameters)
+        return parameters["r"], 1 / (1 + np.exp(eta))
 
 
-def log_prob_table(table: SurvivalTable, natural: Values) -> Float[Array, ""]:
-    """Log-probability of all counts under one component, in nats."""
-    eta = log_odds_of_cells(natural)[0]
-    single = {name: natural[name][0] for name in ("log_r", "gate_logit") if name in natural}
-    r = jnp.exp(single["log_r"])
-    rising = sum(
-        (
-            (jnp.log(r[group.gene][:, None] + group.step) * group.weight).sum()
-            for group in table.steps
-        ),
-        start=jnp.zeros((), r.dtype),
-    )
-    start = r[table.stretch_gene] + table.stretch_start
-    rising += (table.stretch_weight * log_rising(start, table.stretch_length)).sum()
-    hit = _mean_hit(table, jax.nn.log_sigmoid(eta))
-    by_gene, further = _zeros_of_table(table, single, jax.nn.log_sigmoid(-eta))
-    # Gene by gene before the sum: hits and misses nearly cancel, and float32 keeps more that way.
-    return rising + (table.gene_total * hit + by_gene).sum() + further - table.log_factorials
-
-
-def _mean_hit(table: SurvivalTable, hits: Array) -> Array:
-    """What one count gives, averaged over all counts."""
-    if hits.shape[0] == 1:
-        return hits
-    total = jnp.maximum(jnp.sum(table.cell_total), 1)
-    return jnp.sum(table.cell_total * hits) / total
-
-
-def _zeros_of_table(
-    table: SurvivalTable, single: Values, t: Array
-) -> tuple[Float[Array, " genes"], Float[Array, ""]]:
-    """What zeros give and non-zeros change in it: by gene, and a part that is summed already."""
-    log_r, nothing = single["log_r"], jnp.zeros((), t.dtype)
-    all_alike = t.shape[0] == 1
-    if "gate_logit" not in single:
-        return jnp.exp(log_r) * (t[0] * table.n_cells if all_alike else t.sum()), nothing
-    gate = single["gate_logit"]
-    if all_alike:
-        changed = table.cells_with_gene * jax.nn.log_sigmoid(jnp.exp(log_r) * t - gate)
-        return table.n_cells * log_zero(log_r, gate, t) + changed, nothing
-    by_cell = sum_log_sigmoid(jnp.exp(log_r)[None], gate[None], t[None], table.entries)[0]
-    return jnp.zeros_like(log_r), (sum_log_zero(log_r, gate, t) + by_cell).sum()
-
-
-def log_prob_cells(rows: CellRows | CellBatch, natural: Values) -> Float[Array, "components cells"]:
-    """Log-probability of each cell under each component, in nats."""
-    eta = log_odds_of_cells(natural)
-    t = jax.nn.log_sigmoid(-eta)
-    hits = rows.cell_total[None, :] * jax.nn.log_sigmoid(eta)
-    nonzero = _nonzeros_by_cell(rows, natural, t)
-    return nonzero + _zeros_by_cell(natural, t) + hits - rows.log_factorials[None, :]
-
-
-def _zeros_by_cell(natural: Values, t: Array) -> Float[Array, "components cells"]:
-    """What an all-zero cell gives; of one column where all cells are alike."""
-    log_r = natural["log_r"]
-    if "gate_logit" not in natural:
-        return jnp.exp(log_r).sum(axis=1)[:, None] * t
-    gate = natural["gate_logit"]
-    if t.shape[1] == 1:
-        return log_zero(log_r, gate, t).sum(axis=1)[:, None]
-    return jax.lax.map(lambda component: sum_log_zero(*component), (log_r, gate, t))
-
-
-def _nonzeros_by_cell(
-    rows: CellRows | CellBatch, natural: Values, t: Array
-) -> Float[Array, "components cells"]:
-    """What its non-zeros change in an all-zero cell."""
-    if isinstance(rows, CellBatch):
-        return _nonzeros_of_batch(rows, natural, t)
-    log_r, gate = natural["log_r"], natural.get("gate_logit")
-    r = jnp.exp(log_r)
-    per_pair = log_rising(r[:, rows.pair_gene], rows.pair_count[None, :])
-    if gate is not None and t.shape[1] == 1:
-        per_pair += jax.nn.log_sigmoid(r * t - gate)[:, rows.pair_gene]
-    total = sum_over_lists(per_pair, rows.pairs_of_cell, rows.cells_of_pair)
-    if gate is not None and t.shape[1] > 1:
-        total += sum_log_sigmoid(r, gate, t, rows.entries)
-    return total
-
-
-def _nonzeros_of_batch(
-    batch: CellBatch, natural: Values, t: Array
-) -> Float[Array, "components cells"]:
-    def one(component: tuple[Array, Array | None, Array]) -> Array:
-        log_r, gate, t = component
-        r = jnp.append(jnp.exp(log_r), jnp.ones((), log_r.dtype))[batch.gene]
-        total = log_rising(r, batch.value)
-        if gate is not None:
-            a = jnp.append(gate, jnp.asarray(-1e30, gate.dtype))[batch.gene]
-            total += jax.nn.log_sigmoid(r * t[:, None] - a)
-        return total.sum(axis=1)
-
-    t = jnp.broadcast_to(t, (t.shape[0], batch.gene.shape[0]))
-    return jax.lax.map(one, (natural["log_r"], natural.get("gate_logit"), t))
-
-
-def dense(log_r: Array, log_odds: Array, gate_logit: Array | None = None) -> dist.Distribution:
-    """NumPyro's own distribution of single counts, all arrays broadcast: what it all must equal."""
-    plain = dist.NegativeBinomialLogits(jnp.exp(log_r), log_odds)
-    if gate_logit is None:
-        return plain
-    return dist.ZeroInflatedDistribution(plain, gate_logits=gate_logit)
-
-
-def log_pmf(counts: np.ndarray, natural: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Log-probability of single counts in NumPy, in the precision of its arrays.
-
-    ``natural`` has ``r``, ``log_odds`` and, where zeros are inflated, ``gate``, all broadcast
-    against ``counts``.
-    """
-    r, log_odds = natural["r"], natural["log_odds"]
-    rising = gammaln(counts + r) - gammaln(r) - gammaln(counts + 1.0)
-    plain = rising - r * np.logaddexp(0, log_odds) - counts * np.logaddexp(0, -log_odds)
-    if "gate" not in natural:
-        return plain
-    gate = natural["gate"]
-    with np.errstate(divide="ignore"):
-        expressed = np.log1p(-gate) + plain
-        return np.where(counts == 0, np.logaddexp(np.log(gate), expressed), expressed)
-
-
-def mean(natural: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Expected count in NumPy; the arrays of :func:`log_pmf`."""
-    expected = natural["r"] * np.exp(natural["log_odds"])
-    return expected * (1 - natural["gate"]) if "gate" in natural else expected
-
-
-def draw(rng: np.random.Generator, natural: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Draw counts in NumPy, thirty times faster than JAX on a CPU; the arrays of `log_pmf`."""
-    failure = 1 / (1 + np.exp(natural["log_odds"]))
-    counts = rng.negative_binomial(natural["r"], failure)
-    if "gate" not in natural:
-        return counts
-    return np.where(rng.random(counts.shape) < natural["gate"], 0, counts)
+NBDM = NegativeBinomial(
+    key="nbdm",
+    label="Negative binomial",
+    use_when="Start here: counts that scatter more than chance alone makes them, all cells alike.",
+    formula="count ~ NB(r of the gene, p), with mean r p / (1 - p)",
+    source="Gruen, Kester & van Oudenaarden 2014, Nat. Methods 11, 637",
+    parameterizations=SHARED_ODDS,
+    oracle="nbinom",
+)
+ZINB = NegativeBinomial(
+    key="zinb",
+    label="Zero-inflated negative binomial",
+    use_when="When genes show more zeros than a negative binomial of the same mean: "
+    "protocols without UMIs, or genes that only some of the cells express.",
+    formula="count = 0 with probability gate of the gene, else ~ NB(r of the gene, p)",
+    source="Risso et al. 2018, Nat. Commun. 9, 284",
+    parameterizations=SHARED_ODDS,
+    further_sites=(GATE,),
+    oracle="nbinom",
+)
+NBVCP = NegativeBinomial(
+    key="nbvcp",
+    label="Negative binomial with capture",
+    use_when="When cells were sequenced to different depths, and for every mixture: each "
+    "cell gets its own capture probability, so that depth is not taken for cell type.",
+    formula="count ~ NB(r of the gene, p of the cell), p of the cell = p ν / (1 - p (1 - ν)"
+    "), ν the capture probability",
+    source="Breda, Zavolan & van Nimwegen 2021, Nat. Biotechnol. 39, 1008; Tang et al. "
+    "2020, Bioinformatics 36, 1174",
+    depth=CAPTURE,
+    parameterizations=SHARED_ODDS,
+    oracle="nbinom",
+)
+ZINBVCP = NegativeBinomial(
+    key="zinbvcp",
+    label="Zero-inflated with capture",
+    use_when="When depth differs between cells and zeros are still too many; slower, since "
+    "then every zero of every cell has a probability of its own.",
+    formula="count = 0 with probability gate of the gene, else ~ NB(r of the gene, p of the cell)",
+    source="Tang et al. 2020, Bioinformatics 36, 1174",
+    depth=CAPTURE,
+    parameterizations=SHARED_ODDS,
+    further_sites=(GATE,),
+    oracle="nbinom",
+)

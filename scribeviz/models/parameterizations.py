@@ -1,4 +1,4 @@
-r"""Which quantities carry the priors.  To add a choice: one entry in ``PARAMETERIZATIONS``.
+r"""Which quantities carry the priors.  A count distribution lists its own.
 
 A model is computed on the *free* scale: a probability by its log odds, a positive quantity by its
 logarithm.  There every parameterization is a sum or a difference, and nothing is lost near 0 or 1.
@@ -197,10 +197,11 @@ class Parameterization:
     key, label, doc, formula
         Name in specs, name on screen, what it is good for, and how its parameters hang together.
     odds, expression, capture
-        The sites that carry the odds, the expression, and (where a likelihood has it) the capture.
+        The sites that carry the odds (None where there are none), the expression, and (where a
+        likelihood has it) the capture.
     natural
-        From free values of the sites by quantity to ``log_odds`` of success, ``log_r``, and
-        ``log_capture`` where there is capture.
+        From free values of the sites by quantity to natural parameters, such as ``log_odds`` of
+        success and ``log_r``, and ``log_depth`` where there is capture.
     from_natural
         Back again.
     slope
@@ -212,12 +213,17 @@ class Parameterization:
     label: str
     doc: str
     formula: str
-    odds: Site
+    odds: Site | None = None
     expression: Site
-    capture: Site
+    capture: Site | None = None
     natural: Callable[[Values], dict[str, Any]]
     from_natural: Callable[[Values], dict[str, Any]]
-    slope: float
+    slope: float = 0.0
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites of genes and odds."""
+        return (self.expression,) if self.odds is None else (self.odds, self.expression)
 
 
 def _over_genes(shared: Any) -> Any:
@@ -228,7 +234,7 @@ def _over_genes(shared: Any) -> Any:
 def _standard(free: Values) -> dict[str, Any]:
     natural = {"log_odds": free["p"], "log_r": free["r"]}
     if "p_capture" in free:
-        natural["log_capture"] = jax.nn.log_sigmoid(free["p_capture"])
+        natural["log_depth"] = jax.nn.log_sigmoid(free["p_capture"])
     return natural
 
 
@@ -240,7 +246,7 @@ def _from_standard(natural: Values) -> dict[str, Any]:
 def _linked(free: Values) -> dict[str, Any]:
     natural = {"log_odds": free["p"], "log_r": free["mu"] - _over_genes(free["p"])}
     if "p_capture" in free:
-        natural["log_capture"] = jax.nn.log_sigmoid(free["p_capture"])
+        natural["log_depth"] = jax.nn.log_sigmoid(free["p_capture"])
     return natural
 
 
@@ -252,26 +258,26 @@ def _from_linked(natural: Values) -> dict[str, Any]:
 def _odds_ratio(free: Values) -> dict[str, Any]:
     natural = {"log_odds": -free["phi"], "log_r": free["mu"] + _over_genes(free["phi"])}
     if "phi_capture" in free:
-        natural["log_capture"] = -jax.nn.softplus(free["phi_capture"])
+        natural["log_depth"] = -jax.nn.softplus(free["phi_capture"])
     return natural
 
 
 def _from_odds_ratio(natural: Values) -> dict[str, Any]:
     mu = natural["log_r"] + _over_genes(natural["log_odds"])
     free = {"phi": -natural["log_odds"], "mu": mu}
-    if "log_capture" in natural:
+    if "log_depth" in natural:
         free["phi_capture"] = -_capture_logit(natural)["p_capture"]
     return free
 
 
 def _capture_logit(natural: Values) -> dict[str, Any]:
-    if "log_capture" not in natural:
+    if "log_depth" not in natural:
         return {}
-    log_capture = natural["log_capture"]
-    return {"p_capture": log_capture - jnp.log(-jnp.expm1(log_capture))}
+    log_depth = natural["log_depth"]
+    return {"p_capture": log_depth - jnp.log(-jnp.expm1(log_depth))}
 
 
-PARAMETERIZATIONS: Mapping[str, Parameterization] = {
+SHARED_ODDS: Mapping[str, Parameterization] = {
     entry.key: entry
     for entry in (
         Parameterization(
@@ -314,3 +320,4 @@ PARAMETERIZATIONS: Mapping[str, Parameterization] = {
         ),
     )
 }
+"""Of negative binomial counts whose genes share the odds of success."""

@@ -1,16 +1,16 @@
 """Which model to fit: one choice per independent axis, so no code per combination."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from scribeviz._settings import check_settings, setting
-from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.guides import GUIDE_FAMILIES, LOW_RANK
+from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
 from scribeviz.models.parameterizations import (
-    GATE,
     MIXING,
     OWN_ODDS,
-    PARAMETERIZATIONS,
+    Parameterization,
     Site,
     unconstrained,
 )
@@ -71,11 +71,17 @@ class ModelSpec:
         bounds=(0.0, 1e8),
     )
     priors: tuple[tuple[str, Prior], ...] = setting((), label="Priors", doc="One per parameter.")
+    guides: tuple[tuple[str, str], ...] = setting(
+        (), label="Posterior families", doc="Of parameters whose posterior has another than usual."
+    )
 
     def __post_init__(self) -> None:
         given = self.priors.items() if isinstance(self.priors, Mapping) else self.priors
         priors = tuple(sorted((str(site), as_prior(prior)) for site, prior in given))
         object.__setattr__(self, "priors", priors)
+        chosen = self.guides.items() if isinstance(self.guides, Mapping) else self.guides
+        guides = tuple(sorted((str(site), str(family)) for site, family in chosen))
+        object.__setattr__(self, "guides", guides)
         check_settings(self)
         self._check_combination()
         sites = {site.key: site for site in self.sites}
@@ -91,13 +97,40 @@ class ModelSpec:
                     f"a {prior.family} prior gives values in the {family.support} domain, "
                     f"but {key!r} lives in the {support} domain."
                 )
+        for key, family_key in guides:
+            self._check_guide(sites, key, family_key)
+
+    def _check_guide(self, sites: Mapping[str, Site], key: str, family: str) -> None:
+        if key not in sites:
+            raise ValueError(
+                f"{self.name} has no parameter {key!r} whose posterior could have a family; "
+                f"it has {', '.join(map(repr, sites))}."
+            )
+        offered = self.guides_of(sites[key])
+        if family not in offered:
+            raise ValueError(
+                f"the posterior of {key!r} cannot be {family!r} here; "
+                f"choose one of {', '.join(map(repr, offered))}."
+            )
 
     def _check_combination(self) -> None:
+        likelihood = LIKELIHOODS[self.likelihood]
+        if self.parameterization not in likelihood.parameterizations:
+            choices = ", ".join(map(repr, likelihood.parameterizations))
+            raise ValueError(
+                f"parameterization={self.parameterization!r} is none of {self.likelihood}; "
+                f"choose {choices}."
+            )
+        if self.component_specific_params and self.odds is None:
+            raise ValueError(
+                f"component_specific_params gives each component odds, and {self.likelihood} has "
+                "none; leave it out."
+            )
         if self.component_specific_params and not self.is_mixture:
             raise ValueError(
                 "component_specific_params needs components: set n_components to 2 or more."
             )
-        if self.total_mrna and not LIKELIHOODS[self.likelihood].has_capture:
+        if self.total_mrna and not likelihood.has_capture:
             capturing = [entry.key for entry in LIKELIHOODS.values() if entry.has_capture]
             raise ValueError(
                 f"total_mrna says how much of a cell's mRNA was captured, and {self.likelihood} "
@@ -129,16 +162,45 @@ class ModelSpec:
     @property
     def sites(self) -> tuple[Site, ...]:
         """The parameters that are inferred."""
-        chosen = PARAMETERIZATIONS[self.parameterization]
         likelihood = LIKELIHOODS[self.likelihood]
-        sites = [chosen.odds, chosen.expression]
-        if likelihood.has_gate:
-            sites.append(GATE)
-        if likelihood.has_capture:
-            sites.append(chosen.capture)
-        if self.is_mixture:
-            sites.append(MIXING)
-        return tuple(unconstrained(site) for site in sites) if self.unconstrained else tuple(sites)
+        mixing = (MIXING,) if self.is_mixture else ()
+        sites = (*likelihood.sites(self.parameterization), *mixing)
+        return tuple(unconstrained(site) for site in sites) if self.unconstrained else sites
+
+    @property
+    def odds(self) -> Site | None:
+        """The site of the odds that all genes share, if there is one."""
+        return self._site_of(
+            LIKELIHOODS[self.likelihood].parameterizations[self.parameterization].odds
+        )
+
+    @property
+    def expression(self) -> Site:
+        """The site of the genes' expression."""
+        return self._site_of(self._parameterization.expression)
+
+    @property
+    def _parameterization(self) -> Parameterization:
+        return LIKELIHOODS[self.likelihood].parameterizations[self.parameterization]
+
+    def _site_of(self, site: Site | None) -> Any:
+        return unconstrained(site) if self.unconstrained and site is not None else site
+
+    def guide(self, site: Site) -> str:
+        """Key of the posterior's family of ``site``: the user's, or the usual one."""
+        if site.key in dict(self.guides):
+            return dict(self.guides)[site.key]
+        low_rank = self.guide_rank and site.quantity == self.expression.quantity
+        return LOW_RANK if low_rank else site.guide
+
+    def guides_of(self, site: Site) -> tuple[str, ...]:
+        """Keys of the families that the posterior of ``site`` can have; the usual one first."""
+        low_rank = self.guide_rank and site.quantity == self.expression.quantity
+        if low_rank:
+            return (LOW_RANK,)
+        fitting = [key for key, guide in GUIDE_FAMILIES.items() if site.support in guide.supports]
+        others = [key for key in fitting if key not in {site.guide, LOW_RANK}]
+        return (site.guide, *others)
 
     def prior(self, site: Site) -> Prior:
         """The prior of ``site``: the user's, or its own."""
@@ -146,14 +208,45 @@ class ModelSpec:
 
     def has_axis(self, site: Site, axis: str) -> bool:
         """Whether ``site`` is repeated over ``"components"``, ``"genes"`` or ``"cells"``."""
+        return self.repeats(site.axes, axis)
+
+    def repeats(self, axes: tuple[str, ...], axis: str) -> bool:
+        """The same of anything with these axes."""
         if axis != "components":
-            return axis in site.axes
-        own_odds = OWN_ODDS in site.axes and self.component_specific_params
-        return own_odds or ("components" in site.axes and self.is_mixture)
+            return axis in axes
+        own_odds = OWN_ODDS in axes and self.component_specific_params
+        return own_odds or ("components" in axes and self.is_mixture)
+
+    def with_likelihood(self, key: str) -> "ModelSpec":
+        """The same with another count distribution: what does not apply to it is left out."""
+        likelihood = LIKELIHOODS[key]
+        known = likelihood.parameterizations
+        parameterization = (
+            self.parameterization if self.parameterization in known else next(iter(known))
+        )
+        has_odds = known[parameterization].odds is not None
+        plain = replace(
+            self,
+            likelihood=key,
+            parameterization=parameterization,
+            component_specific_params=self.component_specific_params and has_odds,
+            total_mrna=self.total_mrna if likelihood.has_capture else 0.0,
+            priors=(),
+            guides=(),
+        )
+        sites = {site.key for site in plain.sites}
+        return replace(
+            plain,
+            priors=tuple(pair for pair in self.priors if pair[0] in sites),
+            guides=tuple(pair for pair in self.guides if pair[0] in sites),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """The spec as JSON-able content; :func:`spec_from_dict` reads it back."""
-        return asdict(self) | {"priors": {key: asdict(prior) for key, prior in self.priors}}
+        return asdict(self) | {
+            "priors": {key: asdict(prior) for key, prior in self.priors},
+            "guides": dict(self.guides),
+        }
 
 
 def model_spec(

@@ -98,7 +98,7 @@ def entry_draws(
             gates.append(gate_of_group)
         drawn = _drawn_totals(log_mean, gate, dispersion, n_cells, rng)
         histograms.append(library_histogram(drawn, totals))
-    natural = {"r": np.stack(r)[:, None], "log_odds": np.stack(log_odds)[:, None]}
+    natural = {"r": np.stack(r)[:, None, None], "log_odds": np.stack(log_odds)[:, None]}
     if gates:
         natural["gate"] = np.stack(gates)[:, None]
     n_shown = log_mean.shape[0]

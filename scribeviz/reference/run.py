@@ -30,6 +30,13 @@ from scribeviz.results.custom_results import CustomResults
 from scribeviz.results.variational import ScribeSVIResults
 
 _MOST_STEPS = 100_000
+# The reference's models by its flags.
+_FLAGS = {
+    "nbdm": {"zero_inflated": False, "variable_capture": False},
+    "zinb": {"zero_inflated": True, "variable_capture": False},
+    "nbvcp": {"zero_inflated": False, "variable_capture": True},
+    "zinbvcp": {"zero_inflated": True, "variable_capture": True},
+}
 
 
 def run_scribe(
@@ -351,19 +358,15 @@ def _model_of(
             raise ValueError(
                 f"model_type={model_type!r} is not known; choose {known}, or one of them with _mix."
             )
-        entry = LIKELIHOODS[likelihood]
-        said = {"zero_inflated": entry.has_gate, "variable_capture": entry.has_capture}
+        said = dict(_FLAGS.get(likelihood, {}))
         said["mixture_model"] = model_type.endswith("_mix")
         for name, flag in (flags | {"mixture_model": mixture_model}).items():
-            if flag is not None and flag != said[name]:
+            if flag is not None and flag != said.get(name, False):
                 raise ValueError(f"model_type={model_type!r} contradicts {name}={flag}; give one.")
         mixture = said["mixture_model"]
     else:
-        likelihood = next(
-            entry.key
-            for entry in LIKELIHOODS.values()
-            if (entry.has_gate, entry.has_capture) == (bool(zero_inflated), bool(variable_capture))
-        )
+        wanted = {name: bool(flag) for name, flag in flags.items()}
+        likelihood = next(key for key, has in _FLAGS.items() if has == wanted)
         mixture = n_components is not None and n_components > 1
         if mixture_model is not None:
             if mixture and not mixture_model:

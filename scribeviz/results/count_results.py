@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import PRNGKeyArray
@@ -26,6 +25,8 @@ from scribeviz.criticism.normalization import fit_expression, normalized_express
 from scribeviz.data.counts import Counts, CountsError, are_made_up
 from scribeviz.data.readers import as_counts
 from scribeviz.models.builder import CountModel, build
+from scribeviz.models.depth import Depth
+from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.priors import Prior
 from scribeviz.models.spec import ModelSpec
 from scribeviz.results.gene_index import GeneIndex, gene_columns
@@ -56,6 +57,7 @@ class CountResults(ABC):
     posterior_samples: Mapping[str, np.ndarray] | None
     predictive_samples: np.ndarray | None
     diverging: np.ndarray | None
+    depth: Depth | None
 
     @abstractmethod
     def get_posterior_samples(
@@ -78,7 +80,7 @@ class CountResults(ABC):
     @property
     def model(self) -> CountModel:
         """The NumPyro model of these parameters."""
-        return build(self.model_config, self.n_cells, self.n_genes)
+        return build(self.model_config, self.n_cells, self.n_genes, depth=self.depth)
 
     @property
     def notes(self) -> list[str]:
@@ -380,7 +382,7 @@ class CountResults(ABC):
             raise ValueError(f"sample_axis={sample_axis}: posterior draws are along axis 0.")
         _check_backend(backend)
         key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
-        r, found = self._stored("r"), {}
+        r, found = self.model.likelihood.concentrations(self._stored_draws()), {}
         if store_samples:
             found["samples"] = normalized_expression(key, r, n_samples_dirichlet)
         if return_concentrations:
@@ -564,11 +566,10 @@ class CountResults(ABC):
         found = as_counts(counts.T if cells_axis == 1 else counts)
         if not np.array_equal(found.genes, self.genes):
             found = self._fitted_genes(found)
-        has_cells = any("cells" in site.axes for site in self.model_config.sites)
-        if has_cells and found.n_cells != self.n_cells:
+        if self.model.cells_differ and found.n_cells != self.n_cells:
             raise CountsError(
-                f"{self.model_config.name} has a capture probability for each of the "
-                f"{self.n_cells:,} cells that were fitted; these data have {found.n_cells:,} cells."
+                f"{self.model_config.name} knows the depth of each of the {self.n_cells:,} cells "
+                f"that were fitted; these data have {found.n_cells:,} cells."
             )
         return found
 
@@ -601,19 +602,18 @@ class CountResults(ABC):
         if not self.model_config.is_mixture:
             raise ValueError(f"{self.model_config.name} is no mixture: it has no components.")
 
-    def _stored(self, name: str) -> np.ndarray:
+    def _stored_draws(self) -> Mapping[str, np.ndarray]:
         if self.posterior_samples is None:
             raise ValueError("nothing has been drawn yet: call get_posterior_samples() first.")
-        return self.posterior_samples[name]
+        return self.posterior_samples
 
     def _stored_sites(self) -> dict[str, np.ndarray]:
-        return {site.key: self._stored(site.key) for site in self.model_config.sites}
+        stored = self._stored_draws()
+        return {site.key: stored[site.key] for site in self.model_config.sites}
 
     def _with_derived(self, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """Draws of the sites, and of the quantities that follow from them."""
-        draws = {name: jnp.asarray(value) for name, value in values.items()}
-        derived = jax.lax.map(self.model.derived, draws)
-        return {name: np.asarray(value) for name, value in (draws | derived).items()}
+        return self.model.with_derived(values)
 
     def _check_data_sets(self, n_samples: int) -> None:
         check_budget(
@@ -645,9 +645,10 @@ def select_genes(
     """Keep some genes of draws by name; what has no genes stays."""
     if values is None:
         return None
-    per_gene = {"r", "mu", "gate"} | {site.key for site in spec.sites if "genes" in site.axes}
+    axes = _axes(spec)
     return {
-        name: value[..., columns] if name in per_gene else value for name, value in values.items()
+        name: value[..., columns] if "genes" in axes.get(name, ()) else value
+        for name, value in values.items()
     }
 
 
@@ -657,16 +658,31 @@ def select_component(
     """Keep one component of draws by name, and drop its axis; the weights go."""
     if values is None:
         return None
-    mixing = spec.sites[-1]
-    varying = {"r", "mu", "gate"}
-    varying |= {site.key for site in spec.sites if spec.has_axis(site, "components")}
-    if spec.component_specific_params:
-        varying |= {"p", "phi", "p_hat"}
+    mixing, axes = spec.sites[-1], _axes(spec)
     return {
-        name: value[:, k] if name in varying else value
+        name: value[:, k] if spec.repeats(axes.get(name, ()), "components") else value
         for name, value in values.items()
         if name not in {mixing.key, mixing.quantity}
     }
+
+
+def _axes(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
+    """What every site and every quantity that follows is repeated over."""
+    quantities = {site.quantity: site.axes for site in spec.sites}
+    sites = {site.key: site.axes for site in spec.sites}
+    return {**LIKELIHOODS[spec.likelihood].axes, **quantities, **sites}
+
+
+def depth_arrays(depth: Depth | None) -> dict[str, Any]:
+    """Depths as arrays of a file."""
+    return {} if depth is None else {"depth": depth.relative, "depth_level": depth.level}
+
+
+def depth_from(arrays: Mapping[str, np.ndarray]) -> Depth | None:
+    """Read what :func:`depth_arrays` gave."""
+    if "depth" not in arrays:
+        return None
+    return Depth(arrays["depth"], float(arrays["depth_level"]))
 
 
 def check_component(spec: ModelSpec, index: int) -> None:

@@ -12,11 +12,14 @@ from jaxtyping import PRNGKeyArray
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.inference.chains import ChainDiagnostics, chain_diagnostics
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig
+from scribeviz.models.depth import Depth
 from scribeviz.models.spec import ModelSpec, spec_from_dict
 from scribeviz.results.count_results import (
     CountResults,
     check_component,
     columns_of,
+    depth_arrays,
+    depth_from,
     select_component,
     select_genes,
 )
@@ -37,7 +40,7 @@ class ScribeMCMCResults(CountResults):
         Whether the transition to each draw diverged, shape ``(chains, draws)``.
     loss_history
         Negative log joint density of every transition, warm-up included, in nats.
-    model_config, n_cells, genes, left_out_genes, obs
+    model_config, n_cells, genes, left_out_genes, obs, depth
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples
         What was chosen last with ``store_samples=True``.
@@ -52,6 +55,7 @@ class ScribeMCMCResults(CountResults):
     left_out_genes: np.ndarray = field(default_factory=lambda: np.zeros(0, object), repr=False)
     obs: pd.DataFrame | None = None
     prior_params: Mapping[str, Any] = field(default_factory=dict)
+    depth: Depth | None = field(default=None, repr=False)
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
 
@@ -207,6 +211,7 @@ class ScribeMCMCResults(CountResults):
             "loss_history": self.loss_history,
             "genes": self.genes,
             "left_out_genes": self.left_out_genes,
+            **depth_arrays(self.depth),
         }
         meta = {"format": _FORMAT, "model": self.model_config.as_dict(), "n_cells": self.n_cells}
         write_arrays(Path(path), arrays, meta)
@@ -234,6 +239,7 @@ class ScribeMCMCResults(CountResults):
             n_cells=meta["n_cells"],
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
+            depth=depth_from(arrays),
         )
 
 

@@ -13,11 +13,14 @@ import pandas as pd
 from jaxtyping import PRNGKeyArray
 
 from scribeviz._storage import read_arrays, write_arrays
+from scribeviz.models.depth import Depth
 from scribeviz.models.spec import ModelSpec, spec_from_dict
 from scribeviz.results.count_results import (
     CountResults,
     check_component,
     columns_of,
+    depth_arrays,
+    depth_from,
     select_component,
     select_genes,
 )
@@ -62,6 +65,8 @@ class ScribeSVIResults(CountResults):
         Genes without a single count: no likelihood can learn from them.
     settled
         Whether the loss had settled when the fit ended.
+    depth
+        Depths of the cells, where the model takes them as given.
     """
 
     params: Mapping[str, np.ndarray]
@@ -84,6 +89,7 @@ class ScribeSVIResults(CountResults):
         default_factory=lambda: np.zeros(0, object), kw_only=True, repr=False
     )
     settled: bool = field(default=True, kw_only=True)
+    depth: Depth | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         spec = self.model_config
@@ -293,6 +299,7 @@ class ScribeSVIResults(CountResults):
             "loss_history": self.loss_history,
             "genes": self.genes,
             "left_out_genes": self.left_out_genes,
+            **depth_arrays(self.depth),
         }
         meta: dict[str, Any] = {
             "format": _FORMAT,
@@ -332,5 +339,6 @@ class ScribeSVIResults(CountResults):
             prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
+            depth=depth_from(arrays),
             settled=meta["settled"],
         )

@@ -38,18 +38,13 @@ def write_results(
     spec, point = results.model_config, results.get_map(use_mean=True)
     k = spec.n_components
     weights = point.get("mixing_weights", np.ones(1))
-    r, mu = (np.asarray(point[name], float).reshape(k, -1) for name in ("r", "mu"))
-    mean = mu
-    if "gate" in point:
-        mean = mu * (1 - np.asarray(point["gate"], float).reshape(k, -1))
-    obs: dict[str, Any] = {}
+    summary = results.model.likelihood.summary(point, k)
+    obs: dict[str, Any] = dict(summary.cells)
     obsm: dict[str, np.ndarray] = {}
     varm: dict[str, np.ndarray] = {}
-    if "p_capture" in point:
-        mean = mean * np.mean(point["p_capture"])
-        obs["capture"] = np.asarray(point["p_capture"], float)
     if counts is not None and spec.is_mixture:
-        varm["component_means"] = np.stack([_of_all(results, adata, one) for one in mean], axis=1)
+        means = [_of_all(results, adata, one) for one in summary.mean]
+        varm["component_means"] = np.stack(means, axis=1)
         probabilities = results.cell_type_probabilities_map(counts, use_mean=True)["probabilities"]
         names = [str(i + 1) for i in range(k)]
         likeliest = [names[i] for i in probabilities.argmax(axis=1)]
@@ -59,8 +54,8 @@ def write_results(
     for slot, found in ((adata.obs, obs), (adata.obsm, obsm), (adata.varm, varm)):
         for name, values in found.items():
             slot[f"{key}_{name}"] = values
-    adata.var[f"{key}_mean"] = _of_all(results, adata, weights @ mean)
-    adata.var[f"{key}_dispersion"] = _of_all(results, adata, weights @ r)
+    for name, by_component in ({"mean": summary.mean} | summary.genes).items():
+        adata.var[f"{key}_{name}"] = _of_all(results, adata, weights @ by_component)
     adata.uns[key] = _about(results)
 
 

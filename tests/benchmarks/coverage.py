@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from scribeviz import ModelSpec, fit, simulate
-from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.parameterizations import SHARED_ODDS
 
 RATE = 0.9
 N_DRAWS = 2_000
@@ -35,7 +35,7 @@ class Study:
 
     def spec(self, parameterization: str, rank: int) -> ModelSpec:
         """The model, with priors under which p and capture are neither 0 nor 1."""
-        chosen = PARAMETERIZATIONS[parameterization]
+        chosen = SHARED_ODDS[parameterization]
         priors = {chosen.odds.key: (chosen.odds.prior.family, 6.0, 4.0)}
         if self.likelihood == "nbvcp":
             priors[chosen.capture.key] = (chosen.capture.prior.family, 20.0, 60.0)
@@ -84,7 +84,7 @@ def rows(n_sets: int, ranks: tuple[int, ...]) -> Iterator[str]:
     """One row of the table after the other."""
     yield f"| model | parameterization | guide | {' | '.join(QUANTITIES.values())} |"
     yield "|---" * (3 + len(QUANTITIES)) + "|"
-    for study, parameterization, rank in product(STUDIES, PARAMETERIZATIONS, ranks):
+    for study, parameterization, rank in product(STUDIES, SHARED_ODDS, ranks):
         spec = study.spec(parameterization, rank)
         sets = [covered(spec, study, seed) for seed in range(n_sets)]
         cells = [

@@ -7,7 +7,7 @@ from scribeviz.criticism.draws import NaturalDraws, affordable_draws, natural_dr
 from scribeviz.criticism.pmf import predictive_pmfs
 from scribeviz.models.builder import build
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.models.spec import ModelSpec
 from tests.models import dense
 
@@ -39,7 +39,7 @@ def test_draws_of_a_mixture_share_p_and_keep_their_weights(rng):
     np.testing.assert_allclose(draws.weights, values["mixing_weights"], rtol=1e-4)
 
 
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+@pytest.mark.parametrize("parameterization", SHARED_ODDS)
 def test_draws_are_natural_whatever_the_sites(rng, parameterization):
     spec = ModelSpec(
         likelihood="zinb", n_components=2, parameterization=parameterization, unconstrained=True

@@ -15,7 +15,7 @@ from scribeviz.criticism.log_likelihood import log_likelihood
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.tables import cell_rows
 from scribeviz.models.builder import build
-from scribeviz.models.likelihoods import LIKELIHOODS
+from tests.models.dense import NB_KEYS
 from scribeviz.models.simulation import simulate
 from scribeviz.models.spec import ModelSpec
 
@@ -23,7 +23,7 @@ N_DRAWS, N_CELLS, N_GENES = 3, 30, 9
 SUMMED_OVER = {"cell": N_GENES, "gene": N_CELLS}
 SCORED = {"cell": N_CELLS, "gene": N_GENES}
 ONE_AND_THREE = pytest.mark.parametrize("k", [1, 3])
-EVERY_LIKELIHOOD = pytest.mark.parametrize("likelihood", LIKELIHOODS)
+EVERY_LIKELIHOOD = pytest.mark.parametrize("likelihood", NB_KEYS)
 BOTH_WAYS = pytest.mark.parametrize("return_by", ["cell", "gene"])
 WEIGHTS = pytest.mark.parametrize("weight_type", [None, "multiplicative", "additive"])
 

@@ -7,7 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.negative_binomial import NegativeBinomial
 from scribeviz.models.spec import ModelSpec
+
+NB_KEYS = [key for key, entry in LIKELIHOODS.items() if isinstance(entry, NegativeBinomial)]
 
 FROM_REAL = {"positive": jnp.exp, "unit interval": jax.nn.sigmoid, "simplex": jax.nn.softmax}
 

@@ -16,8 +16,8 @@ from scribeviz.data.counts import Counts, plain_counts
 from scribeviz.models.builder import build
 from scribeviz.models.distribution import CountDistribution
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.negative_binomial import cut_out
-from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.batches import cut_out
+from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.models.spec import ModelSpec, model_spec
 from tests.models import dense
 
@@ -30,7 +30,7 @@ SPECS = [
         component_specific_params=own,
     )
     for likelihood, (k, own), parameterization, free in product(
-        LIKELIHOODS, ((1, False), (3, False), (3, True)), PARAMETERIZATIONS, (False, True)
+        dense.NB_KEYS, ((1, False), (3, False), (3, True)), SHARED_ODDS, (False, True)
     )
 ]
 
@@ -42,7 +42,7 @@ def named(spec: ModelSpec) -> str:
 
 
 each_spec = pytest.mark.parametrize("spec", SPECS, ids=named)
-each_likelihood = pytest.mark.parametrize("key", LIKELIHOODS)
+each_likelihood = pytest.mark.parametrize("key", dense.NB_KEYS)
 each_size = pytest.mark.parametrize("k", [1, 3])
 
 
@@ -56,16 +56,16 @@ def point(spec: ModelSpec, n_cells: int, n_genes: int, **known) -> dict[str, np.
         "log_r": np.log(known.get("r", rng.lognormal(-0.5, 1.0, n_genes)) * apart),
         "log_weights": np.log(rng.dirichlet(np.full(k, 3.0))),
         "gate_logit": np.log(known.get("gate_odds", rng.gamma(1.0, 0.2, n_genes)) * apart),
-        "log_capture": np.log(known.get("capture", rng.uniform(0.1, 0.8, n_cells))),
+        "log_depth": np.log(known.get("capture", rng.uniform(0.1, 0.8, n_cells))),
     }
     natural["log_r"] = np.broadcast_to(natural["log_r"], (k, n_genes))
     natural["gate_logit"] = np.broadcast_to(natural["gate_logit"], (k, n_genes))
-    natural["log_capture"] = np.broadcast_to(natural["log_capture"], n_cells)
+    natural["log_depth"] = np.broadcast_to(natural["log_depth"], n_cells)
     if spec.component_specific_params:
         natural["log_odds"] = natural["log_odds"] + 0.2 * np.arange(k)
     model = build(spec, n_cells, n_genes)
     if not model.likelihood.has_capture:
-        del natural["log_capture"]
+        del natural["log_depth"]
     free = model.from_natural({name: jnp.asarray(value) for name, value in natural.items()})
     return {
         site.key: np.asarray(dense.FROM_REAL.get(site.support, jnp.asarray)(free[site.key]))
@@ -107,7 +107,7 @@ def engine(key: str):
     def log_prob(natural, tables):
         natural = dict(natural)
         log_weights = natural.pop("log_weights")
-        return CountDistribution(LIKELIHOODS[key], natural, log_weights, 1).log_prob(tables)
+        return CountDistribution(LIKELIHOODS[key], natural, log_weights, (1, 1)).log_prob(tables)
 
     return jax.jit(jax.value_and_grad(log_prob))
 
@@ -241,7 +241,7 @@ def concerns(case: str, key: str) -> bool:
     ("parameterization", "free"), [("standard", False), ("linked", True), ("odds_ratio", False)]
 )
 @pytest.mark.parametrize(
-    ("key", "case"), [pair for pair in product(LIKELIHOODS, EXTREMES) if concerns(pair[1], pair[0])]
+    ("key", "case"), [pair for pair in product(dense.NB_KEYS, EXTREMES) if concerns(pair[1], pair[0])]
 )
 def test_extremes_are_finite_and_right(key, k, parameterization, free, case):
     counts = simulated()

@@ -13,10 +13,10 @@ from scipy.special import softmax
 
 from scribeviz.models.builder import build
 from scribeviz.models.guides import GUIDE_FAMILIES
-from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.models.priors import PRIOR_FAMILIES
 from scribeviz.models.spec import ModelSpec
+from tests.models.dense import NB_KEYS
 
 GRID = [
     ModelSpec(
@@ -28,7 +28,7 @@ GRID = [
         guide_rank=rank,
     )
     for likelihood, (k, own), parameterization, free, rank in product(
-        LIKELIHOODS, ((1, False), (3, False), (3, True)), PARAMETERIZATIONS, (False, True), (0, 2)
+        NB_KEYS, ((1, False), (3, False), (3, True)), SHARED_ODDS, (False, True), (0, 2)
     )
 ]
 REAL_PARAMETERS = ("_loc", "_slope", "_factor")
@@ -44,7 +44,7 @@ def traces(spec: ModelSpec) -> tuple[dict, dict]:
 
 
 @pytest.mark.parametrize("free", [False, True])
-@pytest.mark.parametrize("key", LIKELIHOODS)
+@pytest.mark.parametrize("key", NB_KEYS)
 def test_priors_and_guides_agree_over_the_whole_grid(key, free):
     """Shapes and supports of every site, and no location that is bounded."""
     seen = 0

@@ -12,7 +12,7 @@ from numpyro.handlers import seed, trace
 from scribeviz.models.builder import build
 from scribeviz.models.families import LogNormal
 from scribeviz.models.low_rank import LowRankNormal
-from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.models.spec import ModelSpec
 
 N_GENES, RANK = 5, 2
@@ -100,7 +100,7 @@ def test_a_prior_of_another_family_has_no_closed_form():
 SPECS = [
     ModelSpec(parameterization=p, n_components=k, unconstrained=free, guide_rank=RANK,
               component_specific_params=own)
-    for p in PARAMETERIZATIONS
+    for p in SHARED_ODDS
     for free in (False, True)
     for k, own in ((1, False), (3, False), (3, True))
 ]  # fmt: skip
@@ -200,7 +200,7 @@ def test_genes_follow_the_odds_and_the_marginals_know_it(spec, rng):
     )
 
 
-@pytest.mark.parametrize("key", PARAMETERIZATIONS)
+@pytest.mark.parametrize("key", SHARED_ODDS)
 def test_a_fit_starts_along_the_ridge(key):
     """At its start the mean count of a gene stays where it is when the odds move."""
     spec = ModelSpec(parameterization=key, guide_rank=RANK)
@@ -212,7 +212,7 @@ def test_a_fit_starts_along_the_ridge(key):
 
     def log_mean(d):
         free = {odds: jnp.atleast_1d(d), site.quantity: (slope * d)[None]}
-        natural = PARAMETERIZATIONS[key].natural(free)
+        natural = SHARED_ODDS[key].natural(free)
         return (natural["log_r"] + natural["log_odds"][:, None]).sum()
 
     assert abs(jax.grad(log_mean)(0.0)) < 1e-6

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from scribeviz.models.builder import build
-from scribeviz.models.parameterizations import PARAMETERIZATIONS, SUPPORTS
+from scribeviz.models.parameterizations import SHARED_ODDS, SUPPORTS
 from scribeviz.models.priors import REAL, SIMPLEX, UNIT_INTERVAL, Prior
 from scribeviz.models.spec import ModelSpec
 from tests.models import dense
@@ -38,14 +38,14 @@ GRID = [
         component_specific_params=own,
     )
     for likelihood, (k, own), parameterization, free in product(
-        ("nbdm", "zinbvcp"), ((1, False), (3, False), (3, True)), PARAMETERIZATIONS, (False, True)
+        ("nbdm", "zinbvcp"), ((1, False), (3, False), (3, True)), SHARED_ODDS, (False, True)
     )
 ]
-each_key = pytest.mark.parametrize("key", PARAMETERIZATIONS)
+each_key = pytest.mark.parametrize("key", SHARED_ODDS)
 
 
 def test_every_parameterization_is_known_to_the_reference():
-    assert SITES.keys() == PARAMETERIZATIONS.keys()
+    assert SITES.keys() == SHARED_ODDS.keys()
 
 
 @each_key
@@ -124,7 +124,7 @@ def natural_of(spec, rng):
     }
     if spec.likelihood == "zinbvcp":
         natural["gate_logit"] = rng.normal(size=(k, 4))
-        natural["log_capture"] = np.log(rng.uniform(0.1, 0.9, 6))
+        natural["log_depth"] = np.log(rng.uniform(0.1, 0.9, 6))
     return natural
 
 
@@ -152,7 +152,7 @@ def test_natural_parameters_go_there_and_back_and_follow_the_textbook(spec, rng)
     np.testing.assert_allclose(jnp.exp(found["log_weights"]), known["weights"], rtol=1e-5)
     if "gate" in known:
         np.testing.assert_allclose(jax.nn.sigmoid(found["gate_logit"]), known["gate"], rtol=1e-4)
-        np.testing.assert_allclose(jnp.exp(found["log_capture"]), known["capture"], rtol=1e-4)
+        np.testing.assert_allclose(jnp.exp(found["log_depth"]), known["capture"], rtol=1e-4)
 
 
 @pytest.mark.parametrize("spec", GRID, ids=str)
@@ -170,8 +170,8 @@ def test_what_is_no_site_is_derived_in_the_shape_of_a_site(spec, rng):
         "r": r if mixture else r[0],
         "mu": (r * (p / (1 - p))[:, None])[slice(None) if mixture else 0],
     }
-    if "log_capture" in natural:
-        nu = np.exp(natural["log_capture"])
+    if "log_depth" in natural:
+        nu = np.exp(natural["log_depth"])
         p_hat = p[:, None] * nu / (1 - p[:, None] * (1 - nu))
         expected |= {"p_capture": nu, "p_hat": p_hat if own else p_hat[0]}
     if spec.unconstrained:
@@ -192,7 +192,7 @@ def test_what_is_no_site_is_derived_in_the_shape_of_a_site(spec, rng):
 
 @each_key
 def test_the_slope_is_where_the_mean_stays(key):
-    entry = PARAMETERIZATIONS[key]
+    entry = SHARED_ODDS[key]
 
     def log_mean(odds):
         expression = entry.slope * odds
@@ -204,13 +204,13 @@ def test_the_slope_is_where_the_mean_stays(key):
 
 
 @each_key
-@pytest.mark.parametrize("log_capture", [-14.0, -1e-6])
-def test_capture_near_0_and_1_survives(key, log_capture):
+@pytest.mark.parametrize("log_depth", [-14.0, -1e-6])
+def test_capture_near_0_and_1_survives(key, log_depth):
     natural = {
         "log_odds": jnp.zeros(1),
         "log_r": jnp.zeros((1, 2)),
-        "log_capture": jnp.full(3, log_capture),
+        "log_depth": jnp.full(3, log_depth),
     }
-    entry = PARAMETERIZATIONS[key]
+    entry = SHARED_ODDS[key]
     back = entry.natural(entry.from_natural(natural))
-    np.testing.assert_allclose(back["log_capture"], log_capture, rtol=0.06)
+    np.testing.assert_allclose(back["log_depth"], log_depth, rtol=0.06)

@@ -8,7 +8,7 @@ import scipy.stats as st
 
 import scribeviz
 from scribeviz.criticism.budget import MemoryBudgetError
-from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.reference.engine import SVIInferenceEngine, SVIResultsFactory
 from scribeviz.results.variational import ScribeSVIResults
 
@@ -194,7 +194,7 @@ def test_genes_are_chosen_in_every_way(mixture, index, columns):
     assert results[list(results.genes[columns])].genes.tolist() == some.genes.tolist()
 
 
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+@pytest.mark.parametrize("parameterization", SHARED_ODDS)
 @pytest.mark.parametrize("free", [False, True])
 @pytest.mark.parametrize("rank", [0, 2])
 def test_points_distributions_and_draws_agree(parameterization, free, rank):

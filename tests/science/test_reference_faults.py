@@ -31,9 +31,9 @@ from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.inference.svi import SVIConfig, svi_checkpoints
 from scribeviz.models.builder import build
 from scribeviz.models.initial import initial_params
-from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.models.spec import model_spec
+from tests.models.dense import NB_KEYS
 
 
 def responsibilities(prepared, params) -> np.ndarray:
@@ -52,7 +52,7 @@ def last_of(prepared):
 
 
 @pytest.mark.parametrize("free", [False, True])
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+@pytest.mark.parametrize("parameterization", SHARED_ODDS)
 def test_1_every_parameter_of_every_guide_moves(parameterization, free):
     spec = ModelSpec(
         likelihood="zinbvcp",
@@ -75,7 +75,7 @@ def test_1_every_parameter_of_every_guide_moves(parameterization, free):
 # 2. A guide whose values the prior does not have.
 
 
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+@pytest.mark.parametrize("parameterization", SHARED_ODDS)
 def test_2_no_draw_of_a_guide_is_impossible_under_its_prior(parameterization):
     spec = ModelSpec(likelihood="zinbvcp", n_components=3, parameterization=parameterization)
     model = build(spec, 20, 5)
@@ -104,7 +104,7 @@ def fitted_to_two_types(likelihood: str, seed: int):
 
 SLOW_SEEDS = [pytest.param(seed, marks=pytest.mark.slow) for seed in (1,)]
 two_types = pytest.mark.parametrize("seed", [0, *SLOW_SEEDS])
-each_likelihood = pytest.mark.parametrize("likelihood", LIKELIHOODS)
+each_likelihood = pytest.mark.parametrize("likelihood", NB_KEYS)
 
 
 @each_likelihood
@@ -195,7 +195,7 @@ def test_5_an_open_level_is_said(captured):
 def test_6_intervals_of_p_hold_it(parameterization, rank):
     covered = []
     for seed in range(9):
-        odds = PARAMETERIZATIONS[parameterization].odds
+        odds = SHARED_ODDS[parameterization].odds
         spec = ModelSpec(
             parameterization=parameterization,
             guide_rank=rank,
@@ -209,7 +209,7 @@ def test_6_intervals_of_p_hold_it(parameterization, rank):
     assert np.mean(covered) >= 6 / 9
 
 
-@pytest.mark.parametrize("parameterization", PARAMETERIZATIONS)
+@pytest.mark.parametrize("parameterization", SHARED_ODDS)
 def test_6_very_noisy_counts_are_fitted(parameterization):
     """p = 0.995: variances are 200 times the means."""
     rng = np.random.default_rng(0)

@@ -13,8 +13,7 @@ from scribeviz.models.capture import ORGANISMS
 from scribeviz.models.custom.model import CustomModel
 from scribeviz.models.custom.network_model import NetworkModel
 from scribeviz.models.custom.registry import CUSTOM_MODELS
-from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import PARAMETERIZATIONS
+from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
 from scribeviz.networks import cellvae as network
 from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.views.data.data_state import DataState

@@ -7,8 +7,8 @@ import param
 
 from scribeviz.fitting.kinds import ChosenModel, kind_of
 from scribeviz.models.custom.registry import CUSTOM_MODELS, CustomSpec, OwnModel
-from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import PARAMETERIZATIONS, Site
+from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
+from scribeviz.models.parameterizations import Site
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.models.spec import ModelSpec
 from scribeviz.networks.cellvae import CELLVAE, CellVAE
