@@ -103,6 +103,8 @@ class CellRows(NamedTuple):
         Per cell, the pairs that it shows.
     cells_of_pair
         The same relation from the other side, for the gradient.
+    pairs_of_gene
+        Per gene, its pairs: for the gradient as well.
     cell_total
         Counts per cell.
     log_factorials
@@ -117,6 +119,7 @@ class CellRows(NamedTuple):
     pair_count: Float32[np.ndarray, " pairs"]
     pairs_of_cell: PaddedLists
     cells_of_pair: PaddedLists
+    pairs_of_gene: PaddedLists
     cell_total: Float32[np.ndarray, " cells"]
     log_factorials: Float32[np.ndarray, " cells"]
     entries: Entries | None
@@ -234,6 +237,11 @@ def cell_rows(counts: Counts, *, with_entries: bool = False) -> CellRows:
         pair_count=pair_count.astype(np.float32),
         pairs_of_cell=padded_lists(pair_of_entry, per_cell, size=unique.size),
         cells_of_pair=padded_lists(cell_of_entry[by_pair], per_pair, size=counts.n_cells),
+        pairs_of_gene=padded_lists(
+            np.arange(unique.size),  # sorted by gene
+            np.bincount(pair_gene, minlength=counts.n_genes),
+            size=unique.size,
+        ),
         cell_total=counts.cell_totals.astype(np.float32),
         log_factorials=_log_factorials(counts),
         entries=entries(counts) if with_entries else None,

@@ -13,7 +13,9 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from functools import lru_cache
+from types import MethodType
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -36,6 +38,7 @@ _REFINE_EVERY = 10  # steps
 _CHECKPOINT_SECONDS = 0.2
 _FIRST_PACE = 10  # steps: the first point of the curve comes at once
 _LARGEST_PACE = 4_096  # steps
+_MOST_PROGRAMS = 32  # that are kept for the next fit of the same kind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,11 +195,14 @@ def svi_checkpoints(  # noqa: PLR0913  the whole of a fit
     in_stages = method.optimizer is None
     stages, latest_ends = (_STAGES, _LATEST_ENDS) if in_stages else ((1.0,), (1.0,))
     data = jax.tree.map(jnp.asarray, data)
-    begin, advance = _program(model, guide, config, refine, method)
+    names = (_Name.of(model), _Name.of(guide), None if refine is None else _Name.of(refine))
+    begin, advance = _program(*names, config.n_particles, method)
+    # An old-style key: its state is a plain array, which a checkpoint can hold.
+    key = jax.random.PRNGKey(config.seed)
     # Tracing also tells NumPyro the constraints, which a resumed fit needs as well.
-    layout = jax.tree.structure(jax.eval_shape(begin, data, initial))
+    layout = jax.tree.structure(jax.eval_shape(begin, key, data, initial))
     if start is None:
-        state = jax.jit(begin)(data, initial)
+        state = begin(key, data, initial)
         losses, stage, stage_start = np.zeros(0, np.float32), 0, 0
     else:
         state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
@@ -238,23 +244,39 @@ def svi_checkpoints(  # noqa: PLR0913  the whole of a fit
         compiled = True
 
 
+class _Name(NamedTuple):
+    """A function as a key of the programs: bound methods of equal objects are one and the same."""
+
+    function: Callable
+    owner: Any = None
+
+    @classmethod
+    def of(cls, function: Callable) -> "_Name":
+        if isinstance(function, MethodType):
+            return cls(function.__func__, function.__self__)
+        return cls(function)
+
+    @property
+    def bound(self) -> Callable:
+        return self.function if self.owner is None else MethodType(self.function, self.owner)
+
+
+@lru_cache(maxsize=_MOST_PROGRAMS)
 def _program(
-    model: Callable,
-    guide: Callable,
-    config: SVIConfig,
-    refine: Callable[[Params, PyTree], Params] | None,
-    method: SVIMethod,
+    model: _Name, guide: _Name, refine_by: _Name | None, n_particles: int, method: SVIMethod
 ) -> tuple[Callable, Callable]:
-    """How to begin, and the compiled way to go on."""
+    """How to begin and how to go on, compiled once per model and shape of the data."""
     in_stages = method.optimizer is None
+    refine = None if refine_by is None else refine_by.bound
     if not in_stages and not isinstance(method.optimizer, optax.GradientTransformation):
         refine = None  # NumPyro's own optimizers hide the parameters in their state
-    svi = SVI(model, guide, _optimizer(method, config), _loss(method, config))
+    loss = method.loss or TraceMeanField_ELBO(num_particles=n_particles)
+    svi = SVI(model.bound, guide.bound, _optimizer(method), loss)
     update = svi.stable_update if method.stable_update else svi.update
 
-    def begin(data: PyTree, initial: Params | None) -> SVIState:
-        # An old-style key: its state is a plain array, which a checkpoint can hold.
-        return svi.init(jax.random.PRNGKey(config.seed), data, init_params=initial)
+    @jax.jit
+    def begin(key: Array, data: PyTree, initial: Params | None) -> SVIState:
+        return svi.init(key, data, init_params=initial)
 
     # A loop with a length known only at run time: one compiled program for chunks of any size.
     @jax.jit
@@ -279,14 +301,11 @@ def _program(
     return begin, advance
 
 
-def _optimizer(method: SVIMethod, config: SVIConfig) -> Any:
+def _optimizer(method: SVIMethod) -> Any:
     if method.optimizer is not None:
         return method.optimizer
-    return optax.inject_hyperparams(optax.adam)(learning_rate=config.learning_rate)
-
-
-def _loss(method: SVIMethod, config: SVIConfig) -> Any:
-    return method.loss or TraceMeanField_ELBO(num_particles=config.n_particles)
+    # The rate is put in anew before every stretch of steps.
+    return optax.inject_hyperparams(optax.adam)(learning_rate=1.0)
 
 
 def _has_settled(losses: Float32[np.ndarray, " steps"], tolerance: float) -> bool:

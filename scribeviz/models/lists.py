@@ -5,7 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, ArrayLike, Float
+from jaxtyping import Array, ArrayLike, Float, Int
 
 from scribeviz.data.tables import PaddedLists
 
@@ -71,3 +71,30 @@ def _backward(residuals: tuple[PaddedLists, PaddedLists], slope: Array) -> tuple
 
 
 sum_over_lists.defvjp(_forward, _backward)
+
+
+@jax.custom_vjp
+def at_pairs(
+    values: Float[Array, "rows genes"], pair_gene: Int[Array, " pairs"], pairs_of_gene: PaddedLists
+) -> Float[Array, "rows pairs"]:
+    """Values of the gene of every pair, ``values[:, pair_gene]``.
+
+    The gradient gathers as well: on a GPU a scatter adds in an order that differs from run to run,
+    so that the same seed would not give the same fit.
+    """
+    del pairs_of_gene
+    return values[:, pair_gene]
+
+
+def _pairs_forward(
+    values: Array, pair_gene: Array, pairs_of_gene: PaddedLists
+) -> tuple[Array, PaddedLists]:
+    return values[:, pair_gene], pairs_of_gene
+
+
+def _pairs_backward(pairs_of_gene: PaddedLists, slope: Array) -> tuple[Array, None, None]:
+    # Nothing is differentiated twice, so that the transposed lists do not matter.
+    return sum_over_lists(slope, pairs_of_gene, pairs_of_gene), None, None
+
+
+at_pairs.defvjp(_pairs_forward, _pairs_backward)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from scribeviz.data.tables import CellBatch, CellRows, SurvivalTable
 from scribeviz.models.likelihood import log_depth_of
-from scribeviz.models.lists import sum_over_lists
+from scribeviz.models.lists import at_pairs, sum_over_lists
 from scribeviz.models.parameterizations import Values
 from scribeviz.models.special import log_rising
 from scribeviz.models.zeros import log_zero, sum_log_sigmoid, sum_log_zero
@@ -102,9 +102,11 @@ def _nonzeros_by_cell(
         return _nonzeros_of_batch(rows, natural, t)
     log_r, gate = natural["log_r"], natural.get("gate_logit")
     r = jnp.exp(log_r)
-    per_pair = log_rising(r[:, rows.pair_gene], rows.pair_count[None, :])
+    of_pair = at_pairs(r, rows.pair_gene, rows.pairs_of_gene)
+    per_pair = log_rising(of_pair, rows.pair_count[None, :])
     if gate is not None and t.shape[1] == 1:
-        per_pair += jax.nn.log_sigmoid(r * t - gate)[:, rows.pair_gene]
+        kept = jax.nn.log_sigmoid(r * t - gate)
+        per_pair += at_pairs(kept, rows.pair_gene, rows.pairs_of_gene)
     total = sum_over_lists(per_pair, rows.pairs_of_cell, rows.cells_of_pair)
     if gate is not None and t.shape[1] > 1:
         total += sum_log_sigmoid(r, gate, t, rows.entries)

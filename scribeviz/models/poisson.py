@@ -32,7 +32,7 @@ from scribeviz.models.likelihood import (
     StartSettings,
     log_depth_of,
 )
-from scribeviz.models.lists import for_each_list, sum_over_lists
+from scribeviz.models.lists import at_pairs, for_each_list, sum_over_lists
 from scribeviz.models.moments import grouped
 from scribeviz.models.parameterizations import MU, Parameterization, Values
 from scribeviz.models.score_tables import ScoreTable, padded
@@ -103,7 +103,7 @@ class Poisson(Likelihood):
         if isinstance(rows, CellBatch):
             of_gene = jnp.pad(log_mean, ((0, 0), (0, 1)))  # the padding's gene, of value 0
             return jax.lax.map(lambda one: (one[rows.gene] * rows.value).sum(axis=1), of_gene)
-        per_pair = log_mean[:, rows.pair_gene] * rows.pair_count
+        per_pair = at_pairs(log_mean, rows.pair_gene, rows.pairs_of_gene) * rows.pair_count
         return sum_over_lists(per_pair, rows.pairs_of_cell, rows.cells_of_pair)
 
     def expected_totals(self, natural: Values) -> Float[Array, " components"]:

@@ -1,6 +1,7 @@
 """Counts with known truth, drawn from a model."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,7 +11,11 @@ from numpyro.handlers import seed as seed_handler
 
 from scribeviz.data.counts import Counts, plain_counts
 from scribeviz.models.builder import build
+from scribeviz.models.depth import Depth
+from scribeviz.models.likelihood import GIVEN
 from scribeviz.models.spec import ModelSpec, model_spec
+
+_SPREAD = 0.4  # of log depths that are not given
 
 
 def simulate(
@@ -34,6 +39,7 @@ def simulate(
         Number of components, when ``model`` is a name.
     values
         Parameters to take as given (``{"p": 0.5, "r": …}``); the others come from their priors.
+        ``depth`` is that of each cell, of models that take it as given; log-normal when left out.
     seed
         The same seed gives the same counts.
 
@@ -56,9 +62,14 @@ def simulate(
     (4, 3, (3,))
     """
     spec = model if isinstance(model, ModelSpec) else model_spec(model, n_components=n_components)
+    rng = np.random.default_rng(seed)
     described = build(spec, n_cells, n_genes)
     known = {site.key: described.shape(site) for site in spec.sites}
     given = {key: np.asarray(value, float) for key, value in (values or {}).items()}
+    depth = {}
+    if described.likelihood.depth == GIVEN:
+        known["depth"] = (n_cells,)
+        depth = {"depth": np.random.default_rng([seed, 1]).lognormal(0.0, _SPREAD, n_cells)}
     for key, value in given.items():
         if key not in known:
             raise ValueError(
@@ -68,8 +79,10 @@ def simulate(
             raise ValueError(f"{key!r} has shape {known[key]} here; got {value.shape}.")
     prior = seed_handler(described.sample_priors, jax.random.key(seed))()
     truth = {key: np.asarray(value) for key, value in prior.items()}
-    truth |= given
-    matrix, component = described.draw(np.random.default_rng(seed), truth)
+    truth |= depth | given
+    if "depth" in truth:
+        described = replace(described, depth=Depth(truth["depth"], 1.0))
+    matrix, component = described.draw(rng, truth)
     if not spec.is_mixture:
         return plain_counts(matrix, name=f"simulated {spec.name}"), truth
     obs = pd.DataFrame({"component": pd.Categorical(component.astype(str))})

@@ -10,6 +10,7 @@ from scribeviz.criticism.critique import Critique
 from scribeviz.criticism.loo import CellScores
 from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.models.spec import model_spec
+from tests.criticism.natural import short
 
 
 @pytest.fixture(scope="module", params=[1, 2])
@@ -24,7 +25,7 @@ def critique(request):
 def test_it_holds_every_gene_and_every_cell(critique):
     found, fit = critique
     k = fit.model.spec.n_components
-    assert found.draws.natural["r"].shape == (found.draws.n_draws, k, fit.counts.n_genes)
+    assert short(found.draws.natural, "r").shape == (found.draws.n_draws, k, fit.counts.n_genes)
     assert list(found.genes["gene"]) == list(fit.counts.genes)
     assert found.probabilities.shape == (80, k)
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -34,7 +35,7 @@ def test_its_draws_are_the_posterior(critique):
     found, fit = critique
     *_, last = fit.checkpoints()
     alpha, beta = last.params["p_alpha"], last.params["p_beta"]
-    p = expit(found.draws.natural["log_odds"])
+    p = expit(short(found.draws.natural, "log_odds"))
     np.testing.assert_allclose(p.mean(), alpha / (alpha + beta), rtol=0.01)
 
 

@@ -9,7 +9,13 @@ from scribeviz.models.builder import build
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.models.spec import ModelSpec
+from tests.criticism.natural import four_axes, short
 from tests.models import dense
+
+
+def odds_of(draws):
+    """Log odds of every draw, component and group."""
+    return (draws.natural["log_odds"] + draws.natural["log_depth"])[..., 0]
 
 
 def test_draws_of_one_component_get_an_axis_for_it(rng):
@@ -19,9 +25,9 @@ def test_draws_of_one_component_get_an_axis_for_it(rng):
     assert draws.likelihood is LIKELIHOODS["nbdm"]
     assert draws.natural.keys() == {"r", "log_odds"}
     np.testing.assert_allclose(
-        draws.natural["log_odds"], logit(values["p"])[:, None, None], rtol=1e-4
+        short(draws.natural, "log_odds"), logit(values["p"])[:, None, None], rtol=1e-4
     )
-    np.testing.assert_allclose(draws.natural["r"], values["r"][:, None], rtol=1e-5)
+    np.testing.assert_allclose(short(draws.natural, "r"), values["r"][:, None], rtol=1e-5)
     np.testing.assert_allclose(draws.weights, np.ones((6, 1)))
     assert draws.groups.tolist() == [1.0]
 
@@ -34,8 +40,8 @@ def test_draws_of_a_mixture_share_p_and_keep_their_weights(rng):
     }
     draws = natural_draws(build(ModelSpec(n_components=3), 9, 4), values)
     expected = np.repeat(logit(values["p"])[:, None, None], 3, axis=1)
-    np.testing.assert_allclose(draws.natural["log_odds"], expected, rtol=1e-4)
-    np.testing.assert_allclose(draws.natural["r"], values["r"], rtol=1e-5)
+    np.testing.assert_allclose(short(draws.natural, "log_odds"), expected, rtol=1e-4)
+    np.testing.assert_allclose(short(draws.natural, "r"), values["r"], rtol=1e-5)
     np.testing.assert_allclose(draws.weights, values["mixing_weights"], rtol=1e-4)
 
 
@@ -49,9 +55,11 @@ def test_draws_are_natural_whatever_the_sites(rng, parameterization):
     draws = natural_draws(model, values)
     for i in range(6):
         known = dense.textbook(spec, {name: v[i] for name, v in values.items()})
-        np.testing.assert_allclose(expit(draws.natural["log_odds"][i]), known["p"], rtol=1e-4)
-        np.testing.assert_allclose(draws.natural["r"][i], known["r"], rtol=1e-4)
-        np.testing.assert_allclose(draws.natural["gate"][i], known["gate"], rtol=1e-4)
+        np.testing.assert_allclose(
+            expit(short(draws.natural, "log_odds")[i]), known["p"], rtol=1e-4
+        )
+        np.testing.assert_allclose(short(draws.natural, "r")[i], known["r"], rtol=1e-4)
+        np.testing.assert_allclose(short(draws.natural, "gate")[i], known["gate"], rtol=1e-4)
 
 
 def test_few_cells_each_keep_their_own_capture(rng):
@@ -64,7 +72,7 @@ def test_few_cells_each_keep_their_own_capture(rng):
     np.testing.assert_allclose(draws.groups, np.full(9, 1 / 9))
     expected = logit(values["p"])[:, None] + np.log(values["p_capture"])
     np.testing.assert_allclose(
-        np.sort(draws.natural["log_odds"][:, 0]), np.sort(expected), rtol=1e-4, atol=1e-5
+        np.sort(odds_of(draws)[:, 0]), np.sort(expected), rtol=1e-4, atol=1e-5
     )
     assert (np.argsort(draws.group_of_cell) == np.argsort(expected.mean(axis=0))).all()
 
@@ -81,7 +89,7 @@ def test_many_cells_are_grouped_by_capture_and_keep_the_mean(rng):
     np.testing.assert_allclose(np.bincount(draws.group_of_cell) / 1_003, draws.groups)
     assert (np.diff(draws.group_of_cell[np.argsort(capture)]) >= 0).all()
     np.testing.assert_allclose(draws.groups.sum(), 1)
-    odds = np.exp(draws.natural["log_odds"][0, 0])
+    odds = np.exp(odds_of(draws)[0, 0])
     np.testing.assert_allclose(odds @ draws.groups, 1.5 * capture.mean(), rtol=1e-4)
     # What is averaged, the probability of a zero, hardly notices.
     zero = (1 + odds) ** -2.0 @ draws.groups
@@ -95,12 +103,14 @@ def test_some_genes_all_have_a_gene_axis_in_float64(rng, index, columns):
         "r": rng.random((5, 2, 4), np.float32),
     }
     shares, group_of_cell = np.array([0.2, 0.3, 0.5]), np.repeat([0, 1, 2], [2, 3, 5])
-    draws = NaturalDraws("nbvcp", natural, np.full((5, 2), 0.5), shares, group_of_cell)
+    draws = NaturalDraws("nbvcp", four_axes(natural), np.full((5, 2), 0.5), shares, group_of_cell)
     some = draws.genes(index)
-    assert some["log_odds"].tolist() == natural["log_odds"].astype(float).reshape(5, 6, 1).tolist()
-    expected = np.repeat(natural["r"][..., columns].astype(float), 3, axis=1)
-    assert some["r"].tolist() == expected.tolist()
+    assert some["log_odds"].tolist() == natural["log_odds"][..., None].astype(float).tolist()
+    assert some["r"].tolist() == natural["r"][:, :, None, columns].astype(float).tolist()
     assert {value.dtype for value in some.values()} == {np.dtype(float)}
+    one = draws.kinds(2)
+    assert one["r"].tolist() == np.repeat(natural["r"][..., [2]], 3, axis=1).tolist()
+    assert one["log_odds"].tolist() == natural["log_odds"].reshape(5, 6, 1).tolist()
     weights = draws.mixed_weights
     assert weights.shape == (5, 6)
     np.testing.assert_allclose(weights[0], [0.1, 0.15, 0.25] * 2)
@@ -124,7 +134,7 @@ def two_kinds(rng):
     }
     group_of_cell = np.repeat([0, 1], [4, 6])
     weights = rng.dirichlet([5, 5], 5)
-    return NaturalDraws("nbvcp", natural, weights, np.array([0.4, 0.6]), group_of_cell)
+    return NaturalDraws("nbvcp", four_axes(natural), weights, np.array([0.4, 0.6]), group_of_cell)
 
 
 def test_some_cells_are_predicted_by_what_is_known_of_them(two_kinds):
@@ -151,7 +161,7 @@ def test_all_cells_chosen_change_nothing_but_the_weights(two_kinds):
 def by_gene(request, rng):
     """Each gene with groups of its own: four dimensions."""
     natural = {
-        "r": rng.gamma(2.0, size=(3, 1, 5)).astype(np.float32),
+        "r": rng.gamma(2.0, size=(3, 1, 1, 5)).astype(np.float32),
         "log_odds": rng.normal(size=(3, 1, 4, 5)).astype(np.float32),
     }
     if request.param == "zinb":
@@ -165,7 +175,7 @@ def brute_force(draws, n_counts):
     found = np.zeros((3, 5, n_counts))
     x = np.arange(n_counts)
     for draw, gene, group in np.ndindex(3, 5, 4):
-        r = float(draws.natural["r"][draw, 0, gene])
+        r = float(draws.natural["r"][draw, 0, 0, gene])
         p = expit(-float(draws.natural["log_odds"][draw, 0, group, gene]))
         pmf = nbinom(r, p).pmf(x)
         if "gate" in draws.natural:
@@ -199,10 +209,5 @@ def test_moments_of_genes_with_groups_of_their_own_are_scipys(by_gene):
 
 def test_one_gene_with_groups_of_its_own_is_that_gene(by_gene):
     for index, columns in ((2, [2]), (slice(1, 3), [1, 2])):
-        some = by_gene.genes(index)
-        assert {value.shape for value in some.values()} == {(3, 4, len(columns))}
-        for name, value in some.items():
-            whole = by_gene.natural[name]
-            expected = whole[:, 0][..., columns] if whole.ndim == 4 else whole[..., columns]
-            np.testing.assert_array_equal(value, np.broadcast_to(expected, value.shape))
-        assert by_gene.full("r", index).shape == (3, 1, 1, len(columns))
+        for name, value in by_gene.genes(index).items():
+            np.testing.assert_array_equal(value, by_gene.natural[name][..., columns])

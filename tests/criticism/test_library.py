@@ -10,6 +10,7 @@ from scribeviz.criticism.critique import criticise_replicates
 from scribeviz.criticism.draws import NaturalDraws, _grouped
 from scribeviz.criticism.library import library_check, library_edges
 from scribeviz.data.counts import plain_counts
+from tests.criticism.natural import four_axes
 
 CELLS, GENES = 3_000, 60
 
@@ -20,7 +21,9 @@ def draws_of(natural, weights, n_draws=40):
     n_groups = arrays["log_odds"].shape[-1]
     group_of_cell = np.arange(CELLS) % n_groups
     shares = np.bincount(group_of_cell) / CELLS
-    return NaturalDraws("zinb", arrays, np.tile(weights, (n_draws, 1)), shares, group_of_cell)
+    return NaturalDraws(
+        "zinb", four_axes(arrays), np.tile(weights, (n_draws, 1)), shares, group_of_cell
+    )
 
 
 def simulated(rng, natural, weights):
@@ -93,7 +96,9 @@ def test_cells_of_a_group_do_not_all_have_its_mean(rng):
     grouped, group_of_cell, spread = _grouped(log_odds, 640)
     draws = NaturalDraws(
         likelihood_key="nbvcp",
-        natural={"r": np.repeat(r, 64, axis=0), "log_odds": np.repeat(grouped, 64, axis=0)},
+        natural=four_axes(
+            {"r": np.repeat(r, 64, axis=0), "log_odds": np.repeat(grouped, 64, axis=0)}
+        ),
         weights=np.ones((64, 1)),
         groups=np.bincount(group_of_cell) / 640,
         group_of_cell=group_of_cell,

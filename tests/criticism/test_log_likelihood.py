@@ -15,9 +15,9 @@ from scribeviz.criticism.log_likelihood import log_likelihood
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.tables import cell_rows
 from scribeviz.models.builder import build
-from tests.models.dense import NB_KEYS
 from scribeviz.models.simulation import simulate
 from scribeviz.models.spec import ModelSpec
+from tests.models.dense import NB_KEYS
 
 N_DRAWS, N_CELLS, N_GENES = 3, 30, 9
 SUMMED_OVER = {"cell": N_GENES, "gene": N_CELLS}

@@ -10,6 +10,7 @@ from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.misfit import AS_EXPECTED, EDGES, gene_table, in_bins, misfit, pit
 from scribeviz.criticism.pmf import predictive_pmfs
 from scribeviz.data.counts import plain_counts
+from tests.criticism.natural import four_axes, short
 
 D, K, G = 12, 2, 5
 
@@ -25,7 +26,7 @@ def inflated(rng):
     weights = rng.dirichlet([3, 2], D).astype(np.float32)
     shares = np.array([0.1, 0.2, 0.3, 0.4])
     group_of_cell = np.repeat(np.arange(4), [1, 2, 3, 4])
-    return NaturalDraws("zinbvcp", natural, weights, shares, group_of_cell)
+    return NaturalDraws("zinbvcp", four_axes(natural), weights, shares, group_of_cell)
 
 
 def known(r, p, n_draws=40):
@@ -34,7 +35,9 @@ def known(r, p, n_draws=40):
         "r": np.tile(np.float32(r), (n_draws, 1, 1)),
         "log_odds": np.full((n_draws, 1, 1), logit(p), np.float32),
     }
-    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)), np.ones(1), np.zeros(9, int))
+    return NaturalDraws(
+        "nbdm", four_axes(natural), np.ones((n_draws, 1)), np.ones(1), np.zeros(9, int)
+    )
 
 
 @pytest.fixture
@@ -49,9 +52,9 @@ def test_probabilities_are_scipys(inflated):
     n = 40
     ours = predictive_pmfs(inflated, np.arange(G), n)
     assert ours.shape == (D, G, n)
-    gate = inflated.natural["gate"].astype(float)[..., None, None]
-    failure = expit(-inflated.natural["log_odds"].astype(float))[:, :, None, :, None]
-    r = inflated.natural["r"].astype(float)[..., None, None]
+    gate = short(inflated.natural, "gate").astype(float)[..., None, None]
+    failure = expit(-short(inflated.natural, "log_odds").astype(float))[:, :, None, :, None]
+    r = short(inflated.natural, "r").astype(float)[..., None, None]
     plain = st.nbinom(r, failure).pmf(np.arange(n))  # draws, components, genes, groups, counts
     each = gate * (np.arange(n) == 0) + (1 - gate) * plain
     expected = np.einsum("dk,q,dkgqx->dgx", inflated.weights, inflated.groups, each)
@@ -63,7 +66,7 @@ def test_probabilities_hold_at_extremes(r):
     odds = 3.0 / r
     draws = known([r], odds / (1 + odds), n_draws=1)
     ours = predictive_pmfs(draws, np.array([0]), 64)[0, 0]
-    log_odds = float(draws.natural["log_odds"][0, 0, 0])
+    log_odds = float(short(draws.natural, "log_odds")[0, 0, 0])
     expected = st.nbinom(float(np.float32(r)), expit(-log_odds)).pmf(np.arange(64))
     np.testing.assert_allclose(ours, expected, rtol=2e-3, atol=1e-9)
 

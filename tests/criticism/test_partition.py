@@ -9,6 +9,7 @@ from scipy.special import expit
 from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.partition import component_profiles, gene_information, marking_genes
 from scribeviz.data.counts import plain_counts
+from tests.criticism.natural import four_axes, short
 
 GENES = 6
 
@@ -21,7 +22,7 @@ def draws(rng):
     r[:, :2, 0], r[:, 2, 0] = 1.0, 400.0
     natural = {"r": r, "log_odds": np.zeros((4, 3, 1), np.float32)}
     weights = np.tile([0.5, 0.3, 0.2], (4, 1))
-    return NaturalDraws("nbdm", natural, weights, np.ones(1), np.zeros(80, int))
+    return NaturalDraws("nbdm", four_axes(natural), weights, np.ones(1), np.zeros(80, int))
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def test_information_is_scipys(draws, counts):
     expected = np.zeros(GENES)
     for gene in range(GENES):
         for d in range(4):
-            r = draws.natural["r"][d, :, gene].astype(float)[:, None]
+            r = short(draws.natural, "r")[d, :, gene].astype(float)[:, None]
             within = st.nbinom(r, expit(0.0)).pmf(x)
             weights = draws.weights[d]
             mixed = weights @ within

@@ -9,6 +9,7 @@ from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.predictive import check_gene, predictive_pmf
 from scribeviz.data.counts import plain_counts
+from tests.criticism.natural import four_axes, short
 
 N_DRAWS, N_GENES = 30, 7
 
@@ -20,7 +21,7 @@ def mixture(rng):
     p = rng.uniform(0.2, 0.7, (N_DRAWS, 2)).astype(np.float32)
     weights = rng.dirichlet([3, 2], N_DRAWS).astype(np.float32)
     natural = {"r": r, "log_odds": logit(p)[..., None]}
-    return NaturalDraws("nbdm", natural, weights, np.ones(1), np.zeros(9, int))
+    return NaturalDraws("nbdm", four_axes(natural), weights, np.ones(1), np.zeros(9, int))
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def captured(rng):
     weights = rng.dirichlet([3, 2], N_DRAWS).astype(np.float32)
     shares = np.array([0.1, 0.2, 0.3, 0.4])
     group_of_cell = np.repeat(np.arange(4), [1, 2, 3, 4])
-    return NaturalDraws("zinbvcp", natural, weights, shares, group_of_cell)
+    return NaturalDraws("zinbvcp", four_axes(natural), weights, shares, group_of_cell)
 
 
 def single(r, p, n_draws=50):
@@ -42,13 +43,15 @@ def single(r, p, n_draws=50):
         "r": np.tile(np.float64(r), (n_draws, 1, 1)),
         "log_odds": np.full((n_draws, 1, 1), logit(p)),
     }
-    return NaturalDraws("nbdm", natural, np.ones((n_draws, 1)), np.ones(1), np.zeros(9, int))
+    return NaturalDraws(
+        "nbdm", four_axes(natural), np.ones((n_draws, 1)), np.ones(1), np.zeros(9, int)
+    )
 
 
 def oracle_of(draws):
     """SciPy's distribution of every draw, component and gene (one group of cells)."""
-    log_odds = draws.natural["log_odds"].astype(float)
-    return st.nbinom(draws.natural["r"].astype(float), expit(-log_odds))
+    log_odds = short(draws.natural, "log_odds").astype(float)
+    return st.nbinom(short(draws.natural, "r").astype(float), expit(-log_odds))
 
 
 def pmf_by_hand(draws, gene, counts):
@@ -57,9 +60,9 @@ def pmf_by_hand(draws, gene, counts):
     for d in range(draws.n_draws):
         for k in range(draws.weights.shape[1]):
             for g, share in enumerate(draws.groups):
-                failure = expit(-float(draws.natural["log_odds"][d, k, g]))
-                plain = st.nbinom(float(draws.natural["r"][d, k, gene]), failure).pmf(counts)
-                gate = float(draws.natural["gate"][d, k, gene])
+                failure = expit(-float(short(draws.natural, "log_odds")[d, k, g]))
+                plain = st.nbinom(float(short(draws.natural, "r")[d, k, gene]), failure).pmf(counts)
+                gate = float(short(draws.natural, "gate")[d, k, gene])
                 inflated = gate * (counts == 0) + (1 - gate) * plain
                 found[d] += share * draws.weights[d, k] * inflated
     return found
@@ -217,7 +220,7 @@ def test_the_sentence_and_the_table_agree(rng):
     matrix[:60, 1] *= 12
     counts = plain_counts(matrix)
     draws = single([0.7], 0.6)
-    draws = replace(draws, natural=draws.natural | {"r": np.full((50, 1, N_GENES), 0.7)})
+    draws = replace(draws, natural=draws.natural | {"r": np.full((50, 1, 1, N_GENES), 0.7)})
     problems = gene_table(counts, draws)["problem"].tolist()
     assert len(set(problems)) > 1
     told = [check_gene(counts.gene_at(g), draws, g).problem for g in range(N_GENES)]

@@ -13,10 +13,10 @@ from numpyro.infer.util import log_density
 
 import scribeviz
 from scribeviz.data.counts import Counts, plain_counts
+from scribeviz.models.batches import cut_out
 from scribeviz.models.builder import build
 from scribeviz.models.distribution import CountDistribution
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.batches import cut_out
 from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.models.spec import ModelSpec, model_spec
 from tests.models import dense
@@ -241,7 +241,8 @@ def concerns(case: str, key: str) -> bool:
     ("parameterization", "free"), [("standard", False), ("linked", True), ("odds_ratio", False)]
 )
 @pytest.mark.parametrize(
-    ("key", "case"), [pair for pair in product(dense.NB_KEYS, EXTREMES) if concerns(pair[1], pair[0])]
+    ("key", "case"),
+    [pair for pair in product(dense.NB_KEYS, EXTREMES) if concerns(pair[1], pair[0])],
 )
 def test_extremes_are_finite_and_right(key, k, parameterization, free, case):
     counts = simulated()
