@@ -5,8 +5,8 @@ import os
 import sys
 import webbrowser
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from scribeviz import __version__
 from scribeviz.data.counts import CountsError
@@ -32,7 +32,15 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--model",
         default="nbdm",
-        help="nbdm, zinb, nbvcp or zinbvcp, each also with _mix, or cellvae (default: nbdm)",
+        help="a count distribution such as nbdm or nbvcp (with _mix for a mixture), cellvae, or "
+        "a custom model of --models (default: nbdm)",
+    )
+    fit.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        help="a Python file that registers custom models; may be repeated",
     )
     fit.add_argument("--components", type=int, help="number of components of a mixture")
     fit.add_argument(
@@ -45,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--parameterization", help="standard (default), linked or odds_ratio")
     fit.add_argument("--unconstrained", action="store_true", help="priors on log scales")
     fit.add_argument("--rank", type=int, default=0, help="rank of the guide (0: mean field)")
-    fit.add_argument("--method", choices=("svi", "mcmc"), help="of models of counts (default: svi)")
+    fit.add_argument("--method", help="of models of counts: svi (default) or mcmc")
     fit.add_argument("--layer", help="where the counts are, unless in X: a layer, or raw")
     fit.add_argument("--steps", type=int, help="the most steps to do")
     fit.add_argument("--epochs", type=int, help="the most epochs to train a network for")
@@ -62,7 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         action="append",
         default=[],
-        help="a Python file that registers models of your own; may be repeated",
+        help="a Python file that registers custom models; may be repeated",
     )
     serve.add_argument("--port", type=int, default=5006)
     serve.add_argument("--address", default="127.0.0.1", help="of this machine, to listen on")
@@ -84,30 +92,11 @@ def _fit(chosen: argparse.Namespace) -> int:
     from scribeviz.runs.store import worker_environment
 
     os.environ.update(worker_environment())
-    from scribeviz.fitting.methods import METHODS
     from scribeviz.fitting.plan import progress_bar
-    from scribeviz.models.spec import ModelSpec, model_spec
-    from scribeviz.networks.cellvae import CELLVAE, CellVAE
     from scribeviz.runs.folder import RunState, create_run
     from scribeviz.runs.worker import work
 
-    spec: ModelSpec | CellVAE
-    if chosen.model == CELLVAE:
-        of_counts = ("components", "prior", "parameterization", "rank", "unconstrained", "method")
-        said = [f"--{name}" for name in of_counts if getattr(chosen, name)]
-        if said:
-            raise ValueError(f"{' and '.join(said)}: a cellvae has nothing of the kind.")
-        spec, method = CellVAE(), METHODS["training"]
-    else:
-        spec = model_spec(
-            chosen.model,
-            n_components=chosen.components,
-            parameterization=chosen.parameterization or "standard",
-            unconstrained=chosen.unconstrained,
-            guide_rank=chosen.rank,
-            priors=dict(map(_prior, chosen.prior)),
-        )
-        method = METHODS[chosen.method or "svi"]
+    spec, kind = _model_of(chosen)
     given = {
         "n_steps": chosen.steps,
         "max_epochs": chosen.epochs,
@@ -115,10 +104,8 @@ def _fit(chosen: argparse.Namespace) -> int:
         "seed": chosen.seed,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    unknown = given.keys() - {f.name for f in fields(method.config)}
-    if unknown:
-        raise ValueError(f"{method.label} has no {', '.join(sorted(unknown))}; leave it out.")
-    config = method.config(**given)
+    config = kind.config(chosen.method, given)
+    method = kind.method(chosen.method)
     folder = create_run(chosen.out, counts, spec, config)
     with progress_bar(0) as report:
         work(folder, report)
@@ -129,6 +116,32 @@ def _fit(chosen: argparse.Namespace) -> int:
     told = ending.format(took=f"{status.step:,} steps")
     print(f"{told[0].upper()}{told[1:]}: {folder.results_path}")  # noqa: T201
     return 0
+
+
+def _model_of(chosen: argparse.Namespace) -> tuple[Any, Any]:
+    """The model that is asked for, and its kind."""
+    from scribeviz.fitting.kinds import chosen_named, kind_of, offers
+    from scribeviz.models.custom.registry import load_models
+
+    for path in chosen.models:
+        load_models(path)
+    known = offers()
+    offer = known.get(chosen.model)
+    if offer is not None and not offer.kind.has_priors:
+        options = ("components", "prior", "parameterization", "rank", "unconstrained")
+        said = [f"--{name}" for name in options if getattr(chosen, name)]
+        if said:
+            raise ValueError(f"{' and '.join(said)}: {offer.key} has nothing of the kind.")
+        return chosen_named(chosen.model), offer.kind
+    spec = chosen_named(
+        chosen.model,
+        n_components=chosen.components,
+        parameterization=chosen.parameterization or "standard",
+        unconstrained=chosen.unconstrained,
+        guide_rank=chosen.rank,
+        priors=dict(map(_prior, chosen.prior)),
+    )
+    return spec, kind_of(spec)
 
 
 def _prior(text: str) -> tuple[str, tuple[str | float, ...]]:

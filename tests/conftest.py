@@ -1,5 +1,18 @@
+import atexit
+import os
+import shutil
 import tempfile
 from pathlib import Path
+
+if "SCRIBEVIZ_TEST_CACHE" not in os.environ:
+    # Many tests compile the same small programs: all processes of a run share one cache.  NumPyro
+    # sums over a set of names, whose order (and so the program) follows the hash seed, which the
+    # workers of xdist take from here.
+    os.environ["SCRIBEVIZ_TEST_CACHE"] = tempfile.mkdtemp(prefix="scribeviz-compiled-")
+    os.environ["PYTHONHASHSEED"] = "0"
+    atexit.register(shutil.rmtree, os.environ["SCRIBEVIZ_TEST_CACHE"], ignore_errors=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SCRIBEVIZ_TEST_CACHE"]
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 import jax
 import numpy as np
@@ -7,11 +20,6 @@ import pytest
 
 from scribeviz.data.counts import plain_counts
 from scribeviz.models.custom.registry import CUSTOM_MODELS, load_models
-
-# Many tests compile the same small programs: the second time they are found on disk.
-_COMPILED = tempfile.TemporaryDirectory(prefix="scribeviz-compiled-")
-jax.config.update("jax_compilation_cache_dir", _COMPILED.name)
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.fitting.plan import Fit
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
 from scribeviz.models.custom.model import CustomModel, bind
+from scribeviz.models.custom.sites import check_prediction
 from scribeviz.results.custom_results import CustomResults
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def prepare_custom(
         If the model does not fit the data; the message says where.
     """
     bound, data = bind(custom, counts, batch_size=batch_size_of(config, counts))
+    if custom.get_model_args_fn is None:  # else what predicts is known only after the fit
+        check_prediction(bound)
     initial = None if start_from is None else start_from.params
     none_left_out = counts.genes[:0]
     return CustomFit(counts, none_left_out, bound, data, config, method or SVIMethod(), initial)

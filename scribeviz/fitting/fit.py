@@ -7,10 +7,7 @@ import numpy as np
 
 from scribeviz.data.counts import Counts
 from scribeviz.data.readers import as_counts
-from scribeviz.fitting.methods import method_for_counts
-from scribeviz.models.spec import ModelSpec, model_spec
-from scribeviz.networks.cellvae import TrainingConfig
-from scribeviz.results.variational import ScribeSVIResults
+from scribeviz.fitting.kinds import kind_of, model_named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,28 +16,24 @@ if TYPE_CHECKING:
     import scipy.sparse as sp
     from anndata import AnnData
 
-    from scribeviz.fitting.network_fits import AnyNetwork
-
     type Data = Counts | AnnData | str | Path | np.ndarray | sp.sparray | sp.spmatrix | pd.DataFrame
-from scribeviz.fitting.count_models import (
-    prepare_fit,
-)
 from scribeviz.fitting.plan import run
+from scribeviz.results.protocol import Results
 
 
 def fit(  # noqa: PLR0913  what one call has to say
     data: "Data",
-    model: "str | ModelSpec | AnyNetwork" = "nbdm",
+    model: Any = "nbdm",
     *,
     n_components: int | None = None,
     priors: Mapping[str, Any] | None = None,
     layer: str | None = None,
-    inference_method: str = "svi",
-    start_from: ScribeSVIResults | None = None,
+    inference_method: str | None = None,
+    start_from: Results | None = None,
     networks: Mapping[str, Any] | None = None,
     progress: bool = True,
     **settings: Any,
-) -> Any:
+) -> Results:
     """Fit a model of the counts, on all cells at once, or train a network on them.
 
     Parameters
@@ -48,8 +41,9 @@ def fit(  # noqa: PLR0913  what one call has to say
     data
         Raw counts: an AnnData, a file, a matrix (rows are cells), or :class:`Counts`.
     model
-        ``"nbdm"``, ``"zinb"``, ``"nbvcp"``, ``"zinbvcp"``, each also with ``_mix``; a whole
-        :class:`ModelSpec`; a :class:`CellVAE`; or a network of one's own
+        A key of ``scribeviz.models.likelihoods.LIKELIHOODS`` (``"nbdm"``, ``"poisson"`` …), also
+        with ``_mix``; a whole :class:`ModelSpec`; a :class:`CellVAE`; a :class:`CustomModel` or
+        :class:`NetworkModel`, or the key of a registered one; or a module of your own
         (:func:`scribeviz.fitting.network_fits.prepare_network`).
     n_components
         Number of components; more than one makes a mixture.
@@ -58,11 +52,12 @@ def fit(  # noqa: PLR0913  what one call has to say
     layer
         Where the counts are, unless in ``X``: a layer's name, or ``"raw"``.
     inference_method
-        ``"svi"`` (variational) or ``"mcmc"`` (NUTS).
+        ``"svi"`` (variational), ``"mcmc"`` (NUTS) or ``"training"`` (of networks); the usual one
+        of the model when left out.
     start_from
         A fit of the same model to the same data to go on from; for ``"mcmc"`` well worth having.
     networks
-        Networks of one's own in a :class:`CellVAE`.
+        Custom networks in a :class:`CellVAE`.
     progress
         Show a progress bar.
     **settings
@@ -72,7 +67,9 @@ def fit(  # noqa: PLR0913  what one call has to say
 
     Returns
     -------
-    ScribeSVIResults, ScribeMCMCResults or CellVAEResults
+    Results
+        :class:`ScribeSVIResults`, :class:`ScribeMCMCResults`, :class:`CustomResults` or
+        :class:`CellVAEResults`.
 
     Raises
     ------
@@ -91,28 +88,9 @@ def fit(  # noqa: PLR0913  what one call has to say
     >>> results.get_posterior_samples(n_samples=10)["r"].shape
     (10, 5)
     """
-    if not isinstance(model, str | ModelSpec):
-        return _trained(as_counts(data, layer=layer), model, networks, settings, progress=progress)
-    if isinstance(model, ModelSpec):
-        if n_components is not None or priors is not None:
-            raise ValueError("a ModelSpec already says n_components and priors; give only one.")
-        spec = model
-    else:
-        spec = model_spec(model, n_components=n_components, priors=priors or {})
-    config: Any = method_for_counts(inference_method).config(**settings)
-    prepared = prepare_fit(as_counts(data, layer=layer), spec, config, start_from=start_from)
-    return run(prepared, progress=progress)
-
-
-def _trained(
-    counts: Counts,
-    model: "AnyNetwork",
-    networks: Mapping[str, Any] | None,
-    settings: Mapping[str, Any],
-    *,
-    progress: bool,
-) -> Any:
-    from scribeviz.fitting.network_fits import prepare_network
-
-    prepared = prepare_network(counts, model, TrainingConfig(**settings), networks=networks)
+    chosen = model_named(model, n_components, priors)
+    kind = kind_of(chosen)
+    config = kind.config(inference_method, settings)
+    more = {} if networks is None else {"networks": networks}
+    prepared = kind.prepare(as_counts(data, layer=layer), chosen, config, start_from, **more)
     return run(prepared, progress=progress)

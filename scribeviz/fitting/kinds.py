@@ -1,28 +1,37 @@
-"""What a run can fit, and what follows: how it is fitted, prepared and read again."""
+"""The kinds of models: what follows from the choice of one.
+
+This is the only place that knows which kinds there are.  ``fit``, the command line, runs, scripts
+and pages ask the :class:`Kind` of a model and never what class it is.
+"""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from scribeviz._offered import NotOfferedError
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.fitting.custom_models import prepare_custom
-from scribeviz.fitting.methods import InferenceConfig
+from scribeviz.fitting.methods import METHODS, InferenceConfig, Method, method_of
 from scribeviz.fitting.plan import Fit
-from scribeviz.inference.nuts import NUTSConfig
-from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.custom.arguments import CustomModelError
 from scribeviz.models.custom.model import CustomModel
 from scribeviz.models.custom.network_model import NetworkModel
-from scribeviz.models.custom.registry import CustomSpec
-from scribeviz.models.spec import ModelSpec, spec_from_dict
-from scribeviz.networks.cellvae import CellVAE
+from scribeviz.models.custom.registry import CUSTOM_MODELS, CustomSpec, OwnModel
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.spec import ModelSpec, model_spec, spec_from_dict
+from scribeviz.networks import cellvae
+from scribeviz.networks.cellvae import CELLVAE, CellVAE
 from scribeviz.results.custom_results import CustomResults
+from scribeviz.results.protocol import Results
 from scribeviz.results.sampled import ScribeMCMCResults
 from scribeviz.results.variational import ScribeSVIResults
 
 type ChosenModel = ModelSpec | CustomSpec | CellVAE
+"""A model as a run keeps it: data alone."""
+
+_WIDTH = 88
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,73 +40,189 @@ class Kind:
 
     Attributes
     ----------
+    key, plural
+        Its name here, and several of it in a sentence.
     methods
         Keys of the ways to fit it, the usual one first.
     prepare
-        ``(counts, model, config, start_from) -> Fit``.
+        ``(counts, model, config, start_from, **more) -> Fit``.
     load
         ``(path, model, config) -> results``.
+    code
+        ``choice -> str``: Python that makes the model, under the name ``model``.
+    has_priors
+        Whether its parameters carry priors that can be chosen; then it has components as well.
+    has_settings
+        Whether a form of settings makes it.
     has_latent_space
         Whether results know where each cell lies (``get_latent_representation``).
+    writes_cells
+        Whether results say something of each cell or gene that AnnData can hold.
     """
 
+    key: str
+    plural: str
     methods: tuple[str, ...]
-    prepare: Callable[[Counts, Any, Any, ScribeSVIResults | None], Fit]
-    load: Callable[[Path, Any, Any], Any]
+    prepare: Callable[..., Fit]
+    load: Callable[[Path, Any, Any], Results]
+    code: Callable[[Any], str]
+    has_priors: bool = False
+    has_settings: bool = False
     has_latent_space: bool = False
+    writes_cells: bool = True
+
+    def config(self, method: str | None, settings: Mapping[str, Any]) -> InferenceConfig:
+        """Settings of a way to fit it, the usual one when left out.
+
+        Raises
+        ------
+        ValueError
+            If it is not fitted in that way, or a setting is not known; the message has those that
+            are.
+        """
+        return self.method(method).config_of(settings)
+
+    def method(self, key: str | None) -> Method:
+        """The way of that name to fit it; the usual one when left out."""
+        if key is None:
+            return METHODS[self.methods[0]]
+        if key not in METHODS:
+            raise ValueError(
+                f"inference_method={key!r} is not known; choose {_listed(self.methods)}."
+            )
+        self.check(METHODS[key])
+        return METHODS[key]
+
+    def check(self, method: Method) -> None:
+        """Raise unless it is fitted in this way."""
+        if method.key not in self.methods:
+            raise ValueError(
+                f"{self.plural} cannot be fitted by {method.label.lower()}; "
+                f"choose {_listed(self.methods)}."
+            )
 
 
-def _load_counts_model(path: Path, _model: ModelSpec, config: InferenceConfig) -> Any:
-    return (ScribeMCMCResults if isinstance(config, NUTSConfig) else ScribeSVIResults).load(path)
+def _listed(keys: tuple[str, ...]) -> str:
+    return " or ".join(map(repr, keys))
+
+
+# Models of counts.
 
 
 def _prepare_counts_model(
-    counts: Counts,
-    model: ModelSpec,
-    config: SVIConfig | NUTSConfig,
-    start_from: ScribeSVIResults | None,
+    counts: Counts, model: ModelSpec, config: Any, start_from: Any = None
 ) -> Fit:
     return prepare_fit(counts, model, config, start_from=start_from)
 
 
-def _prepare_custom(
-    counts: Counts, model: CustomModel, config: SVIConfig, _: ScribeSVIResults | None
-) -> Fit:
+def _load_counts_model(path: Path, _model: ModelSpec, config: InferenceConfig) -> Results:
+    by_method: Mapping[str, Any] = {"svi": ScribeSVIResults, "mcmc": ScribeMCMCResults}
+    return by_method[method_of(config).key].load(path)
+
+
+def _counts_model_code(spec: ModelSpec) -> str:
+    said = {"likelihood": spec.likelihood} | changed_settings(spec)
+    if spec.priors:
+        said["priors"] = {key: (prior.family, *prior.numbers) for key, prior in spec.priors}
+    if spec.guides:
+        said["guides"] = dict(spec.guides)
+    return f"model = {call('scribeviz.ModelSpec', [], said)}"
+
+
+# Models of the user's own.
+
+
+def _prepare_custom(counts: Counts, model: CustomModel, config: Any, start_from: Any = None) -> Fit:
+    if start_from is not None:
+        raise NotOfferedError("a custom model starts where its guide says, not from another fit.")
     return prepare_custom(counts, model, config)
 
 
-def _prepare_network(
-    counts: Counts, model: CellVAE | NetworkModel, config: Any, _: ScribeSVIResults | None
-) -> Fit:
-    from scribeviz.fitting.network_fits import prepare_network  # flax takes a second to import
-
-    return prepare_network(counts, model, config)
-
-
-def _load_network(path: Path, model: CellVAE | NetworkModel, _: InferenceConfig) -> Any:
-    from scribeviz.results.network_results import CellVAEResults
-
-    return CellVAEResults.load(path, model if isinstance(model, NetworkModel) else None)
-
-
-def _load_custom(path: Path, model: CustomModel, _: InferenceConfig) -> CustomResults:
+def _load_custom(path: Path, model: CustomModel, _: InferenceConfig) -> Results:
     return CustomResults.load(path, model)
 
 
-_NETWORK = Kind(
-    methods=("training",), prepare=_prepare_network, load=_load_network, has_latent_space=True
+def _registered_code(choice: CustomSpec) -> str:
+    return (
+        "# First, once: scribeviz.load_models(the file that registers it)\n"
+        f"model = scribeviz.registered_model({choice.key!r})"
+    )
+
+
+# Networks.
+
+
+def _prepare_network(
+    counts: Counts, model: Any, config: Any, start_from: Any = None, networks: Any = None
+) -> Fit:
+    from scribeviz.fitting.network_fits import prepare_network  # flax takes a second to import
+
+    if start_from is not None:
+        raise NotOfferedError("a network is trained anew: nothing can be its start.")
+    return prepare_network(counts, model, config, networks=networks)
+
+
+def _load_network(path: Path, model: Any, _: InferenceConfig) -> Results:
+    from scribeviz.results.network_results import CellVAEResults
+
+    return CellVAEResults.load(path, model)
+
+
+def _load_cellvae(path: Path, _model: CellVAE, config: InferenceConfig) -> Results:
+    return _load_network(path, None, config)
+
+
+def _cellvae_code(spec: CellVAE) -> str:
+    return f"model = {call('scribeviz.CellVAE', [], changed_settings(spec))}"
+
+
+COUNTS_MODEL = Kind(
+    key="counts",
+    plural="models of counts",
+    methods=("svi", "mcmc"),
+    prepare=_prepare_counts_model,
+    load=_load_counts_model,
+    code=_counts_model_code,
+    has_priors=True,
 )
+CUSTOM = Kind(
+    key="custom",
+    plural="custom models",
+    methods=("svi",),
+    prepare=_prepare_custom,
+    load=_load_custom,
+    code=_registered_code,
+    writes_cells=False,
+)
+BUILT_IN_NETWORK = Kind(
+    key="cellvae",
+    plural="networks",
+    methods=("training",),
+    prepare=_prepare_network,
+    load=_load_cellvae,
+    code=_cellvae_code,
+    has_settings=True,
+    has_latent_space=True,
+)
+NETWORK = Kind(
+    key="network",
+    plural="networks",
+    methods=("training",),
+    prepare=_prepare_network,
+    load=_load_network,
+    code=_registered_code,
+    has_latent_space=True,
+)
+
 _KINDS: Mapping[type, Kind] = {
-    ModelSpec: Kind(
-        methods=("svi", "mcmc"), prepare=_prepare_counts_model, load=_load_counts_model
-    ),
-    CustomModel: Kind(methods=("svi",), prepare=_prepare_custom, load=_load_custom),
-    CellVAE: _NETWORK,
-    NetworkModel: _NETWORK,
+    ModelSpec: COUNTS_MODEL,
+    CustomModel: CUSTOM,
+    CellVAE: BUILT_IN_NETWORK,
+    NetworkModel: NETWORK,
 }
 
 
-def resolved(model: ChosenModel) -> ModelSpec | CellVAE | CustomModel | NetworkModel:
+def resolved(model: ChosenModel) -> ModelSpec | CellVAE | OwnModel:
     """The model itself where the choice only names a registered one.
 
     Raises
@@ -108,23 +233,146 @@ def resolved(model: ChosenModel) -> ModelSpec | CellVAE | CustomModel | NetworkM
     return model.model if isinstance(model, CustomSpec) else model
 
 
-def kind_of(model: ChosenModel) -> Kind:
-    """What follows from the choice of ``model``."""
-    return _KINDS[type(resolved(model))]
+def kind_of(model: Any) -> Kind:
+    """What follows from the choice of ``model``, or from a model itself.
+
+    A module of the user's own, or a class of modules, is a network.
+    """
+    return _KINDS.get(type(resolved(model)), NETWORK)
+
+
+def known_kind_of(model: ChosenModel) -> Kind | None:
+    """The same; None of a model that is not registered here, as of a run from elsewhere."""
+    try:
+        return kind_of(model)
+    except CustomModelError:
+        return None
 
 
 def has_latent_space(model: ChosenModel) -> bool:
     """Whether results know where each cell lies; not of a model that is not registered here."""
-    try:
-        return kind_of(model).has_latent_space
-    except CustomModelError:
-        return False
+    kind = known_kind_of(model)
+    return kind is not None and kind.has_latent_space
+
+
+def model_named(model: Any, n_components: int | None = None, priors: Any = None) -> Any:
+    """A model from its name, as ``fit`` takes it; whatever else it is stays as it is.
+
+    Raises
+    ------
+    ValueError
+        If no model has that name, or components and priors are given to a model that brings its
+        own.
+    """
+    if isinstance(model, str) and model in CUSTOM_MODELS:
+        model = CUSTOM_MODELS[model]
+    if isinstance(model, str) and model == CELLVAE:
+        model = CellVAE()
+    if isinstance(model, str):
+        return model_spec(model, n_components=n_components, priors=priors or {})
+    if n_components is not None or priors:
+        raise ValueError(
+            "this model brings its own components and priors; set them there, or give a model of "
+            f"counts by name ({', '.join(LIKELIHOODS)})."
+        )
+    return resolved(model)
+
+
+def chosen_named(name: str, **settings: Any) -> ChosenModel:
+    """The choice of a model by its name, as a run keeps it."""
+    if name in CUSTOM_MODELS:
+        return CustomSpec(name)
+    return CellVAE() if name == CELLVAE else model_spec(name, **settings)
 
 
 def chosen_from_dict(content: Mapping[str, Any]) -> ChosenModel:
     """Read what ``as_dict`` of any kind of choice gave."""
     if "custom" in content:
         return CustomSpec(content["custom"])
-    if "cellvae" in content:
-        return CellVAE(**content["cellvae"])
+    if CELLVAE in content:
+        return CellVAE(**content[CELLVAE])
     return spec_from_dict(content)
+
+
+# What is offered by name, on pages and on the command line.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """One entry of the picker.
+
+    Attributes
+    ----------
+    key, label, use_when
+        Its name in links and files, on screen, and when to choose it.
+    kind
+        What follows.
+    details
+        More about it, in a line; may be empty.
+    maths
+        Its formula and where that comes from, in lines.
+    """
+
+    key: str
+    label: str
+    use_when: str
+    kind: Kind
+    details: str = ""
+    maths: tuple[str, ...] = ()
+
+
+def offers() -> dict[str, Offer]:
+    """All models that can be chosen here, by key."""
+    built_in = [
+        Offer(
+            key=entry.key,
+            label=entry.label,
+            use_when=entry.use_when,
+            kind=COUNTS_MODEL,
+            maths=(entry.formula, f"Source: {entry.source}"),
+        )
+        for entry in LIKELIHOODS.values()
+    ]
+    network = Offer(
+        key=CELLVAE,
+        label=cellvae.LABEL,
+        use_when=cellvae.USE_WHEN,
+        kind=BUILT_IN_NETWORK,
+        maths=(cellvae.FORMULA, cellvae.DOC, f"Source: {cellvae.SOURCE}"),
+    )
+    registered = [
+        Offer(
+            key=key,
+            label=f"{model.label} (custom)",
+            use_when=model.use_when or "A custom model.",
+            kind=kind_of(model),
+            details=model.details,
+            maths=("As its Python file says.",),
+        )
+        for key, model in CUSTOM_MODELS.items()
+    ]
+    return {offer.key: offer for offer in (*built_in, network, *registered)}
+
+
+# Code.
+
+
+def changed_settings(settings: Any) -> dict[str, Any]:
+    """Fields that differ from their defaults, priors and guides left out."""
+    return {
+        f.name: getattr(settings, f.name)
+        for f in fields(settings)
+        if f.name not in {"priors", "guides"}
+        and f.default is not MISSING
+        and getattr(settings, f.name) != f.default
+    }
+
+
+def call(function: str, positional: list[str], named: Mapping[str, Any]) -> str:
+    """Code that calls a function, on one line or a line per argument."""
+    arguments = [*positional, *(f"{name}={value!r}" for name, value in named.items())]
+    short = f"{function}({', '.join(arguments)})"
+    if len(short) <= _WIDTH:
+        return short
+    body = "".join(f"    {argument},\n" for argument in arguments)
+    return f"{function}(\n{body})"

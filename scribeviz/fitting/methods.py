@@ -1,7 +1,7 @@
 """The ways to fit a model.  To add one: its settings, its stream, one entry in ``METHODS``."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from scribeviz.inference.nuts import NUTSConfig
@@ -32,8 +32,10 @@ class Method:
     settled, finished
         How it ended, by itself or because it was to do no more; ``{took}`` stands for how long
         that took.
-    for_counts
-        Whether :func:`scribeviz.fit` takes it as a way to fit a model of counts.
+    starts_others
+        Whether a sampler can start from what it gives.
+    takes_start
+        Whether it goes on from such a fit.
     """
 
     key: str
@@ -45,7 +47,24 @@ class Method:
     doing: str
     settled: str
     finished: str
-    for_counts: bool = True
+    starts_others: bool = False
+    takes_start: bool = False
+
+    def config_of(self, settings: Mapping[str, Any]) -> InferenceConfig:
+        """Its settings, those that are not given at their defaults.
+
+        Raises
+        ------
+        ValueError
+            If one is not known.
+        """
+        names = [f.name for f in fields(self.config)]
+        unknown = [name for name in settings if name not in names]
+        if unknown:
+            raise ValueError(
+                f"{self.label} has no setting {unknown[0]!r}; it has {', '.join(names)}."
+            )
+        return self.config(**settings)
 
 
 METHODS: Mapping[str, Method] = {
@@ -59,6 +78,7 @@ METHODS: Mapping[str, Method] = {
             trace_doc="The loss is the negative ELBO of all cells: it falls, then wobbles around a "
             "level. Between models of the same data, lower is better.",
             config=SVIConfig,
+            starts_others=True,
             doing="fitting",
             settled="the loss has settled, after {took}",
             finished="all steps are done, after {took}; the loss had not settled",
@@ -72,6 +92,7 @@ METHODS: Mapping[str, Method] = {
             trace_doc="The loss is the energy of each transition, minus the log posterior density: "
             "after the warm-up it should wander around a level, without drift.",
             config=NUTSConfig,
+            takes_start=True,
             doing="sampling",
             settled="all draws are done, after {took}",
             finished="all draws are done, after {took}",
@@ -91,26 +112,9 @@ METHODS: Mapping[str, Method] = {
             doing="training",
             settled="the validation loss no longer falls, after {took}",
             finished="all epochs are done, after {took}; the validation loss might still fall",
-            for_counts=False,
         ),
     )
 }
-
-
-def method_for_counts(key: str) -> Method:
-    """The way of that name to fit a model of counts.
-
-    Raises
-    ------
-    ValueError
-        If there is none; the message has those that there are.
-    """
-    known = [name for name, method in METHODS.items() if method.for_counts]
-    if key not in known:
-        raise ValueError(
-            f"inference_method={key!r} is not known; choose {', '.join(map(repr, known))}."
-        )
-    return METHODS[key]
 
 
 def method_of(config: InferenceConfig) -> Method:

@@ -7,12 +7,14 @@ import numpy as np
 import pandas as pd
 from scipy.special import logsumexp
 
+from scribeviz._offered import NotOfferedError
 from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.loo import CellScores
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.fit import fit
-from scribeviz.models.spec import ModelSpec, model_spec
+from scribeviz.fitting.kinds import kind_of, model_named
+from scribeviz.fitting.methods import METHODS
 from scribeviz.results.sampled import ScribeMCMCResults
 from scribeviz.results.variational import ScribeSVIResults
 
@@ -24,7 +26,7 @@ _STUCK = "not known: the sampler has not converged; draw more"
 
 def held_out(  # noqa: PLR0913  what one call has to say
     data: Any,
-    model: str | ModelSpec = "nbdm",
+    model: Any = "nbdm",
     *,
     test_share: float = 0.1,
     n_samples: int = 200,
@@ -77,8 +79,13 @@ def held_out(  # noqa: PLR0913  what one call has to say
         )
     order = np.random.default_rng(seed).permutation(counts.n_cells)
     train = counts.select_cells(np.sort(order[n_test:]))
-    spec = _spec(model, n_components, priors)
-    results = fit(train, spec, seed=seed, progress=False, **settings)
+    spec = model_named(model, n_components, priors)
+    kind = kind_of(spec)
+    if not kind.has_priors:
+        raise NotOfferedError(
+            f"{kind.plural} are not scored on cells held out here; results.loo(counts) scores them."
+        )
+    results = cast("ScribeSVIResults", fit(train, spec, seed=seed, progress=False, **settings))
     test = _of_genes(counts.select_cells(np.sort(order[:n_test])), train)
     drawn = results.get_posterior_samples(n_samples=n_samples, store_samples=False)
     values = {site.key: drawn[site.key] for site in spec.sites if "cells" not in site.axes}
@@ -94,7 +101,7 @@ def held_out(  # noqa: PLR0913  what one call has to say
 
 def check_posterior(  # noqa: PLR0913
     data: Any,
-    model: str | ModelSpec = "nbdm",
+    model: Any = "nbdm",
     *,
     n_warmup: int = 300,
     n_samples: int = 300,
@@ -125,7 +132,8 @@ def check_posterior(  # noqa: PLR0913
         ten lie; ``shift``, the median distance of the means in sampled standard deviations;
         ``worst_r_hat`` of the sampler; ``verdict`` in words.
     """
-    spec = _spec(model, n_components, priors)
+    spec = model_named(model, n_components, priors)
+    kind_of(spec).check(METHODS["mcmc"])
     counts = as_counts(data, layer=layer)
     ours = cast("ScribeSVIResults", fit(counts, spec, seed=seed, progress=False, **settings))
     sampled = fit(
@@ -190,19 +198,6 @@ def _verdict(spread: float, shift: float, r_hat: float) -> str:
     if spread > _WIDE:
         return "too careful: intervals are too wide"
     return "can be trusted"
-
-
-def _spec(
-    model: str | ModelSpec, n_components: int | None, priors: Mapping[str, Any] | None
-) -> ModelSpec:
-    if isinstance(model, ModelSpec):
-        if n_components is not None or priors:
-            raise ValueError(
-                "a ModelSpec brings its own components and priors; set them there, or give the "
-                "model by name."
-            )
-        return model
-    return model_spec(model, n_components=n_components, priors=priors or {})
 
 
 def _of_genes(counts: Counts, fitted: Counts) -> Counts:

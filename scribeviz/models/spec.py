@@ -1,7 +1,7 @@
 """Which model to fit: one choice per independent axis, so no code per combination."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from scribeviz._settings import check_settings, setting
@@ -35,8 +35,8 @@ class ModelSpec:
     )
     n_components: int = setting(
         1,
-        label="Components",
-        doc="Number of groups of cells; 1 means no mixture.",
+        label="Number of components",
+        doc="Groups of cells, each with its own profile; 1 means no mixture.",
         bounds=(1, 20),
     )
     parameterization: str = setting(
@@ -52,22 +52,20 @@ class ModelSpec:
     )
     component_specific_params: bool = setting(
         False,
-        label="Odds of their own",
-        doc="Each component has its own p (or φ) instead of a shared one.",
+        label="Each component has its own p",
+        doc="Or its own odds φ; else one for all.",
     )
     guide_rank: int = setting(
         0,
-        label="Guide rank",
-        doc="0: genes and odds vary independently in the posterior. k: together, in k directions "
-        "and along the odds; slower, with more honest intervals.",
+        label="Directions in which genes vary together",
+        doc="0: every parameter varies by itself in the posterior. A few: genes vary together in "
+        "so many directions and along the odds; slower, with more honest intervals.",
         bounds=(0, 50),
     )
     total_mrna: float = setting(
         0.0,
-        label="mRNA per cell",
-        doc="Typical number of mRNA molecules in a cell, to tell capture from expression; 0 leaves "
-        "their level open.",
-        unit="molecules",
+        label="mRNA molecules in a cell",
+        doc="Typical number, to tell capture from expression; 0 leaves their level open.",
         bounds=(0.0, 1e8),
     )
     priors: tuple[tuple[str, Prior], ...] = setting((), label="Priors", doc="One per parameter.")
@@ -219,27 +217,8 @@ class ModelSpec:
 
     def with_likelihood(self, key: str) -> "ModelSpec":
         """The same with another count distribution: what does not apply to it is left out."""
-        likelihood = LIKELIHOODS[key]
-        known = likelihood.parameterizations
-        parameterization = (
-            self.parameterization if self.parameterization in known else next(iter(known))
-        )
-        has_odds = known[parameterization].odds is not None
-        plain = replace(
-            self,
-            likelihood=key,
-            parameterization=parameterization,
-            component_specific_params=self.component_specific_params and has_odds,
-            total_mrna=self.total_mrna if likelihood.has_capture else 0.0,
-            priors=(),
-            guides=(),
-        )
-        sites = {site.key for site in plain.sites}
-        return replace(
-            plain,
-            priors=tuple(pair for pair in self.priors if pair[0] in sites),
-            guides=tuple(pair for pair in self.guides if pair[0] in sites),
-        )
+        settings = {f.name: getattr(self, f.name) for f in fields(self)}
+        return applicable_spec(**(settings | {"likelihood": key}))
 
     def as_dict(self) -> dict[str, Any]:
         """The spec as JSON-able content; :func:`spec_from_dict` reads it back."""
@@ -274,3 +253,33 @@ def model_spec(
 def spec_from_dict(content: Mapping[str, Any]) -> ModelSpec:
     """Read what :meth:`ModelSpec.as_dict` gave."""
     return ModelSpec(**content)
+
+
+def applicable_spec(likelihood: str, **settings: Any) -> ModelSpec:
+    """Make a spec of those settings that apply to the count distribution; the others are left out.
+
+    Parameters
+    ----------
+    likelihood
+        A key of ``LIKELIHOODS``.
+    **settings
+        The other fields of :class:`ModelSpec`.
+    """
+    entry = LIKELIHOODS[likelihood]
+    offered = entry.parameterizations
+    if settings.get("parameterization") not in offered:
+        settings["parameterization"] = next(iter(offered))
+    has_odds = offered[settings["parameterization"]].odds is not None
+    is_mixture = settings.get("n_components", 1) > 1
+    if not (has_odds and is_mixture):
+        settings["component_specific_params"] = False
+    if not entry.has_capture:
+        settings["total_mrna"] = 0.0
+    chosen = {name: dict(settings.pop(name, ())) for name in ("priors", "guides")}
+    plain = ModelSpec(likelihood=likelihood, **settings)
+    sites = {site.key for site in plain.sites}
+
+    def kept(name: str) -> tuple[tuple[str, Any], ...]:
+        return tuple((site, value) for site, value in chosen[name].items() if site in sites)
+
+    return replace(plain, priors=kept("priors"), guides=kept("guides"))

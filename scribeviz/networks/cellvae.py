@@ -126,6 +126,11 @@ class CellVAE:
         """Never: cells lie in a continuous space."""
         return False
 
+    @property
+    def n_components(self) -> int:
+        """One, for the same reason."""
+        return 1
+
     def as_dict(self) -> dict[str, Any]:
         """JSON-able content; ``CellVAE(**content["cellvae"])`` reads it back."""
         return {CELLVAE: asdict(self)}
@@ -184,3 +189,8 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check_settings(self)
+
+    @property
+    def n_steps(self) -> int:
+        """Not known before the cells are split: 0."""
+        return 0

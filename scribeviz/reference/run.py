@@ -15,7 +15,7 @@ from scribeviz.data.counts import CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.fitting.custom_models import prepare_custom
-from scribeviz.fitting.methods import method_for_counts
+from scribeviz.fitting.kinds import COUNTS_MODEL
 from scribeviz.fitting.plan import run
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig, SVIMethod
@@ -213,7 +213,7 @@ custom_log_likelihood_fn
     )
     spec = replace(spec, priors=_priors_of(spec, priors))
     config: SVIConfig | NUTSConfig = svi
-    if method_for_counts(inference_method).config is NUTSConfig:
+    if COUNTS_MODEL.method(inference_method).config is NUTSConfig:
         config = NUTSConfig(n_samples=n_samples, n_warmup=n_warmup, n_chains=n_chains, seed=seed)
     prepared = prepare_fit(data, spec, config, method=method, start_from=start_from)
     return run(prepared, progress=progress)
@@ -294,7 +294,7 @@ def ModelConfig(  # noqa: N802  the reference's own name
     ValueError
         If something is not known, or not possible together.
     """
-    method_for_counts(inference_method)
+    COUNTS_MODEL.method(inference_method)
     unknown = [name for name in site_priors if not name.endswith("_param_prior")]
     if unknown:
         raise ValueError(

@@ -4,15 +4,17 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from jaxtyping import Array, PRNGKeyArray
 from numpyro import handlers
 from numpyro.infer import Predictive
 
+from scribeviz._offered import NotOfferedError
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
 from scribeviz.criticism.critique import Critique, criticise_replicates
@@ -22,6 +24,10 @@ from scribeviz.data.readers import as_counts
 from scribeviz.models.custom.model import BoundModel, CustomModel, bind
 from scribeviz.models.custom.params import select_component, select_genes, without_components
 from scribeviz.results.gene_index import GeneIndex, gene_columns
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from anndata import AnnData
 
 _FORMAT = 1
 _SEED = 42
@@ -56,6 +62,7 @@ class CustomResults:
     genes: np.ndarray
     obs: Any = None
     settled: bool = True
+    left_out_genes: np.ndarray = field(default_factory=lambda: np.zeros(0, object), repr=False)
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
 
@@ -96,8 +103,60 @@ class CustomResults:
 
     @property
     def notes(self) -> list[str]:
-        """What can be read from this posterior: only the user's own model knows."""
+        """What can be read from this posterior: only the model's author knows."""
         return []
+
+    @property
+    def can_start_others(self) -> bool:
+        """Only the model's own fit can go on from it."""
+        return False
+
+    def gene_table(self, counts: Any, seed: int = 0) -> pd.DataFrame:
+        """All genes, observed beside predicted (:func:`scribeviz.criticism.misfit.gene_table`)."""
+        return self.critique(counts, seed).genes
+
+    def loo(self, counts: Any, n_samples: int = _SCORED_DRAWS, *, seed: int = 0) -> CellScores:
+        """How well cells are predicted that were left out, one at a time (PSIS-LOO).
+
+        Raises
+        ------
+        NotOfferedError
+            If an observed site does not tell the cells apart.
+        """
+        data = as_counts(counts)
+        draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), n_samples, self.params)
+        logs = self.cell_log_likelihood(data, draws)
+        if logs is None:
+            raise NotOfferedError(
+                f"{self.model_type} cannot be scored: an observed site (a factor, say) does not "
+                "tell the cells apart; observe the counts in a plate of cells."
+            )
+        return replace(loo(logs), scored=data.depths_fingerprint)
+
+    def to_anndata(
+        self, adata: "AnnData", key_added: str = "scribeviz", *, layer: str | None = None
+    ) -> None:
+        """Write how the model fits every gene: ``var[key_misfit]`` and so on, and ``uns[key]``.
+
+        What its parameters mean only the model's author knows: they are not written.
+        """
+        from scribeviz.results.writing import write_gene_table
+
+        counts = as_counts(adata, layer=layer)
+        write_gene_table(self.gene_table(counts), adata, key_added)
+        adata.uns[key_added] = {"model": self.model_type, "n_steps": self.loss_history.size}
+
+    def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":
+        """The posterior for ArviZ: a ``posterior`` group of (chain, draw, …) by name."""
+        import xarray as xr
+
+        draws = self.get_posterior_samples(n_samples=n_samples, store_samples=False)
+        variables = {}
+        for name, value in draws.items():
+            axes = [f"{name}_{i}" for i in range(value.ndim - 1)]
+            variables[name] = (("chain", "draw", *axes), value[None])
+        posterior = xr.Dataset(variables, attrs={"model": self.model_type})
+        return xr.DataTree.from_dict({"posterior": posterior})
 
     def __getitem__(self, index: GeneIndex) -> "CustomResults":
         """Keep some genes: a name, names, a mask, a slice, an integer or integers."""
@@ -296,7 +355,9 @@ class CustomResults:
     def _scores(self, counts: Counts, seed: int) -> CellScores | None:
         draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), _SCORED_DRAWS, self.params)
         logs = self.cell_log_likelihood(counts, draws)
-        return None if logs is None else loo(logs)
+        if logs is None:
+            return None
+        return replace(loo(logs), scored=counts.depths_fingerprint)
 
     def cell_log_likelihood(
         self, counts: Any, draws: Mapping[str, np.ndarray]

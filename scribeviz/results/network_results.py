@@ -12,6 +12,7 @@ import pandas as pd
 from flax import nnx
 from jaxtyping import Float, Int
 
+from scribeviz._offered import NotOfferedError
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
 from scribeviz.criticism.critique import Critique, criticise_draws, criticise_replicates
@@ -39,6 +40,7 @@ from scribeviz.networks.weights import fill, weights
 from scribeviz.results.gene_index import GeneIndex, gene_columns
 
 if TYPE_CHECKING:
+    import xarray as xr
     from anndata import AnnData
 
 _FORMAT = 1
@@ -103,6 +105,11 @@ class CellVAEResults:
     def n_genes(self) -> int:
         """Number of genes."""
         return len(self.genes)
+
+    @property
+    def can_start_others(self) -> bool:
+        """Networks are trained anew."""
+        return False
 
     @property
     def notes(self) -> list[str]:
@@ -322,10 +329,10 @@ class CellVAEResults:
 
     def to_anndata(
         self, adata: "AnnData", key_added: str = "scribeviz", *, layer: str | None = None
-    ) -> "AnnData":
+    ) -> None:
         """Write where cells lie to ``obsm[key_latent]``, and about the model to ``uns[key]``.
 
-        Also ``obs[key_trained]``: whether a cell was trained on.  Gives ``adata`` back.
+        Also ``obs[key_trained]``: whether a cell was trained on.
         """
         counts = as_counts(adata, layer=layer)
         place = self.get_latent_representation(counts)
@@ -341,7 +348,20 @@ class CellVAEResults:
             "notes": self.notes,
             **({} if self.spec is None else self.spec.as_dict()[self.spec.name]),
         }
-        return adata
+
+    def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":  # noqa: ARG002
+        """Refused: a network has weights, and no posterior of parameters."""
+        raise NotOfferedError(
+            "a network has no posterior of parameters for ArviZ; get_latent_representation(counts, "
+            "give_spread=True) has that of the cells' places."
+        )
+
+    def __getitem__(self, index: GeneIndex) -> "CellVAEResults":
+        """Refused: the genes of a network hang together."""
+        raise NotOfferedError(
+            "a network predicts all its genes together; name genes in "
+            "get_normalized_expression(counts, genes) instead."
+        )
 
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file, without pickle; :meth:`load` reads it back."""

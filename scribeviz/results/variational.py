@@ -283,6 +283,11 @@ class ScribeSVIResults(CountResults):
         return drawn
 
     @property
+    def can_start_others(self) -> bool:
+        """A sampler of the same model can start from it."""
+        return True
+
+    @property
     def diverging(self) -> None:  # type: ignore[override]  # nothing is sampled here
         """Only samplers diverge."""
         return

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from scribeviz.fitting.kinds import has_latent_space
-from scribeviz.results.count_results import CountResults
+from scribeviz.fitting.kinds import kind_of
 from scribeviz.results.writing import write_gene_table
 from scribeviz.runs.folder import RunFolder
 
@@ -27,7 +26,7 @@ def as_h5ad(run: RunFolder) -> BytesIO:
         counts.matrix, obs=counts.obs.copy(), var=pd.DataFrame(index=counts.genes)
     )
     adata.obsm.update(counts.embeddings)
-    if isinstance(results, CountResults) or has_latent_space(run.spec.model):
+    if kind_of(run.spec.model).writes_cells:
         results.to_anndata(adata, KEY)
     write_gene_table(run.critique.genes, adata, KEY)
     with tempfile.TemporaryDirectory() as folder:

@@ -21,8 +21,7 @@ from scribeviz.fitting.methods import (
     method_of,
 )
 from scribeviz.fitting.plan import AnyCheckpoint
-from scribeviz.models.spec import ModelSpec
-from scribeviz.networks.cellvae import TrainingConfig
+from scribeviz.results.protocol import Results
 from scribeviz.runs.checkpoints import load_checkpoint, save_checkpoint
 
 
@@ -65,7 +64,7 @@ class RunSpec:
     @property
     def label(self) -> str:
         """The same in short: the model's name, its components, and an unusual method."""
-        k = self.model.n_components if isinstance(self.model, ModelSpec) else 1
+        k = self.model.n_components
         parts = [self.model.name, f"K = {k}" if k > 1 else "", method_of(self.config).result]
         return ", ".join(filter(None, parts))
 
@@ -232,7 +231,7 @@ class RunFolder:
         return Counts.load(self.counts_path)
 
     @property
-    def results(self) -> Any:
+    def results(self) -> Results:
         """What was found: the results object of the model and the method."""
         model, config = self.spec.model, self.spec.config
         return kind_of(model).load(self.results_path, resolved(model), config)
@@ -247,7 +246,7 @@ class RunFolder:
         """Of each cell's assignment, without the rest of the critique."""
         return read_array(self.critique_path, "probabilities")
 
-    def write_results(self, results: Any) -> None:
+    def write_results(self, results: Results) -> None:
         """Keep what was found."""
         results.save(self.results_path)
 
@@ -321,9 +320,7 @@ def create_run(
     folder = RunFolder(path)
     counts.save(folder.counts_path)
     write_json(path / "spec.json", spec.as_dict())
-    # How many steps an epoch has, a worker knows once it has split the cells.
-    n_steps = 0 if isinstance(config, TrainingConfig) else config.n_steps
-    folder.write_status(RunStatus(state=RunState.QUEUED, n_steps=n_steps))
+    folder.write_status(RunStatus(state=RunState.QUEUED, n_steps=config.n_steps))
     return folder
 
 

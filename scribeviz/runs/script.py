@@ -1,20 +1,15 @@
 """The Python that does what a run did, made from the very settings that the worker read."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int
 
 from scribeviz.data.counts import Counts
-from scribeviz.fitting.kinds import ChosenModel
-from scribeviz.fitting.methods import InferenceConfig, method_of
-from scribeviz.inference.nuts import NUTSConfig
-from scribeviz.inference.svi import SVIConfig
-from scribeviz.models.custom.registry import CustomSpec
-from scribeviz.networks.cellvae import CellVAE
+from scribeviz.fitting.kinds import ChosenModel, call, changed_settings, known_kind_of
+from scribeviz.fitting.methods import method_of
 from scribeviz.runs.folder import RunFolder, RunSpec, RunState
 
 IMPORT = "import scribeviz"
@@ -30,20 +25,12 @@ def read_code(of: Counts | RunSpec) -> str:
     return f"counts = {known}  # {told}: {of.n_cells:,} cells x {of.n_genes:,} genes"
 
 
-def model_code(spec: ChosenModel) -> str:
+def model_code(choice: ChosenModel) -> str:
     """Code for the chosen model; only what differs from the defaults is said."""
-    if isinstance(spec, CustomSpec):
-        return (
-            "# Import the file that registers this model first.\n"
-            "from scribeviz.models.custom.registry import CUSTOM_MODELS\n\n"
-            f"model = CUSTOM_MODELS[{spec.key!r}]"
-        )
-    said = _changed(spec)
-    if isinstance(spec, CellVAE):
-        return f"model = {_call('scribeviz.CellVAE', [], said)}"
-    if spec.priors:
-        said["priors"] = {key: (prior.family, *prior.numbers) for key, prior in spec.priors}
-    return f"model = {_call('scribeviz.ModelSpec', [], {'likelihood': spec.likelihood} | said)}"
+    kind = known_kind_of(choice)
+    if kind is None:
+        return f"# The model {choice.name!r} is not registered here: start with --models."
+    return kind.code(choice)
 
 
 def fit_code(run: RunFolder, results: str = "results") -> str:
@@ -59,20 +46,8 @@ def fit_code(run: RunFolder, results: str = "results") -> str:
     elif before is not None:
         lines.append("# The fit that it started from has been deleted: draws will differ a little.")
     lines.append(model_code(spec.model))
-    settings = _settings(spec.config)
-    # A network is known by how it was trained, whether or not it is registered here.
-    if isinstance(spec.model, CustomSpec) and isinstance(spec.config, SVIConfig):
-        config = _call("scribeviz.SVIConfig", [], settings)
-        prepared = f"prepare_custom(counts, model, {config})"
-        lines += [
-            "from scribeviz.fitting.custom_models import prepare_custom",
-            "from scribeviz.fitting.plan import run",
-            "",
-        ]
-        lines.append(f"{results} = run({prepared})")
-    else:
-        call = _call("scribeviz.fit", ["counts", "model"], settings | more)
-        lines.append(f"{results} = {call}")
+    fitted = call("scribeviz.fit", ["counts", "model"], _settings(spec) | more)
+    lines.append(f"{results} = {fitted}")
     return "\n".join(lines)
 
 
@@ -130,25 +105,8 @@ class _Name(str):
         return str(self)
 
 
-def _settings(config: InferenceConfig) -> dict[str, Any]:
-    sampled = isinstance(config, NUTSConfig)
-    method = {"inference_method": method_of(config).key} if sampled else {}
-    return method | _changed(config)
-
-
-def _changed(settings: Any) -> dict[str, Any]:
-    """Fields that differ from their defaults, priors left out."""
-    return {
-        f.name: getattr(settings, f.name)
-        for f in fields(settings)
-        if f.name != "priors" and getattr(settings, f.name) != f.default
-    }
-
-
-def _call(function: str, positional: Sequence[str], named: Mapping[str, Any]) -> str:
-    arguments = [*positional, *(f"{name}={value!r}" for name, value in named.items())]
-    short = f"{function}({', '.join(arguments)})"
-    if len(short) <= _WIDTH:
-        return short
-    body = "".join(f"    {argument},\n" for argument in arguments)
-    return f"{function}(\n{body})"
+def _settings(spec: RunSpec) -> dict[str, Any]:
+    method, kind = method_of(spec.config), known_kind_of(spec.model)
+    usual = kind is None or method.key == kind.methods[0]
+    said = {} if usual else {"inference_method": method.key}
+    return said | changed_settings(spec.config)

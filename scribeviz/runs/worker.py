@@ -21,7 +21,6 @@ from scribeviz.fitting.plan import AnyCheckpoint, Fit
 from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.networks.training import TrainingError
-from scribeviz.results.variational import ScribeSVIResults
 from scribeviz.runs.folder import RunFolder, RunState
 
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
@@ -103,12 +102,11 @@ def _prepare(folder: RunFolder) -> Fit:
         if not first.path.is_dir():
             raise ValueError("the fit that this run starts from has been deleted; start it anew.")
         before = first.results
-    if not isinstance(before, ScribeSVIResults | None):
-        raise ValueError(f"{spec.start_from} is no variational fit, so nothing can start from it.")  # noqa: TRY004
-    if method_of(spec.config).key not in kind_of(spec.model).methods:
-        label = method_of(spec.config).label.lower()
-        raise ValueError(f"{spec.model.described} cannot be fitted by {label}.")
-    return kind_of(spec.model).prepare(folder.counts, resolved(spec.model), spec.config, before)
+    if before is not None and not before.can_start_others:
+        raise ValueError(f"{spec.start_from} is no variational fit, so nothing can start from it.")
+    kind = kind_of(spec.model)
+    kind.check(method_of(spec.config))
+    return kind.prepare(folder.counts, resolved(spec.model), spec.config, before)
 
 
 def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:

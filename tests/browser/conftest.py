@@ -63,7 +63,7 @@ def app_url(tmp_path_factory, data_folder):
     environment = os.environ | {
         "SCRIBEVIZ_DATA": str(data_folder),
         "SCRIBEVIZ_RUNS": str(runs),
-        "SCRIBEVIZ_MODELS": str(ROOT / "tests" / "models" / "tutorial_model.py"),
+        "SCRIBEVIZ_MODELS": str(ROOT / "tests" / "models" / "custom" / "tutorial_model.py"),
     }
     command = ["serve", "app", "--address", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:

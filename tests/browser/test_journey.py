@@ -415,7 +415,7 @@ def test_the_prior_predictive_moves_with_a_prior(page, app_url, shoot, console_e
 def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
     open_example(page, app_url)
     click(page, "Choose a model")
-    page.get_by_label("NBDM, log-normal dispersions (own model)").check()
+    page.get_by_label("NBDM, log-normal dispersions (custom)").check()
     expect(page.get_by_text("mu_r (gene-specific)")).to_be_visible()
     expect(page.get_by_role("heading", name="Priors", exact=True)).not_to_be_visible()
     shoot("17-own-model")

@@ -15,6 +15,7 @@ from scribeviz.criticism.log_likelihood import log_likelihood
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.tables import cell_rows
 from scribeviz.models.builder import build
+from scribeviz.models.score_tables import score_table
 from scribeviz.models.simulation import simulate
 from scribeviz.models.spec import ModelSpec
 from tests.models.dense import NB_KEYS
@@ -277,7 +278,9 @@ def test_nothing_of_cells_times_genes_is_made(likelihood, return_by):
     spec = ModelSpec(likelihood=likelihood, n_components=3)
     model, values = build(spec, n, n), drawn(spec, 2, n, n)
     by_cell = return_by == "cell"
-    table = module._table(model, plain_counts(matrix), None, by_cell=by_cell)
+    table = score_table(
+        plain_counts(matrix), None, by_cell=by_cell, cells_differ=model.cells_differ
+    )
     compiled = module._scored.lower(model, values, table, by_cell=by_cell, split=False).compile()
     memory = compiled.memory_analysis()
     assert memory.temp_size_in_bytes + memory.output_size_in_bytes < 0.15 * 4 * n**2

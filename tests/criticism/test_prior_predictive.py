@@ -6,11 +6,12 @@ from scribeviz import ModelSpec
 from scribeviz.criticism.predictive import check_gene, predictive_pmf
 from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import SHARED_ODDS
 
 
-@pytest.mark.parametrize("likelihood", LIKELIHOODS)
-@pytest.mark.parametrize("parameterization", SHARED_ODDS)
+@pytest.mark.parametrize(
+    ("likelihood", "parameterization"),
+    [(key, name) for key, entry in LIKELIHOODS.items() for name in entry.parameterizations],
+)
 @pytest.mark.parametrize("k", [1, 3])
 @pytest.mark.parametrize("free", [False, True])
 def test_every_model_can_be_checked_before_it_is_fitted(likelihood, parameterization, k, free, rng):

@@ -1,15 +1,20 @@
 """Networks as runs: fitted by a worker, gone on with, told as code, written for scanpy."""
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import anndata as ad
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 
 import scribeviz
 from scribeviz import CellVAE, ModelSpec, NetworkModel, SVIConfig, TrainingConfig, simulate
-from scribeviz.fitting.kinds import chosen_from_dict, kind_of
+from scribeviz.fitting.kinds import chosen_from_dict, chosen_named, kind_of, offers
 from scribeviz.fitting.methods import METHODS
+from scribeviz.models.custom.arguments import CustomModelError
 from scribeviz.models.custom.registry import CustomSpec, register_model
 from scribeviz.networks.building import build_cellvae
 from scribeviz.runs.export import as_h5ad
@@ -124,3 +129,136 @@ def test_a_way_that_does_not_fit_the_model_is_refused_in_words(cells, tmp_path):
     work(run)
     assert run.status.state is RunState.FAILED
     assert "cannot be fitted by variational inference" in run.status.error
+
+
+# Classes that stand for a kind of model, or for what only one kind has.
+OF_ONE_KIND = {
+    "ModelSpec",
+    "CustomSpec",
+    "CustomModel",
+    "CellVAE",
+    "NetworkModel",
+    "Amortized",
+    "CountResults",
+    "ScribeSVIResults",
+    "ScribeMCMCResults",
+    "CustomResults",
+    "CellVAEResults",
+    "SVIConfig",
+    "NUTSConfig",
+    "TrainingConfig",
+    "CELLVAE",
+}
+EXCEPTIONS = {
+    # The first SCRIBE's own words: both kinds that it had go on in their own way.
+    "reference/run.py": 2,
+}
+
+
+def asked(path):
+    """Lines that ask what kind of model something is."""
+    lines = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        told_apart = []
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in {
+            "isinstance",
+            "issubclass",
+        }:
+            told_apart = [node.args[1]]
+        if isinstance(node, ast.Compare):
+            told_apart = [node.left, *node.comparators]
+        if isinstance(node, ast.MatchClass):
+            told_apart = [node.cls]
+        names = {
+            leaf.id if isinstance(leaf, ast.Name) else leaf.attr
+            for part in told_apart
+            for leaf in ast.walk(part)
+            if isinstance(leaf, ast.Name | ast.Attribute)
+        }
+        if names & OF_ONE_KIND:
+            lines.append(node.lineno)
+    return lines
+
+
+def test_nobody_above_asks_what_kind_a_model_is():
+    package = Path(scribeviz.__file__).parent
+    folders = ("reference", "runs", "plots", "views")
+    above = [
+        package / "cli.py",
+        package / "fitting" / "fit.py",
+        package / "fitting" / "validation.py",
+    ]
+    above += [path for folder in folders for path in (package / folder).rglob("*.py")]
+    found = {}
+    for path in above:
+        if lines := asked(path):
+            found[path.relative_to(package).as_posix()] = lines
+    assert {path: len(lines) for path, lines in found.items()} == EXCEPTIONS, found
+    assert sum(EXCEPTIONS.values()) <= 5
+
+
+def test_the_kinds_are_told_apart_where_they_are_known():
+    path = Path(scribeviz.__file__).parent / "fitting" / "kinds.py"
+    assert asked(path), "this test no longer sees what it looks for"
+
+
+def test_every_offer_can_be_chosen_and_written_as_code():
+    for key, offer in offers().items():
+        choice = chosen_named(key)
+        assert kind_of(choice) is offer.kind
+        assert offer.label
+        assert offer.use_when
+        names: dict = {}
+        exec(f"import scribeviz\n{offer.kind.code(choice)}", names)  # noqa: S102
+        assert names["model"] == choice
+
+
+@pytest.mark.usefixtures("tutorial")
+def test_a_custom_model_is_fitted_like_any_other(small_counts):
+    model = scribeviz.registered_model("nbdm-lognormal")
+    counts = small_counts.seen_genes()
+    by_name = scribeviz.fit(counts, "nbdm-lognormal", n_steps=30, progress=False)
+    results = scribeviz.fit(counts, model, n_steps=30, progress=False)
+    np.testing.assert_array_equal(by_name.loss_history, results.loss_history)
+    assert isinstance(results, scribeviz.Results)
+    plain = scribeviz.fit(counts, "nbdm", n_steps=30, progress=False)
+    assert isinstance(plain, scribeviz.Results)
+    table = scribeviz.compare({"mine": results.loo(counts), "nbdm": plain.loo(counts)})
+    assert set(table.index) == {"mine", "nbdm"}
+    assert set(results.gene_table(counts)["gene"]) == set(counts.genes)
+    assert results.to_datatree(20)["posterior"].sizes["draw"] == 20
+    adata = ad.AnnData(counts.matrix)
+    assert results.to_anndata(adata) is None
+    assert adata.var["scribeviz_misfit"].notna().all()
+    with pytest.raises(ValueError, match="custom models cannot be fitted by sampling"):
+        scribeviz.fit(counts, model, inference_method="mcmc")
+    with pytest.raises(ValueError, match="custom models cannot be fitted by sampling"):
+        scribeviz.check_posterior(counts, model)
+    with pytest.raises(scribeviz.NotOfferedError, match="custom models are not scored on cells"):
+        scribeviz.held_out(counts, model)
+
+
+def test_a_custom_model_that_cannot_predict_is_refused_before_the_first_step(small_counts):
+    def model(n_cells, n_genes, counts=None):
+        rate = numpyro.sample("rate", dist.Gamma(2.0, 1.0))
+        if counts is not None:
+            numpyro.sample(
+                "counts", dist.Poisson(rate).expand(counts.shape).to_event(2), obs=counts
+            )
+
+    def guide(n_cells, n_genes, counts=None):
+        loc = numpyro.param("loc", 0.0)
+        numpyro.sample("rate", dist.LogNormal(loc, 0.1))
+
+    mine = scribeviz.CustomModel(
+        key="mine", model=model, guide=guide, param_spec={"loc": {"type": "global"}}
+    )
+    with pytest.raises(CustomModelError, match="samples no 'counts' when counts is None"):
+        scribeviz.fit(small_counts, mine, n_steps=5, progress=False)
+
+
+def test_settings_of_another_kind_are_refused_by_name(small_counts):
+    with pytest.raises(ValueError, match="Variational inference has no setting 'max_epochs'"):
+        scribeviz.fit(small_counts, "nbdm", max_epochs=3)
+    with pytest.raises(ValueError, match="networks cannot be fitted by sampling"):
+        scribeviz.fit(small_counts, CellVAE(), inference_method="mcmc")

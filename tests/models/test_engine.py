@@ -208,10 +208,11 @@ def test_real_counts(key, k, shared_data):
         values = point(spec, counts.n_cells, counts.n_genes)
         found = exact(spec, values, counts)
     wanted = expected(spec, values, counts)
-    check(found, wanted, rtol=1e-6, slope_rtol=1e-6)
+    size = counts.n_cells
+    check(found, wanted, rtol=1e-6, slope_rtol=1e-6, n_cells=size)
     single = exact(spec, in_float32(values), counts)
     # Seen: 3e-7 and 2e-5; a slope in phi of a cell is a small rest of large numbers.
-    check(single, wanted, rtol=3e-6, slope_rtol=1e-4)
+    check(single, wanted, rtol=3e-6, slope_rtol=1e-4, n_cells=size)
 
 
 EXTREMES = {

@@ -86,6 +86,12 @@ class CustomModel:
     get_model_args_fn: Callable[..., Mapping[str, Any]] | None = None
     custom_log_likelihood_fn: Callable[..., Any] | None = None
 
+    @property
+    def details(self) -> str:
+        """Its parameters, in a line."""
+        named = (f"{name} ({entry['type']})" for name, entry in self.param_spec.items())
+        return f"Parameters: {', '.join(named)}"
+
     def __post_init__(self) -> None:
         custom_checks.check_description(self)
         object.__setattr__(self, "label", self.label or self.key)

@@ -31,6 +31,11 @@ class NetworkModel:
             object.__setattr__(self, "label", self.key)
 
     @property
+    def details(self) -> str:
+        """What it is, in a line."""
+        return "A network, trained on minibatches of cells."
+
+    @property
     def name(self) -> str:
         """Name of the model in runs."""
         return self.key

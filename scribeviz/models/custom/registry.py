@@ -174,8 +174,13 @@ class CustomSpec:
 
     @property
     def is_mixture(self) -> bool:
-        """Never: what components mean in a user's own model only the user knows."""
+        """Never: what components mean in a custom model only its author knows."""
         return False
+
+    @property
+    def n_components(self) -> int:
+        """One, for the same reason."""
+        return 1
 
     @property
     def model(self) -> OwnModel:
@@ -196,6 +201,17 @@ class CustomSpec:
     def as_dict(self) -> dict[str, Any]:
         """JSON-able content; ``CustomSpec(content["custom"])`` reads it back."""
         return {"custom": self.key}
+
+
+def registered_model(key: str) -> OwnModel:
+    """The registered model of this key.
+
+    Raises
+    ------
+    CustomModelError
+        If no model of this key is registered here.
+    """
+    return CustomSpec(key).model
 
 
 def load_configured_models() -> None:

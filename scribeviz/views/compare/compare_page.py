@@ -110,14 +110,14 @@ class CompareView(pn.viewable.Viewer):
                 self._listing,
                 ui.Row(
                     button(
-                        "Fit these four models",
+                        "Fit every count distribution",
                         "playlist_add",
                         self._fit_family,
                         disabled=pn.bind(lambda counts: counts is None, self.data.param.counts),
                     ),
                     ui.HTML(
                         words_html(
-                            "All four count distributions with the settings of the Model page, "
+                            "All of them with the settings of the Model page, "
                             "one after the other, on the open data.",
                             faint=True,
                         ),
@@ -199,7 +199,7 @@ class CompareView(pn.viewable.Viewer):
         started = [self.fit.start(self.data.counts, spec) for spec in family(self.model.spec())]
         self._awaited = {run.id for run in started}
         self.state.refuse([], "")
-        told = "Four fits are queued; they are compared here as they finish."
+        told = f"{len(started)} fits are queued; they are compared here as they finish."
         self._busy.object = words_html(told, faint=True)
 
     def _compared(self, table: pd.DataFrame | None, problem: str) -> Viewable:

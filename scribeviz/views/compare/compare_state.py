@@ -1,7 +1,7 @@
 """Which runs are compared, and what follows.  Plain ``param``: it runs without a server."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,11 @@ import param
 from scribeviz.criticism.assignments import entropy
 from scribeviz.criticism.loo import compare, verdict
 from scribeviz.criticism.predictive import GeneCheck
-from scribeviz.fitting.kinds import ChosenModel
-from scribeviz.fitting.methods import InferenceConfig
+from scribeviz.fitting.kinds import ChosenModel, known_kind_of
+from scribeviz.fitting.methods import InferenceConfig, method_of
 from scribeviz.fitting.validation import compare_posteriors
-from scribeviz.inference.nuts import NUTSConfig
-from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.spec import ModelSpec
-from scribeviz.results.sampled import ScribeMCMCResults
-from scribeviz.results.variational import ScribeSVIResults
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.views.explore.explored import Explored, load_explored
@@ -189,13 +185,12 @@ def trust(runs: dict[str, RunFolder]) -> tuple[str, pd.DataFrame] | None:
     for name, run in runs.items():
         for other in runs.values():
             same = run.spec.model == other.spec.model
-            if not same or not isinstance(run.spec.config, SVIConfig):
+            if not same or not method_of(run.spec.config).starts_others:
                 continue
-            if isinstance(other.spec.config, NUTSConfig):
-                ours, sampled = run.results, other.results
-                assert isinstance(ours, ScribeSVIResults)  # noqa: S101  as their settings say
-                assert isinstance(sampled, ScribeMCMCResults)  # noqa: S101
-                return name, compare_posteriors(ours, sampled)
+            if method_of(other.spec.config).takes_start:
+                fitted: Any = run.results
+                sampled: Any = other.results
+                return name, compare_posteriors(fitted, sampled)
     return None
 
 
@@ -214,16 +209,10 @@ def check_same(one: Explored, other: Explored) -> None:
 
 
 def family(spec: ChosenModel) -> list[ModelSpec]:
-    """The four likelihoods with the settings of ``spec`` that apply to each."""
-    plain = spec if isinstance(spec, ModelSpec) else ModelSpec()
-    found = []
-    for key, likelihood in LIKELIHOODS.items():
-        total = plain.total_mrna if likelihood.has_capture else 0.0
-        one = replace(plain, likelihood=key, total_mrna=total, priors=())
-        own = {site.key for site in one.sites}
-        priors = tuple(prior for prior in plain.priors if prior[0] in own)
-        found.append(replace(one, priors=priors))
-    return found
+    """All count distributions with the settings of ``spec`` that apply to each."""
+    kind = known_kind_of(spec)
+    plain: Any = spec if kind is not None and kind.has_priors else ModelSpec()
+    return [plain.with_likelihood(key) for key in LIKELIHOODS]
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -255,11 +244,11 @@ def settings_of(run: RunFolder) -> dict[str, str]:
 
 def _about(run: RunFolder) -> dict[str, Any]:
     spec, status = run.spec.model, run.status
-    plain = spec if isinstance(spec, ModelSpec) else None
+    settings = spec.as_dict()
     return {
         "model": run.spec.described,
-        "parameterization": "-" if plain is None else plain.parameterization,
-        "components": 1 if plain is None else plain.n_components,
+        "parameterization": settings.get("parameterization", "-"),
+        "components": spec.n_components,
         "loss": _last_loss(run),
         "seconds": status.seconds,
     }

@@ -5,7 +5,6 @@ import param
 from panel import ui
 from panel.viewable import Viewable
 
-from scribeviz.models.spec import ModelSpec
 from scribeviz.views.explore.all_genes import AllGenesView, CalibrationView, SeveralGenesView
 from scribeviz.views.explore.chosen_cells import CellsView
 from scribeviz.views.explore.explore_state import ExploreState
@@ -72,7 +71,7 @@ class ExploreView(pn.viewable.Viewer):
         }
         if explored.model.is_mixture:
             makers = {"Assignments": AssignmentView} | makers
-        if isinstance(explored.model, ModelSpec):  # the priors of a user's own are not known
+        if explored.has_priors:
             makers["Parameters"] = ParametersView
         places = [ui.Column(sizing_mode="stretch_width", margin=(12, 0)) for _ in makers]
         tabs = ui.Tabs(*zip(makers, places, strict=True), sizing_mode="stretch_width")

@@ -18,7 +18,6 @@ from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.cells import LATENT, PCA, UMAP
 from scribeviz.data.counts import Counts
 from scribeviz.models.parameterizations import Site
-from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore.explored import Explored, posterior_draws
 
@@ -164,8 +163,8 @@ class ExploreState(param.Parameterized):
         Empty for a user's own model, whose priors are not known.
         """
         explored = self.explored
-        spec = explored.model
-        if not isinstance(spec, ModelSpec):
+        spec: Any = explored.model
+        if not explored.has_priors:
             return {}
         draws, found = posterior_draws(explored), {}
         gene = explored.counts.gene_index(self.gene)

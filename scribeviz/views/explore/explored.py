@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,8 +11,7 @@ from scribeviz.criticism.assignments import assigned
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.cells import LATENT, embed, embed_places
 from scribeviz.data.counts import Counts
-from scribeviz.fitting.kinds import ChosenModel, has_latent_space
-from scribeviz.results.count_results import CountResults
+from scribeviz.fitting.kinds import ChosenModel, has_latent_space, known_kind_of
 from scribeviz.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -41,6 +40,12 @@ class Explored:
         return has_latent_space(self.model)
 
     @property
+    def has_priors(self) -> bool:
+        """Whether the priors of its parameters are known."""
+        kind = known_kind_of(self.model)
+        return kind is not None and kind.has_priors
+
+    @property
     def components(self) -> np.ndarray:
         """Likeliest component of every cell, from 0."""
         return assigned(self.critique.probabilities)
@@ -60,9 +65,9 @@ def place_cells(explored: Explored, place: str) -> np.ndarray:
 @lru_cache(maxsize=4)
 def posterior_draws(explored: Explored) -> dict[str, np.ndarray]:
     """Draws of every site of a built-in model, with a leading axis of draws."""
-    results = RunFolder(explored.path).results
-    if not isinstance(results, CountResults):
+    if not explored.has_priors:
         return {}
+    results: Any = RunFolder(explored.path).results
     n_draws = _DRAWS if results.diverging is None else min(_DRAWS, results.diverging.size)
     return results.get_posterior_samples(n_samples=n_draws, store_samples=False)
 
@@ -78,8 +83,8 @@ def unusual_cells(explored: Explored) -> "Unusual":
 @lru_cache(maxsize=8)
 def _embedded(explored: Explored, place: str) -> np.ndarray:
     if place == LATENT:
-        found = RunFolder(explored.path).results.get_latent_representation(explored.counts)
-        return embed_places(found)
+        results: Any = RunFolder(explored.path).results
+        return embed_places(results.get_latent_representation(explored.counts))
     return embed(explored.counts, place)
 
 

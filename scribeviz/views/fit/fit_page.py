@@ -15,7 +15,6 @@ from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.methods import METHODS, method_of
-from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.views.data.data_state import DataState
@@ -122,7 +121,7 @@ class FitView(pn.viewable.Viewer):
 
     def _about_method(self, _history: list[Any], counts: Counts | None, *, key: str) -> str:
         text = METHODS[key].doc
-        if counts is not None and METHODS[key].config is NUTSConfig:
+        if counts is not None and METHODS[key].takes_start:
             start = self.state.start_of(counts, self.model.spec())
             text += (
                 " It starts from the moments of the data: a variational fit of this model before "

@@ -7,9 +7,7 @@ import param
 
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import ChosenModel
-from scribeviz.fitting.methods import METHODS
-from scribeviz.inference.nuts import NUTSConfig
-from scribeviz.inference.svi import SVIConfig
+from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.views.shared.forms import Form, form_for
@@ -50,11 +48,11 @@ class FitState(param.Parameterized):
 
     def start_of(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
         """The newest variational fit of the same model and data, for a sampler to start from."""
-        if METHODS[self.method].config is not NUTSConfig:
+        if not METHODS[self.method].takes_start:
             return None
         for run, status in self.history:
             same = run.spec.model == spec and run.spec.fingerprint == counts.fingerprint
-            usable = status.state is RunState.DONE and isinstance(run.spec.config, SVIConfig)
+            usable = status.state is RunState.DONE and method_of(run.spec.config).starts_others
             if same and usable:
                 return run
         return None

@@ -1,7 +1,6 @@
 """Choose a model and its priors."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import panel as pn
 import param
@@ -9,13 +8,8 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
+from scribeviz.fitting.kinds import offers
 from scribeviz.models.capture import ORGANISMS
-from scribeviz.models.custom.model import CustomModel
-from scribeviz.models.custom.network_model import NetworkModel
-from scribeviz.models.custom.registry import CUSTOM_MODELS
-from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
-from scribeviz.networks import cellvae as network
-from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.model.model_state import ModelState, PriorState
 from scribeviz.views.model.network_form import NetworkView
@@ -57,7 +51,7 @@ class ModelView(pn.viewable.Viewer):
                 ui.Column(
                     self._of_counts("Components", self._components),
                     self._card_when(lambda: state.has_capture, "Capture", self._capture),
-                    self._card_when(lambda: state.is_cellvae, "Network", self._network),
+                    self._card_when(lambda: state.kind.has_settings, "Network", self._network),
                     sizing_mode="stretch_width",
                 ),
             ),
@@ -87,7 +81,7 @@ class ModelView(pn.viewable.Viewer):
         self, title: str, content: Callable[[], Viewable], **options: object
     ) -> Viewable:
         """A card that only models of counts have a use for."""
-        return self._card_when(lambda: self.state.is_of_counts, title, content, **options)
+        return self._card_when(lambda: self.state.kind.has_priors, title, content, **options)
 
     def _card_when(
         self,
@@ -110,11 +104,9 @@ class ModelView(pn.viewable.Viewer):
         return NetworkView(state=self.state, data=self.data)
 
     def _likelihood(self) -> Viewable:
-        built_in = {entry.label: entry.key for entry in LIKELIHOODS.values()}
-        built_in[network.LABEL] = CELLVAE
-        own = {f"{model.label} (own model)": key for key, model in CUSTOM_MODELS.items()}
+        options = {offer.label: key for key, offer in offers().items()}
         picker = ui.RadioBoxGroup.from_param(
-            self.state.param.likelihood, label="", options=built_in | own, margin=0
+            self.state.param.likelihood, label="", options=options, margin=0
         )
         return ui.Column(
             picker,
@@ -138,26 +130,14 @@ class ModelView(pn.viewable.Viewer):
         )
 
     def _about_likelihood(self, key: str) -> str:
-        if key in CUSTOM_MODELS:
-            model = CUSTOM_MODELS[key]
-            about = words_html(model.use_when or "A model of your own.")
-            if isinstance(model, NetworkModel):
-                return about + words_html("A network, trained on minibatches of cells.", faint=True)
-            kinds = ", ".join(f"{name} ({entry['type']})" for name, entry in _spec(model))
-            return about + words_html(f"Parameters: {kinds}", faint=True)
-        if key == CELLVAE:
-            return words_html(network.USE_WHEN)
-        entry = LIKELIHOODS[key]
-        return words_html(entry.use_when)
+        offer = offers()[key]
+        details = words_html(offer.details, faint=True) if offer.details else ""
+        return words_html(offer.use_when) + details
 
-    def _maths(self, likelihood: str, parameterization: str) -> str:
-        if likelihood in CUSTOM_MODELS:
-            return words_html("As its Python file says.", faint=True)
-        if likelihood == CELLVAE:
-            about = (network.FORMULA, network.DOC, f"Source: {network.SOURCE}")
-            return "".join(words_html(line, faint=True) for line in about)
-        entry, chosen = LIKELIHOODS[likelihood], PARAMETERIZATIONS[parameterization]
-        lines = (entry.formula, chosen.formula, f"Source: {entry.source}")
+    def _maths(self, key: str, parameterization: str) -> str:
+        formula, *rest = offers()[key].maths
+        chosen = self.state.parameterizations.get(parameterization)
+        lines = [formula, *([chosen.formula] if chosen is not None else []), *rest]
         return "".join(words_html(line, faint=True) for line in lines)
 
     def _components(self) -> Viewable:
@@ -173,7 +153,7 @@ class ModelView(pn.viewable.Viewer):
             sizing_mode="stretch_width",
         )
 
-    def _hint(self, n_components: int, likelihood: str) -> Viewable:
+    def _hint(self, n_components: int, _likelihood: str) -> Viewable:
         if n_components == 1:
             return words("One group: all cells share the same expression profile.", faint=True)
         text = words(
@@ -181,7 +161,7 @@ class ModelView(pn.viewable.Viewer):
             "profile. The groups are found from the counts alone.",
             faint=True,
         )
-        if likelihood not in LIKELIHOODS or LIKELIHOODS[likelihood].has_capture:
+        if self.state.knows_depth:
             return text
         return ui.Column(
             text,
@@ -219,22 +199,33 @@ class ModelView(pn.viewable.Viewer):
 
     def _parameterization(self) -> Viewable:
         state = self.state
-        options = {entry.label: entry.key for entry in PARAMETERIZATIONS.values()}
+        picker = ui.Select(label="Parameterization", options={}, width=260, margin=(4, 0, 8, 0))
+
+        def follow(*_: param.parameterized.Event) -> None:
+            entries = state.parameterizations
+            options = {entry.label: key for key, entry in entries.items()}
+            value = state.parameterization if state.parameterization in entries else None
+            value = next(iter(entries), None) if value is None else value
+            picker.param.update(options=options, value=value, visible=len(options) > 1)
+
+        def take(event: param.parameterized.Event) -> None:
+            if event.new is not None and len(picker.options) > 1:
+                state.parameterization = event.new
+
+        picker.param.watch(take, "value")
+        state.param.watch(follow, ["likelihood", "parameterization"])
+        follow()
         return ui.Row(
             ui.Column(
-                ui.Select.from_param(
-                    state.param.parameterization,
-                    label="Parameterization",
-                    options=options,
-                    width=260,
-                    margin=(4, 0, 8, 0),
-                ),
+                picker,
                 ui.Switch.from_param(state.param.unconstrained, margin=(4, 0)),
                 width=300,
             ),
             ui.Column(
                 ui.HTML(
-                    pn.bind(self._about_parameters, state.param.parameterization),
+                    pn.bind(
+                        self._about_parameters, state.param.likelihood, state.param.parameterization
+                    ),
                     sizing_mode="stretch_width",
                     margin=(0, 0, 10, 0),
                 ),
@@ -249,8 +240,10 @@ class ModelView(pn.viewable.Viewer):
             sizing_mode="stretch_width",
         )
 
-    def _about_parameters(self, key: str) -> str:
-        return words_html(PARAMETERIZATIONS[key].doc)
+    def _about_parameters(self, _likelihood: str, key: str) -> str:
+        entries = self.state.parameterizations
+        chosen = entries.get(key, next(iter(entries.values()), None))
+        return "" if chosen is None else words_html(chosen.doc)
 
     def _prior_cards(self) -> Viewable:
         return ui.Column(
@@ -276,7 +269,3 @@ class ModelView(pn.viewable.Viewer):
             return words_html(kind)
         genes = int((counts.gene_totals > 0).sum())
         return words_html(f"{kind}, on {counts.n_cells:,} cells and {genes:,} genes", faint=True)
-
-
-def _spec(model: CustomModel) -> Iterable[tuple[str, Mapping[str, Any]]]:
-    return model.param_spec.items()

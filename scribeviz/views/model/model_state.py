@@ -1,20 +1,29 @@
 """Which model is chosen, and its priors.  Plain ``param``: it runs without a server."""
 
+from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
 import param
 
-from scribeviz.fitting.kinds import ChosenModel, kind_of
-from scribeviz.models.custom.registry import CUSTOM_MODELS, CustomSpec, OwnModel
-from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
-from scribeviz.models.parameterizations import Site
+from scribeviz.fitting.kinds import ChosenModel, Kind, Offer, known_kind_of, offers
+from scribeviz.models.custom.registry import CustomSpec
+from scribeviz.models.likelihood import NO_DEPTH
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.parameterizations import Parameterization, Site
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
-from scribeviz.models.spec import ModelSpec
-from scribeviz.networks.cellvae import CELLVAE, CellVAE
-from scribeviz.views.shared.forms import Form, form_for
+from scribeviz.models.spec import ModelSpec, applicable_spec
+from scribeviz.networks.cellvae import CellVAE
+from scribeviz.views.shared.forms import Form, form_for, parameter_of
 
-_MOST_COMPONENTS = 20
+_SETTINGS = (
+    "parameterization",
+    "n_components",
+    "component_specific_params",
+    "unconstrained",
+    "guide_rank",
+    "total_mrna",
+)
 
 
 class PriorState(param.Parameterized):
@@ -52,118 +61,106 @@ def prior_numbers(state: PriorState) -> param.Parameterized:
 
 
 class ModelState(param.Parameterized):
-    """Which model is chosen."""
+    """Which model is chosen.
 
-    likelihood = param.Selector(objects=list(LIKELIHOODS), doc="Key of it, or of a custom model.")
-    parameterization = param.Selector(objects=list(PARAMETERIZATIONS), doc="Key of it.")
-    n_components = param.Integer(
-        1,
-        bounds=(1, _MOST_COMPONENTS),
-        label="Number of components",
-        doc="Groups of cells, each with its own profile; 1 means no mixture.",
-    )
-    component_specific_params = param.Boolean(
-        False, label="Each component has its own p", doc="Or its own odds φ; else one for all."
-    )
-    unconstrained = param.Boolean(
-        False, label="Unconstrained", doc="Normal priors on log and log-odds scales."
-    )
-    guide_rank = param.Integer(
-        0,
-        bounds=(0, 50),
-        label="Directions in which genes vary together",
-        doc="0: every parameter varies by itself. A few: slower, with more honest intervals.",
-    )
-    total_mrna = param.Number(
-        0.0,
-        bounds=(0.0, 1e8),
-        label="mRNA molecules in a cell",
-        doc="Typical number, to tell capture from expression; 0 leaves their level open.",
-    )
+    The settings of a model of counts are parameters of this state, made from the fields of
+    :class:`ModelSpec`: their labels, docs and bounds are said there.
+    """
+
+    likelihood = param.Selector(objects=[], doc="Key of the model in :func:`offers`.")
+    parameterization = parameter_of(ModelSpec, "parameterization")
+    n_components = parameter_of(ModelSpec, "n_components")
+    component_specific_params = parameter_of(ModelSpec, "component_specific_params")
+    unconstrained = parameter_of(ModelSpec, "unconstrained")
+    guide_rank = parameter_of(ModelSpec, "guide_rank")
+    total_mrna = parameter_of(ModelSpec, "total_mrna")
     priors = param.Dict({}, doc="PriorState of every parameter of the chosen model, by its key.")
     network = param.ClassSelector(class_=Form, constant=True, doc="The settings of a CellVAE.")
 
     def __init__(self, **params: Any) -> None:
-        super().__init__(network=form_for(CellVAE), **params)
-        self.param.likelihood.objects = [*LIKELIHOODS, CELLVAE, *CUSTOM_MODELS]
+        keys = list(offers())
+        super().__init__(network=form_for(CellVAE), **({"likelihood": keys[0]} | params))
+        self.param.likelihood.objects = keys
         self._known: dict[tuple[str, str], PriorState] = {}
         self._offer_priors()
 
     @property
-    def custom(self) -> OwnModel | None:
-        """The chosen model, where it is a user's own."""
-        return CUSTOM_MODELS.get(self.likelihood)
+    def offer(self) -> Offer:
+        """The chosen entry of the picker."""
+        return offers()[self.likelihood]
 
     @property
-    def is_of_counts(self) -> bool:
-        """Whether the chosen model is a built-in one with parameters that carry priors."""
-        return self.likelihood in LIKELIHOODS
+    def kind(self) -> Kind:
+        """What follows from the choice."""
+        return self.offer.kind
 
     @property
-    def is_cellvae(self) -> bool:
-        """Whether the chosen model is the built-in network."""
-        return self.likelihood == CELLVAE
+    def parameterizations(self) -> Mapping[str, Parameterization]:
+        """Those of the chosen model, by key; none where parameters carry no priors."""
+        return LIKELIHOODS[self.likelihood].parameterizations if self.kind.has_priors else {}
 
     @property
     def has_capture(self) -> bool:
         """Whether the chosen model gives each cell a capture probability."""
-        return self.is_of_counts and LIKELIHOODS[self.likelihood].has_capture
+        return self.kind.has_priors and LIKELIHOODS[self.likelihood].has_capture
+
+    @property
+    def knows_depth(self) -> bool:
+        """Whether the chosen model tells the depth of a cell from its type."""
+        return not self.kind.has_priors or LIKELIHOODS[self.likelihood].depth != NO_DEPTH
 
     @property
     def is_mixture(self) -> bool:
         """Whether the chosen model has several components."""
-        return self.is_of_counts and self.n_components > 1
+        return self.kind.has_priors and self.n_components > 1
 
     @property
     def methods(self) -> tuple[str, ...]:
         """Keys of the ways to fit the chosen model, the usual one first."""
-        return kind_of(self.spec()).methods
+        return self.kind.methods
 
     @param.depends("likelihood", "parameterization", "n_components", "unconstrained", watch=True)
     def _offer_priors(self) -> None:
-        sites = self._without_priors().sites if self.is_of_counts else ()
-        for site in sites:
-            key = (self.parameterization, site.key)
-            if key not in self._known:  # a choice is kept while others change
-                self._known[key] = PriorState(site)
-        priors = {site.key: self._known[self.parameterization, site.key] for site in sites}
+        priors = {}
+        if self.kind.has_priors:
+            plain = self._without_priors()
+            for site in plain.sites:
+                key = (plain.parameterization, site.key)
+                if key not in self._known:  # a choice is kept while others change
+                    self._known[key] = PriorState(site)
+                priors[site.key] = self._known[key]
         if list(priors) != list(self.priors):
             self.priors = priors
 
     def spec(self) -> ChosenModel:
         """The model as chosen."""
-        if self.custom is not None:
-            return CustomSpec(self.likelihood)
-        if self.is_cellvae:
+        if self.kind.has_settings:
             return self.network.value()
+        if not self.kind.has_priors:
+            return CustomSpec(self.likelihood)
         plain = self._without_priors()
-        own = {site.key: site.prior for site in plain.sites}
+        usual = {site.key: site.prior for site in plain.sites}
         chosen = {key: state.prior for key, state in self.priors.items()}
-        changed = tuple((key, prior) for key, prior in chosen.items() if prior != own[key])
+        changed = tuple((key, prior) for key, prior in chosen.items() if prior != usual[key])
         return replace(plain, priors=changed)
 
     def show(self, spec: ChosenModel) -> None:
         """Choose what ``spec`` says."""
-        if isinstance(spec, CustomSpec):
-            self.likelihood = spec.key
+        kind = known_kind_of(spec)
+        if kind is None or not (kind.has_priors or kind.has_settings):
+            self.likelihood = spec.name
             return
-        if isinstance(spec, CellVAE):
-            self.likelihood = CELLVAE
-            self.network.param.update(**{f.name: getattr(spec, f.name) for f in fields(spec)})
+        settings = {f.name: getattr(spec, f.name) for f in fields(spec)}
+        if kind.has_settings:
+            self.likelihood = spec.name
+            self.network.param.update(**settings)
             return
-        settings = {f.name: getattr(spec, f.name) for f in fields(spec) if f.name != "priors"}
-        self.param.update(**settings)
-        for site in spec.sites:
-            self.priors[site.key].prior = spec.prior(site)
+        self.param.update(**{name: settings[name] for name in ("likelihood", *_SETTINGS)})
+        plain = self._without_priors()
+        for site in plain.sites:
+            self.priors[site.key].prior = dict(settings["priors"]).get(site.key, site.prior)
 
     def _without_priors(self) -> ModelSpec:
         # What does not apply to the chosen model is kept for later, and left out.
-        return ModelSpec(
-            likelihood=self.likelihood,
-            parameterization=self.parameterization,
-            n_components=self.n_components,
-            unconstrained=self.unconstrained,
-            component_specific_params=self.component_specific_params and self.is_mixture,
-            guide_rank=self.guide_rank,
-            total_mrna=self.total_mrna if self.has_capture else 0.0,
-        )
+        settings = {name: getattr(self, name) for name in _SETTINGS}
+        return applicable_spec(self.likelihood, **settings)

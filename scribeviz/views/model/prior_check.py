@@ -102,7 +102,7 @@ class PriorCheckView(pn.viewable.Viewer):
 
     def _changed(self, *_: param.parameterized.Event) -> None:
         spec, counts = self.model.spec(), self.data.counts
-        if counts is None or not isinstance(spec, ModelSpec) or not self.gene:
+        if counts is None or not self.model.kind.has_priors or not self.gene:
             return
         if pn.state.curdoc is None:
             self._show(check_before(spec, counts, self.gene), self.gene)
@@ -112,7 +112,7 @@ class PriorCheckView(pn.viewable.Viewer):
 
     async def _update(self) -> None:
         spec, counts, gene = self.model.spec(), self.data.counts, self.gene
-        if counts is None or not isinstance(spec, ModelSpec):  # chosen meanwhile
+        if counts is None or not self.model.kind.has_priors:  # chosen meanwhile
             return
         families = tuple(state.prior.family for state in self.model.priors.values())
         kind = replace(spec, priors=()), families
@@ -143,7 +143,8 @@ class PriorCheckView(pn.viewable.Viewer):
 def check_before(spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
     """The counts of ``gene`` against the priors of ``spec``."""
     index = counts.gene_index(gene)
-    return check_gene(counts.gene_at(index), prior_draws(spec), 0)
+    draws = prior_draws(spec, cell_totals=counts.cell_totals)
+    return check_gene(counts.gene_at(index), draws, 0)
 
 
 def _draw(check: GeneCheck) -> hv.Rectangles:

@@ -24,6 +24,11 @@ def form_for(settings: type) -> Form:
     return cls()
 
 
+def parameter_of(settings: type, name: str) -> param.Parameter:
+    """One field of a dataclass of settings, as a Parameter."""
+    return _parameter(next(f for f in fields(settings) if f.name == name))
+
+
 def _parameter(f: Field) -> param.Parameter:
     note = f.metadata
     label = f"{note['label']} ({note['unit']})" if note["unit"] else note["label"]

@@ -1,0 +1,80 @@
+"""What every result keeps, whatever was fitted and however."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+import pandas as pd
+
+from scribeviz.criticism.critique import Critique
+from scribeviz.criticism.loo import CellScores
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from anndata import AnnData
+
+
+@runtime_checkable
+class Results(Protocol):
+    """A fitted model.
+
+    What a kind of model cannot do raises :class:`scribeviz._offered.NotOfferedError` with a
+    sentence.
+    """
+
+    @property
+    def model_type(self) -> str:
+        """Name of the model."""
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells."""
+
+    @property
+    def n_genes(self) -> int:
+        """Number of genes that were fitted."""
+
+    @property
+    def genes(self) -> np.ndarray:
+        """Their names."""
+
+    @property
+    def left_out_genes(self) -> np.ndarray:
+        """Genes that were not fitted: those without counts."""
+
+    @property
+    def loss_history(self) -> np.ndarray:
+        """Loss of every step, in nats."""
+
+    @property
+    def settled(self) -> bool:
+        """Whether the fit ended by itself."""
+
+    @property
+    def notes(self) -> list[str]:
+        """What can and what cannot be read from it, in sentences."""
+
+    @property
+    def can_start_others(self) -> bool:
+        """Whether a sampler of the same model can start from it."""
+
+    def __getitem__(self, index: Any) -> "Results":
+        """Keep some genes."""
+
+    def critique(self, counts: Any, seed: int = 0) -> Critique:
+        """Judge every gene, and score cells."""
+
+    def gene_table(self, counts: Any) -> pd.DataFrame:
+        """All genes, observed beside predicted."""
+
+    def loo(self, counts: Any) -> CellScores:
+        """How well unseen cells are predicted."""
+
+    def to_anndata(self, adata: "AnnData", key_added: str = "scribeviz") -> None:
+        """Write into ``adata``, under names that begin with ``key_added``."""
+
+    def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":
+        """The posterior for ArviZ."""
+
+    def save(self, path: str | Path) -> None:
+        """Write to one HDF5 file."""
