@@ -242,11 +242,11 @@ def test_a_custom_model_that_cannot_predict_is_refused_before_the_first_step(sma
     def model(n_cells, n_genes, counts=None):
         rate = numpyro.sample("rate", dist.Gamma(2.0, 1.0))
         if counts is not None:
-            numpyro.sample(
-                "counts", dist.Poisson(rate).expand(counts.shape).to_event(2), obs=counts
-            )
+            every = dist.Poisson(rate).expand([n_cells, n_genes]).to_event(2)
+            numpyro.sample("counts", every, obs=counts)
 
     def guide(n_cells, n_genes, counts=None):
+        del n_cells, n_genes, counts
         loc = numpyro.param("loc", 0.0)
         numpyro.sample("rate", dist.LogNormal(loc, 0.1))
 
