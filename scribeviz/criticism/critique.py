@@ -50,7 +50,7 @@ class Critique:
         From :func:`scribeviz.criticism.misfit.gene_table`, for mixtures with the columns of
         :func:`scribeviz.criticism.partition.gene_information`.
     scores
-        How well unseen cells are foretold, by leaving one out; None of a model that can only be
+        How well unseen cells are predicted, by leaving one out; None of a model that can only be
         simulated.
     probabilities
         Of each cell's assignment, shape ``(cells, components)``; one column unless a mixture.

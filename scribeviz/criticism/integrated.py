@@ -1,8 +1,8 @@
 r"""Log-likelihood of cells with their own depth integrated out, for comparing models.
 
 A cell's :math:`\nu_c` is fitted to that very cell: to condition on it while asking how well the
-cell was foretold would count it twice (Pareto k near 1 for nearly every cell).  What a model
-foretells of a new cell is
+cell was predicted would count it twice (Pareto k near 1 for nearly every cell).  What a model
+predicts of a new cell is
 
 .. math:: p(x_c \mid \theta) = \int p(x_c \mid \nu, \theta)\, p(\nu)\, d\nu
 

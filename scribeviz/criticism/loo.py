@@ -1,4 +1,4 @@
-"""How well a model foretells cells that it has not seen: PSIS-LOO, and the comparison of models.
+"""How well a model predicts cells that it has not seen: PSIS-LOO, and the comparison of models.
 
 The numbers are ArviZ's (Vehtari, Gelman & Gabry 2017, Stat. Comput. 27, 1413; stacking: Yao et al.
 2018, Bayesian Anal. 13, 917).
@@ -190,7 +190,7 @@ def _check_same_data(scores: Mapping[str, CellScores]) -> None:
 
 
 def stacking_weights(elpd: Mapping[str, Float[np.ndarray, " cells"]]) -> dict[str, float]:
-    """Weights of a mixture of the models' predictions that foretells left-out cells best."""
+    """Weights of a mixture of the models' predictions that predicts left-out cells best."""
     if len(elpd) == 1:
         return dict.fromkeys(elpd, 1.0)
     import arviz_stats
@@ -224,7 +224,7 @@ def verdict(table: pd.DataFrame) -> str:
         if unreliable
         else ""
     )
-    return f"{best} foretells unseen cells best, ahead of {second.name} by {told}.{warning}"
+    return f"{best} predicts unseen cells best, ahead of {second.name} by {told}.{warning}"
 
 
 def _elpd_data(kind: type, values: np.ndarray) -> object:

@@ -101,7 +101,7 @@ METHODS: Mapping[str, Method] = {
             key="training",
             label="Training",
             doc="Trains a network on minibatches of nine cells in ten; the others say when to "
-            "stop, and how well unseen cells are foretold.",
+            "stop, and how well unseen cells are predicted.",
             result="",
             trace_doc="The loss is the negative ELBO of all cells, as each minibatch tells it "
             "(line; it begins low, while the KL term still grows) and as the cells do that are not "

@@ -107,7 +107,7 @@ def prepare_network(
     config
         How to train.
     networks
-        Networks of one's own in a CellVAE
+        Custom networks in a CellVAE
         (:func:`scribeviz.networks.building.build_cellvae`).
 
     Raises

@@ -36,7 +36,7 @@ def held_out(  # noqa: PLR0913  what one call has to say
     seed: int = 0,
     **settings: Any,
 ) -> CellScores:
-    """Fit some cells, and score how well the fit foretells the others.
+    """Fit some cells, and score how well the fit predicts the others.
 
     The plain alternative to leave-one-out (:meth:`ScribeSVIResults.loo`): no importance sampling,
     so nothing to be unreliable, but another fit, and an answer from a part of the cells.

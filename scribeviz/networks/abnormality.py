@@ -99,7 +99,7 @@ class Abnormality(Estimator):
     n_in
         Features of the default network.
     model
-        A network of one's own, from features to their reconstruction; or a module of one's own,
+        A custom network, from features to their reconstruction; or a custom module,
         whose attribute ``model`` is that network.  It is trained in place.
 
     Notes
@@ -112,7 +112,7 @@ class Abnormality(Estimator):
     Attributes
     ----------
     baseline
-        Mean squared error on the test cells of foretelling each gene's mean in the training cells:
+        Mean squared error on the test cells of predicting each gene's mean in the training cells:
         what a network has to beat.
 
     Examples
@@ -157,7 +157,7 @@ class Abnormality(Estimator):
             Which of their layers to reproduce, None for X.  The default network needs values
             between 0 and 1; :class:`~scribeviz.networks.arrays.UnitScale` brings them there.
         datamodule
-            Data of one's own instead of ``adata``: minibatches (x, y), y being what x should
+            Custom data instead of ``adata``: minibatches (x, y), y being what x should
             become.  ``setup`` is called once, before all else.
         split
             Which cells are for what; by default 10 % test and 10 % of the rest validation.
@@ -168,7 +168,7 @@ class Abnormality(Estimator):
             when training is interrupted.
         patience
             Epochs without a better validation loss until the learning rate falls, twice at
-            most, and then until training ends; an optimizer of one's own keeps its rate.
+            most, and then until training ends; a custom optimizer keeps its rate.
         learning_rate
             Adam's first step size.
         batch_size
@@ -298,7 +298,7 @@ class Abnormality(Estimator):
 
 
 def _error_of_means(batches: Batches, mean: Float[np.ndarray, " features"]) -> float:
-    """Mean squared error on the test cells of foretelling the means; NaN without test cells."""
+    """Mean squared error on the test cells of predicting the means; NaN without test cells."""
     total, entries = 0.0, 0
     for _, y in batches.test_batches():
         total += float(np.square(np.asarray(y, float) - mean).sum())

@@ -25,7 +25,7 @@ class ArrayBatches:
     x
         Features, ``(cells, features)``; of a sparse matrix only a minibatch is dense at a time.
     y
-        What is foretold of each cell: a number each, such as a class from 0; x itself when left
+        What is predicted of each cell: a number each, such as a class from 0; x itself when left
         out.
     split
         Which cells are for what.

@@ -92,7 +92,7 @@ def split_cells(
 
 @runtime_checkable
 class Batches(Protocol):
-    """Data of one's own: whatever yields minibatches.
+    """Custom data: whatever yields minibatches.
 
     A minibatch is any pytree of arrays with a leading axis of cells, such as a pair (x, y).
     """

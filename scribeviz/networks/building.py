@@ -20,11 +20,11 @@ from scribeviz.networks.vae import Amortized, CellVAEModule, Library
 
 
 class ModuleError(ValueError):
-    """A module of one's own cannot be trained; the message says what it gives and should give."""
+    """A custom module cannot be trained; the message says what it gives and should give."""
 
 
 NETWORKS = ("mean_encoder", "variance_encoder", "decoder")
-"""Parts of a CellVAE that can be networks of one's own."""
+"""Parts of a CellVAE that can be custom networks."""
 
 
 def build_cellvae(
@@ -50,7 +50,7 @@ def build_cellvae(
     log_totals
         Mean and variance of the logarithms of cells' totals: the prior of a learned library.
     networks
-        Networks of one's own: ``mean_encoder`` and ``variance_encoder`` from log1p of the counts,
+        Custom networks: ``mean_encoder`` and ``variance_encoder`` from log1p of the counts,
         ``(cells, n_genes)``, to ``(cells, n_latent)`` (the exponential of the second, plus a floor,
         is the variance), and ``decoder`` from ``(cells, n_latent + n_levels)`` to
         ``(cells, n_genes)``, of which the softmax is each gene's share.

@@ -173,7 +173,7 @@ class TrainingConfig:
         0.1,
         label="Validation share",
         doc="Of the cells: never trained on; they say when to stop, and how well unseen cells are "
-        "foretold.",
+        "predicted.",
         bounds=(0.0, 0.9),
     )
     kl_warmup: int = setting(

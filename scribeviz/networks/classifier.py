@@ -80,11 +80,11 @@ class Classifier(Estimator):
     n_in, n_classes
         Features and classes of the default network.
     model
-        A network of one's own, from features to the logits of the classes; or a module of one's
-        own, whose attribute ``model`` is that network.  It is trained in place.
+        A custom network, from features to the logits of the classes; or a custom
+        module, whose attribute ``model`` is that network.  It is trained in place.
     classes
         Names of the classes in the order of the logits; by default those of the target, or, of
-        data of one's own, ``"0"``, ``"1"`` and so on.
+        custom data, ``"0"``, ``"1"`` and so on.
 
     Attributes
     ----------
@@ -147,7 +147,7 @@ class Classifier(Estimator):
         layer
             Which of their layers to learn from, None for X.
         datamodule
-            Data of one's own instead of ``adata``: minibatches (x, y), y being classes from 0.
+            Custom data instead of ``adata``: minibatches (x, y), y being classes from 0.
             ``setup`` is called once, before all else.
         split
             Which cells are for what; by default 10 % of every class test and 10 % of the rest
@@ -159,7 +159,7 @@ class Classifier(Estimator):
             when training is interrupted.
         patience
             Epochs without a better validation loss until the learning rate falls, twice at
-            most, and then until training ends; an optimizer of one's own keeps its rate.
+            most, and then until training ends; a custom optimizer keeps its rate.
         learning_rate
             Adam's first step size.
         batch_size

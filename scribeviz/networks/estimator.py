@@ -1,7 +1,7 @@
-"""What Abnormality and Classifier share: a module, its training, and networks of one's own.
+"""What Abnormality and Classifier share: a module, its training, and custom networks.
 
-**A network of one's own** is any ``flax.nnx.Module`` that maps features to what is wanted.  **A
-module of one's own** has ``training_step``, ``validation_step``, ``test_step`` and
+**A custom network** is any ``flax.nnx.Module`` that maps features to what is wanted.  **A
+custom module** has ``training_step``, ``validation_step``, ``test_step`` and
 ``configure_optimizers`` besides, and keeps its network in ``model``: predictions are made with
 ``module.model``, and what the module itself returns when called is its own affair.
 """
@@ -185,7 +185,7 @@ class Estimator(ABC):
         path
             The file.
         model
-            A network or module built like the one that was saved, when it was of one's own: its
+            A network or module built like the one that was saved, when it was a custom one: its
             arrays are replaced.
 
         Raises
@@ -231,7 +231,7 @@ class Estimator(ABC):
         return self.trained
 
     def _module(self, model: Any) -> Any:
-        """The module around a network, or a module of one's own as it is."""
+        """The module around a network, or a custom module as it is."""
         if not isinstance(model, nnx.Module):
             raise TypeError(f"model is a flax.nnx.Module; got {type(model).__name__}.")
         if not any(callable(getattr(model, name, None)) for name in _STEPS):

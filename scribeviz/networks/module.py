@@ -29,7 +29,7 @@ class Step(NamedTuple):
 
 @runtime_checkable
 class Trainable(Protocol):
-    """A module of one's own: an ``nnx.Module`` with these four methods.
+    """A custom module: an ``nnx.Module`` with these four methods.
 
     Each step takes a minibatch and returns named numbers; ``loss`` is what is minimised (in
     training) and watched (in validation).

@@ -1,6 +1,6 @@
 """The probabilistic interface: a NumPyro model and guide, with networks registered in them.
 
-A model of one's own is a subclass of :class:`ProbabilisticModule` with two methods of the same
+A custom model is a subclass of :class:`ProbabilisticModule` with two methods of the same
 signature.  ``model`` samples the place ``z`` of each cell and the counts ``counts``; ``guide``
 samples ``z``.  NumPyro then knows the evidence lower bound.
 """

@@ -2,7 +2,7 @@ r"""A variational autoencoder of counts, with its evidence lower bound visible l
 
 .. math:: \mathrm{ELBO}_n = E_{q(z|x_n)} \ln p(x_n | z) - \mathrm{KL}(q(z|x_n) \| N(0, I))
 
-A model of one's own is a subclass of :class:`VAE` that says three things: how a place is inferred
+A custom model is a subclass of :class:`VAE` that says three things: how a place is inferred
 from counts (``inference``), which counts a place makes likely (``generative``), and what the two
 terms are (``loss``).
 """
@@ -208,7 +208,7 @@ class CellVAEModule(VAE):
         return self.decoder(inferred["z"], batch.covariate, inferred["library"])
 
     def loss(self, batch: CountBatch, inferred: Inferred, counts: dist.Distribution) -> Terms:
-        """How badly the counts are foretold, and how far what is inferred is from its prior."""
+        """How badly the counts are predicted, and how far what is inferred is from its prior."""
         reconstruction = -counts.log_prob(batch.x)
         kl = kl_from_standard_normal(inferred["mean"], inferred["variance"])
         return Terms(reconstruction, kl + inferred.get("library_kl", 0.0))

@@ -17,7 +17,7 @@ _SMOOTHING = 0.02  # of the steps
 
 
 def gene_differences(genes: pd.DataFrame, first: str, second: str) -> hv.Points:
-    """Draw how much better the first model foretells each gene than the second.
+    """Draw how much better the first model predicts each gene than the second.
 
     Parameters
     ----------

@@ -487,7 +487,7 @@ class CountResults(ABC):
         return gene_table(self._counts(counts), draws)
 
     def loo(self, counts: Any, n_samples: int = 200) -> CellScores:
-        """How well cells are foretold that were left out, one at a time (PSIS-LOO).
+        """How well cells are predicted that were left out, one at a time (PSIS-LOO).
 
         The capture of a cell is integrated out.  :func:`scribeviz.compare` sets such scores of
         several models side by side.

@@ -51,14 +51,14 @@ _LATENT = "latent"
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CellVAEResults:
-    """A trained variational autoencoder of counts, built in or of one's own.
+    """A trained variational autoencoder of counts, built in or custom.
 
     Attributes
     ----------
     module
         The trained module, in evaluating mode.
     spec
-        What it was built from; None for a module of one's own.
+        What it was built from; None for a custom module.
     model_type
         Its name.
     genes
@@ -116,7 +116,7 @@ class CellVAEResults:
         """What can and what cannot be read from this model, in sentences."""
         scored = (
             f"Scores are of the {self.split.validation.size:,} cells that the network was not "
-            "trained on; a cell's total counts are foretold as well, from those of the others."
+            "trained on; a cell's total counts are predicted as well, from those of the others."
         )
         found = [scored]
         if self.spec is not None and self.spec.library == "observed":
@@ -280,7 +280,7 @@ class CellVAEResults:
         return residuals(self.module, self._batches(counts), n_draws=n_draws, seed=seed)
 
     def loo(self, counts: Any, n_samples: int = _SCORED_DRAWS, *, seed: int = 0) -> CellScores:
-        """Score how well the cells that were not trained on are foretold.
+        """Score how well the cells that were not trained on are predicted.
 
         Returns
         -------
@@ -389,7 +389,7 @@ class CellVAEResults:
         path
             The file.
         module
-            For a module, or networks, of one's own: one that is built like the one that was saved
+            For a custom module, or custom networks: one that is built like the one that was saved
             (its weights are replaced), or the :class:`NetworkModel` that makes it.
 
         Raises

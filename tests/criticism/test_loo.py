@@ -73,7 +73,7 @@ def test_models_are_compared_cell_by_cell(rng):
     np.testing.assert_allclose(table.loc["plain", "difference_se"], expected, rtol=1e-6)
     assert table.loc["plain", "se"] > 50 * table.loc["plain", "difference_se"]
     assert table["weight"].sum() == pytest.approx(1)
-    assert verdict(table).startswith("better foretells unseen cells best, ahead of plain by elpd")
+    assert verdict(table).startswith("better predicts unseen cells best, ahead of plain by elpd")
 
 
 def test_no_winner_within_two_standard_errors(rng):

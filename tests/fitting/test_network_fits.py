@@ -1,4 +1,4 @@
-"""From data to a trained network: built in, with networks of one's own, or wholly one's own."""
+"""From data to a trained network: built in, with custom networks, or wholly custom."""
 
 from dataclasses import replace
 from itertools import islice

@@ -50,8 +50,8 @@ def test_the_default_beats_the_means_of_the_genes_on_held_out_cells(blood):
     found = Abnormality(n_in=100).fit(cells, split=split, enable_progress_bar=False)
     x = cells.layers["X_norm"]
     means = DummyRegressor().fit(np.zeros((split.train.size, 1)), x[split.train])
-    foretold = means.predict(np.zeros((split.test.size, 1)))
-    baseline = mean_squared_error(x[split.test], foretold)
+    predicted = means.predict(np.zeros((split.test.size, 1)))
+    baseline = mean_squared_error(x[split.test], predicted)
     mse = mean_squared_error(x[split.test], found.reconstruct(cells)[split.test])
     assert found.baseline == pytest.approx(baseline, rel=1e-4)
     assert found.test_metrics["test_mse"] == pytest.approx(mse, rel=1e-4)

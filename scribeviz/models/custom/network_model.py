@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkModel:
-    """A network of one's own that the dashboard offers.
+    """A custom network that the dashboard offers.
 
     Attributes
     ----------

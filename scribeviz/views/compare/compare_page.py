@@ -1,4 +1,4 @@
-"""Choose between models: which foretells unseen cells best, and for which genes."""
+"""Choose between models: which predicts unseen cells best, and for which genes."""
 
 import asyncio
 import logging
@@ -102,7 +102,7 @@ class CompareView(pn.viewable.Viewer):
     def __panel__(self) -> Viewable:
         return page(
             "Compare",
-            "Which model foretells unseen cells best, and for which genes?",
+            "Which model predicts unseen cells best, and for which genes?",
             card(
                 "Runs",
                 words("Tick two or more runs of the same data.", faint=True),
@@ -252,7 +252,7 @@ class CompareView(pn.viewable.Viewer):
 
 
 class GenePairView(pn.viewable.Viewer):
-    """Two models gene by gene: who foretells which, and one gene under both."""
+    """Two models gene by gene: who predicts which, and one gene under both."""
 
     state = param.ClassSelector(class_=CompareState, constant=True)
 
@@ -301,7 +301,7 @@ class GenePairView(pn.viewable.Viewer):
             notice(
                 f"{' and '.join(given)} knows each cell's place and total here, and was trained "
                 "on most of these cells: genes can be ranked, but their sum does not say who "
-                "foretells unseen cells best.",
+                "predicts unseen cells best.",
                 "info",
             )
             if given
