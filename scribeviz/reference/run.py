@@ -337,9 +337,9 @@ def _svi_method(optimizer: Any, loss: Any, *, stable_update: bool) -> SVIMethod:
 
 def _model_of(
     model_type: str | None,
-    zero_inflated: bool | None,  # noqa: FBT001
-    variable_capture: bool | None,  # noqa: FBT001
-    mixture_model: bool | None,  # noqa: FBT001
+    zero_inflated: bool | None,
+    variable_capture: bool | None,
+    mixture_model: bool | None,
     n_components: int | None,
 ) -> tuple[str, int]:
     """The likelihood's key and the number of components."""
