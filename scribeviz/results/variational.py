@@ -22,6 +22,7 @@ from scribeviz.results.count_results import (
     select_genes,
 )
 from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.kept_draws import keeps_draws
 from scribeviz.results.marginals import distributions, mode
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _FORMAT = 2
 _SEED = 42
 
 
+@keeps_draws
 @dataclass(frozen=True, eq=False)
 class ScribeSVIResults(CountResults):
     """The posterior of a count model, as found by variational inference.
@@ -205,7 +207,7 @@ class ScribeSVIResults(CountResults):
             predictive_samples=None,
         )
 
-    def get_distributions(self, backend: str = "numpyro", *, split: bool = False) -> dict[str, Any]:
+    def get_distributions(self, backend: str = "numpyro", split: bool = False) -> dict[str, Any]:
         """Variational posterior of every parameter, one marginal per value.
 
         Parameters
@@ -218,7 +220,7 @@ class ScribeSVIResults(CountResults):
         return distributions(self.model, self.params, backend, split=split)
 
     def get_map(
-        self, *, use_mean: bool = False, canonical: bool = True, verbose: bool = True
+        self, use_mean: bool = False, canonical: bool = True, verbose: bool = True
     ) -> dict[str, np.ndarray]:
         """Mode of each marginal of the posterior.
 
@@ -249,7 +251,6 @@ class ScribeSVIResults(CountResults):
         self,
         rng_key: PRNGKeyArray | None = None,
         n_samples: int = 100,
-        *,
         store_samples: bool = True,
     ) -> dict[str, np.ndarray]:
         """Draw parameters from the posterior, and what follows from them.
@@ -299,7 +300,7 @@ class ScribeSVIResults(CountResults):
             "model": self.model_config.as_dict(),
             "n_cells": self.n_cells,
             "settled": self.settled,
-            "prior_params": {name: list(v) for name, v in self.prior_params.items()},
+            "prior_params": {n: np.ravel(v).tolist() for n, v in self.prior_params.items()},
         }
         write_arrays(Path(path), arrays, meta)
 
