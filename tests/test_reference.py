@@ -262,7 +262,8 @@ def test_vae_names_the_autoencoder(counts):
 @pytest.mark.parametrize(
     ("said", "named"),
     [
-        ({"variable_capture": True}, "model_type"),
+        ({"variable_capture": True}, "variable_capture"),
+        ({"model_type": "zinbvcp_mix"}, "model_type"),
         ({"n_components": 3, "guide_rank": 2}, "n_components, guide_rank"),
         ({"parameterization": "linked"}, "parameterization"),
         ({"r_prior": jnp.ones(2)}, "r_prior"),

@@ -1,7 +1,7 @@
 """Whether a module of the user's own has the names that results look for, before it is run.
 
 The scvi-tools guide calls things otherwise (``qz_m``, the sites ``latent`` and ``obs``); a module
-that was copied from there is told the names that are needed here.
+that was copied from there gets a sentence with the names that are needed here.
 """
 
 import inspect

@@ -147,12 +147,12 @@ def _histograms(
     values: Int[np.ndarray, "sets counts"], edges: Int[np.ndarray, " edges"], *, normalize: bool
 ) -> Float[np.ndarray, "sets bins"]:
     first, n_bins = int(edges[0]), len(edges) - 1
-    found = np.empty((len(values), n_bins))
+    shares = np.empty((len(values), n_bins))
     for i, row in enumerate(values):  # one at a time: nothing of the size of all bins is made
-        found[i] = np.bincount(row[row < edges[-1]] - first, minlength=n_bins)
+        shares[i] = np.bincount(row[row < edges[-1]] - first, minlength=n_bins)
     if normalize:
-        found /= np.maximum(found.sum(axis=1, keepdims=True), 1)
-    return found
+        shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _shares_up_to(

@@ -13,7 +13,7 @@ from scribeviz.models.spec import ModelSpec
 def priors_of(spec: ModelSpec, given: Mapping[str, Any]) -> tuple[tuple[str, Prior], ...]:
     """Read the reference's priors: numbers of a site's own family, or a family and numbers."""
     sites = {site.quantity.removesuffix("_weights"): site for site in spec.sites}
-    found = []
+    priors = []
     for quantity, prior in given.items():
         if prior is None:
             continue
@@ -26,12 +26,12 @@ def priors_of(spec: ModelSpec, given: Mapping[str, Any]) -> tuple[tuple[str, Pri
         site = sites[quantity]
         numbers = prior_numbers(prior)
         if numbers is None:
-            found.append((site.key, _family(prior)))
+            priors.append((site.key, _family(prior)))
         elif site.quantity == MIXING.quantity and not spec.unconstrained:
-            found.append((site.key, Prior(site.prior.family, _symmetric(numbers, spec))))
+            priors.append((site.key, Prior(site.prior.family, _symmetric(numbers, spec))))
         else:
-            found.append((site.key, Prior(site.prior.family, numbers)))
-    return tuple(found)
+            priors.append((site.key, Prior(site.prior.family, numbers)))
+    return tuple(priors)
 
 
 def prior_numbers(prior: Any) -> tuple[float, ...] | None:

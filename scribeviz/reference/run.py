@@ -205,8 +205,10 @@ custom_log_likelihood_fn
     if inference_method == _VAE:
         check_for_autoencoder(
             {
-                "model_type": None if likelihood in {"nbdm", "zinb"} else likelihood,
-                "n_components": k if k > 1 else None,
+                "model_type": None if model_type in {None, "nbdm", "zinb"} else model_type,
+                "variable_capture": variable_capture,
+                "mixture_model": mixture_model,
+                "n_components": n_components if k > 1 else None,
                 "component_specific_params": component_specific_params,
                 "parameterization": None if parameterization == "standard" else parameterization,
                 "unconstrained": unconstrained,
@@ -311,7 +313,8 @@ def rerun_scribe(
         )
     further: Any = run(prepared, progress=progress)
     fall, error = improvement(prepared, results.params, further.params, seed)
-    if fall < 2 * error:
+    improved = fall >= 2 * error
+    if not improved:  # also where the loss is no number
         _LOG.warning(
             "%d further steps changed the loss by %.3g nats (standard error %.2g), which is no "
             "improvement: the parameters before these steps are returned",
