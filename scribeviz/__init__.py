@@ -45,10 +45,15 @@ _HOME = {
     "rerun_scribe": "scribeviz.reference.run",
 }
 
-__all__ = [*_HOME, "__version__"]  # noqa: PLE0604  every name is text
+# Sub-packages by the reference's names.
+_ROOMS = ("mcmc", "results", "stats", "svi", "utils", "viz")
+
+__all__ = [*_HOME, *_ROOMS, "__version__"]  # noqa: PLE0604  every name is text
 
 
 def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        return import_module(f"scribeviz.{name}")
     if name not in _HOME:
         raise AttributeError(f"scribeviz has no {name!r}; it has {', '.join(_HOME)}.")
     return getattr(import_module(_HOME[name]), name)

@@ -3,7 +3,7 @@
 Catena et al. (scQUEST) train it on healthy cells and look at the signed error of others.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import EllipsisType
 from typing import Any, Self
 
@@ -245,6 +245,46 @@ class Abnormality(Estimator):
         written.layers[key_added] = error
         written.obs[key_added] = squared
         return None if inplace else written
+
+    @staticmethod
+    def aggregate(
+        ad: ad.AnnData,
+        agg_fun: str | Callable[..., Any] = "mse",
+        key: str = "abnormality",
+        layer: str = "abnormality",
+    ) -> None:
+        """Sum up the signed errors of each cell, in ``obs[key]``.
+
+        :meth:`predict` has done so already, with the mean square.
+
+        Parameters
+        ----------
+        ad
+            Cells that :meth:`predict` has written to.
+        agg_fun
+            ``"mse"`` for the mean square, or a function of the errors and ``axis=1``, such as
+            ``numpy.median``.
+        key
+            Name of what is written.
+        layer
+            Where the errors are.
+
+        Raises
+        ------
+        KeyError
+            If there is no such layer.
+        ValueError
+            If ``agg_fun`` is neither.
+        """
+        if layer not in ad.layers:
+            raise KeyError(f"there is no layer {layer!r}; predict writes 'abnormality'.")
+        errors = np.asarray(ad.layers[layer])
+        if callable(agg_fun):
+            ad.obs[key] = np.asarray(agg_fun(errors, axis=1))
+        elif agg_fun == "mse":
+            ad.obs[key] = np.square(errors, dtype=np.float64).mean(axis=1)
+        else:
+            raise ValueError(f"agg_fun={agg_fun!r} is neither 'mse' nor a function.")
 
     def reconstruct(
         self, adata: ad.AnnData, layer: str | EllipsisType | None = ...

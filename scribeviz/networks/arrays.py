@@ -9,6 +9,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 
 from scribeviz.networks.batches import Batches, Split, in_order, shuffled
+from scribeviz.networks.lightning_names import LOADERS, LoaderBatches, has_loaders
 
 type Matrix = np.ndarray | sp.csr_array
 type Pair = tuple[np.ndarray, np.ndarray]
@@ -84,10 +85,13 @@ class SetUpOnce:
     """Data of somebody's own, whose split is made here and never again."""
 
     def __init__(self, data: Any) -> None:
+        if has_loaders(data):
+            data = LoaderBatches(data)
         if not isinstance(data, Batches):
             raise TypeError(
                 "data of your own have setup, train_batches, val_batches and test_batches; "
-                f"{type(data).__name__} has not all of them."
+                f"{type(data).__name__} has not all of them. Lightning's {', '.join(LOADERS)}, "
+                "setup and prepare_data are taken as well."
             )
         data.setup()
         self.train_batches = data.train_batches

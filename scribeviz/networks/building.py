@@ -1,6 +1,7 @@
 """From a specification, or a class of the user's own, to a module that can be trained."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -16,6 +17,7 @@ from scribeviz.networks.layers import (
     make_encoder,
     start_from_moments,
 )
+from scribeviz.networks.required_names import name_problem
 from scribeviz.networks.vae import Amortized, CellVAEModule, Library
 
 
@@ -115,12 +117,12 @@ def check_module(module: Amortized, n_genes: int, n_levels: int = 0) -> None:
         scored = counts.log_prob(batch.x)
         return terms.reconstruction, terms.kl, z, place.scale, counts.mean, scored
 
-    try:
+    with _failing_as(f"{name} fails on {n_cells} cells of {n_genes:,} genes"):
+        problem = name_problem(module, batch)
+    if problem is not None:
+        raise ModuleError(f"{name}: {problem}")
+    with _failing_as(f"{name} fails on {n_cells} cells of {n_genes:,} genes"):
         reconstruction, kl, z, scale, mean, scored = nnx.eval_shape(tried, nnx.clone(module))
-    except (TypeError, ValueError, AttributeError, LookupError, NameError, AssertionError) as error:
-        raise ModuleError(
-            f"{name} fails on {n_cells} cells of {n_genes:,} genes: {type(error).__name__}: {error}"
-        ) from error
     wanted = {
         "its reconstruction": (reconstruction.shape, (n_cells,)),
         "its KL divergence": (kl.shape, (n_cells,)),
@@ -135,6 +137,15 @@ def check_module(module: Amortized, n_genes: int, n_levels: int = 0) -> None:
                 f"{name}: {what} has shape {found} for {n_cells} cells of {n_genes:,} genes, and "
                 f"{needed} is needed."
             )
+
+
+@contextmanager
+def _failing_as(what: str) -> Iterator[None]:
+    """Let what goes wrong in a module of the user's own say so."""
+    try:
+        yield
+    except (TypeError, ValueError, AttributeError, LookupError, NameError, AssertionError) as error:
+        raise ModuleError(f"{what}: {type(error).__name__}: {error}") from error
 
 
 def _library(

@@ -35,7 +35,14 @@ from scribeviz.networks.batches import Batches, Split, in_order, split_cells
 from scribeviz.networks.cellvae import TrainingConfig
 from scribeviz.networks.features import Features, matrix_of
 from scribeviz.networks.layers import check_shapes
-from scribeviz.networks.module import Step, check_trainable, put_together, take_apart
+from scribeviz.networks.module import (
+    FROM_LIGHTNING,
+    Step,
+    check_trainable,
+    named,
+    put_together,
+    take_apart,
+)
 from scribeviz.networks.training import (
     Callback,
     TrainingCheckpoint,
@@ -233,7 +240,9 @@ class Estimator(ABC):
     def _module(self, model: Any) -> Any:
         """The module around a network, or a custom module as it is."""
         if not isinstance(model, nnx.Module):
-            raise TypeError(f"model is a flax.nnx.Module; got {type(model).__name__}.")
+            raise TypeError(
+                f"model is a flax.nnx.Module; got {type(model).__name__}. {FROM_LIGHTNING}"
+            )
         if not any(callable(getattr(model, name, None)) for name in _STEPS):
             return self._wrapped(model)
         check_trainable(model)
@@ -354,7 +363,7 @@ def _check_step(module: nnx.Module, batch: Pair) -> None:
     def step() -> Any:
         key = jax.random.key(0)
         tried = put_together(whole.training, whole.params, whole.noise, whole.memory, key)
-        return tried.training_step(batch, Step(jnp.uint32(0), key))
+        return named(tried.training_step(batch, Step(jnp.uint32(0), key)))
 
     metrics = jax.eval_shape(step)
     loss = metrics.get("loss") if isinstance(metrics, Mapping) else None

@@ -10,6 +10,11 @@ from jaxtyping import Array, PRNGKeyArray
 
 type Metrics = Mapping[str, Array]
 _STEPS = ("training_step", "validation_step", "test_step")
+FROM_LIGHTNING = (
+    "A LightningModule, rewritten as a flax.nnx.Module, keeps training_step, validation_step, "
+    "test_step and configure_optimizers; forward becomes __call__, batch_idx a Step, and what "
+    "self.log measured is returned by name."
+)
 
 
 class Step(NamedTuple):
@@ -32,7 +37,7 @@ class Trainable(Protocol):
     """A custom module: an ``nnx.Module`` with these four methods.
 
     Each step takes a minibatch and returns named numbers; ``loss`` is what is minimised (in
-    training) and watched (in validation).
+    training) and watched (in validation).  A step may also return the loss alone.
     """
 
     def training_step(self, batch: Any, step: Step) -> Metrics:
@@ -51,7 +56,10 @@ class Trainable(Protocol):
 def check_trainable(module: Any) -> None:
     """Raise ``TypeError`` unless ``module`` can be trained; the message says what it lacks."""
     if not isinstance(module, nnx.Module):
-        raise TypeError(f"a module of your own is a flax.nnx.Module; got {type(module).__name__}.")
+        raise TypeError(
+            f"a module of your own is a flax.nnx.Module; got {type(module).__name__}. "
+            f"{FROM_LIGHTNING}"
+        )
     missing = [
         name
         for name in (*_STEPS, "configure_optimizers")
@@ -62,6 +70,11 @@ def check_trainable(module: Any) -> None:
             f"{type(module).__name__} has no {', '.join(missing)}; a module of your own has "
             f"{', '.join(_STEPS)} and configure_optimizers."
         )
+
+
+def named(measured: Any) -> Metrics:
+    """What a step measured, by name; a number alone is the loss, as in Lightning."""
+    return measured if isinstance(measured, Mapping) else {"loss": measured}
 
 
 class Functional(NamedTuple):

@@ -27,6 +27,7 @@ from scribeviz.networks.module import (
     Step,
     check_trainable,
     memory_of,
+    named,
     put_together,
     take_apart,
 )
@@ -200,7 +201,7 @@ def _programs(
 
         def loss(params: nnx.State) -> tuple[Array, tuple[Metrics, nnx.State]]:
             module = put_together(whole.training, params, whole.noise, memory, step.key)
-            metrics = module.training_step(batch, step)
+            metrics = named(module.training_step(batch, step))
             return metrics["loss"], (metrics, memory_of(module))
 
         (_, (metrics, memory)), slope = jax.value_and_grad(loss, has_aux=True)(params)
@@ -211,7 +212,7 @@ def _programs(
         @jax.jit
         def one(state: PyTree, batch: PyTree, step: Step) -> Metrics:
             module = put_together(whole.evaluating, state[0], whole.noise, state[1], step.key)
-            return getattr(module, name)(batch, step)
+            return named(getattr(module, name)(batch, step))
 
         return one
 

@@ -14,10 +14,11 @@ from scribeviz.inference.svi import SVIConfig, SVIMethod, svi_checkpoints
 from scribeviz.models.builder import build
 from scribeviz.models.initial import initial_params
 from scribeviz.models.spec import ModelSpec
+from scribeviz.reference.prior_numbers import prior_numbers
+from scribeviz.results.variational import ScribeSVIResults
 
 if TYPE_CHECKING:
     from anndata import AnnData
-from scribeviz.results.variational import ScribeSVIResults
 
 
 class SVIInferenceEngine:
@@ -34,7 +35,6 @@ class SVIInferenceEngine:
         n_steps: int = 100_000,
         batch_size: int | None = None,
         seed: int = 42,
-        *,
         stable_update: bool = True,
     ) -> SVIRunResult:
         """Do exactly ``n_steps`` steps on the exact engine.
@@ -110,7 +110,9 @@ class SVIResultsFactory:
             "n_genes": n_genes,
             "model_type": model_type,
             "n_components": n_components,
-            "prior_params": prior_params,
+            "prior_params": {
+                name: prior_numbers(prior) or prior for name, prior in prior_params.items()
+            },
         }
         losses = np.asarray(svi_results.losses)
         if adata is not None:

@@ -3,32 +3,36 @@
 Translates words; computes nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from numbers import Real
 from typing import Any
 
 import jax
 import numpy as np
 
-from scribeviz.data.counts import CountsError
+from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.fitting.custom_models import prepare_custom
 from scribeviz.fitting.kinds import COUNTS_MODEL
+from scribeviz.fitting.methods import METHODS
 from scribeviz.fitting.plan import run
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig, SVIMethod
 from scribeviz.models.capture import ORGANISMS
 from scribeviz.models.custom.model import CustomModel
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import MIXING
-from scribeviz.models.priors import Prior, as_prior
 from scribeviz.models.spec import ModelSpec
+from scribeviz.reference.autoencoder import check_for_autoencoder, run_autoencoder
+from scribeviz.reference.better import improvement
+from scribeviz.reference.prior_numbers import priors_of
 from scribeviz.results.count_results import CountResults
 from scribeviz.results.custom_results import CustomResults
+from scribeviz.results.network_results import CellVAEResults
 from scribeviz.results.variational import ScribeSVIResults
 
+_LOG = logging.getLogger(__name__)
 _MOST_STEPS = 100_000
 # The reference's models by its flags.
 _FLAGS = {
@@ -37,6 +41,9 @@ _FLAGS = {
     "nbvcp": {"zero_inflated": False, "variable_capture": True},
     "zinbvcp": {"zero_inflated": True, "variable_capture": True},
 }
+_VAE = "vae"
+# Where a settled fit stopped, and where others go on.
+_RATE_WHEN_SETTLED, _RATE_OTHERWISE = 0.002, 0.01
 
 
 def run_scribe(
@@ -84,7 +91,7 @@ def run_scribe(
     get_model_args_fn: Callable | None = None,
     custom_log_likelihood_fn: Callable | None = None,
     progress: bool = True,
-) -> CountResults | CustomResults:
+) -> CountResults | CustomResults | CellVAEResults:
     """Fit a model of the SCRIBE family, or a model of your own.
 
     Parameters
@@ -111,7 +118,7 @@ def run_scribe(
     layer
         Layer of an AnnData that holds the counts.
     inference_method
-        ``"svi"`` or ``"mcmc"``.
+        ``"svi"``, ``"mcmc"``, or ``"vae"`` for a :class:`scribeviz.CellVAE`.
     optimizer, loss, stable_update
         Of NumPyro or optax, and an ELBO of NumPyro, in place of Adam in stages; then steps whose
         gradient is not finite are left out where ``stable_update`` says so.
@@ -127,8 +134,8 @@ def run_scribe(
         The same seed gives the same result; ``rng_key`` (older notebooks) is read as one.
     p_prior, r_prior, mu_prior, phi_prior, gate_prior, p_capture_prior, phi_capture_prior, \
 mixing_prior
-        Numbers of the parameter's own prior family, such as ``(0, 1)`` for a log-normal r, or a
-        family with its numbers, such as ``("gamma", 2, 0.1)``.
+        Numbers of the parameter's own prior family (a tuple, a list or an array), such as
+        ``(0, 1)`` for a log-normal r, or a family with its numbers, such as ``("gamma", 2, 0.1)``.
     organism, total_mrna
         What a cell holds (``"human"``, ``"mouse"``, ``"yeast"``, ``"ecoli"``, or a number of
         molecules), so that capture and expression can be told apart.
@@ -142,7 +149,7 @@ custom_log_likelihood_fn
 
     Returns
     -------
-    ScribeSVIResults, ScribeMCMCResults or CustomResults
+    ScribeSVIResults, ScribeMCMCResults, CustomResults or CellVAEResults
 
     Raises
     ------
@@ -159,6 +166,7 @@ custom_log_likelihood_fn
     >>> results.model_type
     'zinb'
     """
+    _check_method(inference_method)
     data = as_counts(_cells_in_rows(counts, cells_axis), layer=layer)
     if rng_key is not None:
         seed = _seed_of(rng_key)
@@ -202,6 +210,33 @@ custom_log_likelihood_fn
     likelihood, k = _model_of(
         model_type, zero_inflated, variable_capture, mixture_model, n_components
     )
+    if inference_method == _VAE:
+        check_for_autoencoder(
+            {
+                "model_type": None if model_type in {None, "nbdm", "zinb"} else model_type,
+                "variable_capture": variable_capture,
+                "mixture_model": mixture_model,
+                "n_components": n_components if k > 1 else None,
+                "component_specific_params": component_specific_params,
+                "parameterization": None if parameterization == "standard" else parameterization,
+                "unconstrained": unconstrained,
+                "guide_rank": guide_rank,
+                "optimizer": optimizer,
+                "loss": loss,
+                "start_from": start_from,
+                "organism": organism,
+                "total_mrna": total_mrna,
+            }
+            | {f"{name}_prior": prior for name, prior in priors.items()}
+        )
+        return run_autoencoder(
+            data,
+            zero_inflated=likelihood == "zinb",
+            n_steps=n_steps,
+            batch_size=batch_size,
+            seed=seed,
+            progress=progress,
+        )
     spec = ModelSpec(
         likelihood=likelihood,
         n_components=k,
@@ -211,9 +246,9 @@ custom_log_likelihood_fn
         guide_rank=guide_rank or 0,
         total_mrna=_total_mrna(organism, total_mrna),
     )
-    spec = replace(spec, priors=_priors_of(spec, priors))
+    spec = replace(spec, priors=priors_of(spec, priors))
     config: SVIConfig | NUTSConfig = svi
-    if COUNTS_MODEL.method(inference_method).config is NUTSConfig:
+    if METHODS[inference_method].config is NUTSConfig:
         config = NUTSConfig(n_samples=n_samples, n_warmup=n_warmup, n_chains=n_chains, seed=seed)
     prepared = prepare_fit(data, spec, config, method=method, start_from=start_from)
     return run(prepared, progress=progress)
@@ -231,36 +266,71 @@ def rerun_scribe(
     loss: Any = None,
     stable_update: bool = True,
     seed: int = 42,
+    rng_key: Any = None,
+    custom_args: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> ScribeSVIResults | CustomResults:
     """Go on training from ``results`` for ``n_steps``, and append the losses.
 
+    What it returns is never worse than ``results``: where these steps have not lowered the loss,
+    by the same draws for both, it returns the parameters that it was given, and logs that.
+
     Parameters
     ----------
     results
-        From :func:`run_scribe` or :func:`scribeviz.fit`.
+        From :func:`run_scribe` or :func:`scribeviz.fit`, of variational inference.
     counts
         The same data.
-    n_steps, batch_size, cells_axis, layer, optimizer, loss, stable_update, seed, progress
-        As for :func:`run_scribe`; the steps are smaller than at the start of a first fit.
+    n_steps, batch_size, cells_axis, layer, optimizer, loss, stable_update, seed, rng_key, progress
+        As for :func:`run_scribe`; the steps are smaller than at the start of a first fit, and those
+        of a settled fit as small as at its end.
+    custom_args
+        Of a model of your own: these values in place of those that it was fitted with.
 
     Raises
     ------
+    TypeError
+        If ``results`` are not of variational inference.
     ValueError
-        If ``counts`` have other genes or another number of cells.
+        If ``counts`` have other genes or another number of cells, or a built-in model is given
+        ``custom_args``.
     """
+    if not isinstance(results, ScribeSVIResults | CustomResults):
+        raise TypeError(
+            f"rerun_scribe goes on with a variational fit; {type(results).__name__} is none. Give "
+            "run_scribe more n_samples, or more n_steps, instead."
+        )
     data = as_counts(_cells_in_rows(counts, cells_axis), layer=layer)
-    config = replace(_svi_config(n_steps, batch_size, seed), learning_rate=0.01)
+    if rng_key is not None:
+        seed = _seed_of(rng_key)
+    rate = _RATE_WHEN_SETTLED if results.settled else _RATE_OTHERWISE
+    config = replace(_svi_config(n_steps, batch_size, seed), learning_rate=rate)
     method = _svi_method(optimizer, loss, stable_update=stable_update)
+    prepared: Any
     if isinstance(results, CustomResults):
-        prepared: Any = prepare_custom(
-            data, results.custom_model, config, method=method, start_from=results
+        custom = _with_args(results.custom_model, custom_args, data)
+        prepared = prepare_custom(data, custom, config, method=method, start_from=results)
+    elif custom_args:
+        raise ValueError(
+            f"custom_args={sorted(custom_args)} are of a model of your own; {results.model_type} "
+            "is built in."
         )
     else:
         prepared = prepare_fit(
             data, results.model_config, config, method=method, start_from=results
         )
     further: Any = run(prepared, progress=progress)
+    fall, error = improvement(prepared, results.params, further.params, seed)
+    improved = fall >= 2 * error
+    if not improved:  # also where the loss is no number
+        _LOG.warning(
+            "%d further steps changed the loss by %.3g nats (standard error %.2g), which is no "
+            "improvement: the parameters before these steps are returned",
+            n_steps,
+            -fall,
+            error,
+        )
+        further = replace(further, params=results.params, settled=results.settled)
     losses = np.concatenate([results.loss_history, further.loss_history])
     return replace(further, loss_history=losses)
 
@@ -294,7 +364,7 @@ def ModelConfig(  # noqa: N802  the reference's own name
     ValueError
         If something is not known, or not possible together.
     """
-    COUNTS_MODEL.method(inference_method)
+    _check_method(inference_method)
     unknown = [name for name in site_priors if not name.endswith("_param_prior")]
     if unknown:
         raise ValueError(
@@ -311,7 +381,16 @@ def ModelConfig(  # noqa: N802  the reference's own name
         guide_rank=guide_rank or 0,
     )
     priors = {name.removesuffix("_param_prior"): prior for name, prior in site_priors.items()}
-    return replace(spec, priors=_priors_of(spec, priors))
+    return replace(spec, priors=priors_of(spec, priors))
+
+
+def _check_method(inference_method: str) -> None:
+    ways = [*COUNTS_MODEL.methods, _VAE]
+    if inference_method not in ways:
+        raise ValueError(
+            f"inference_method={inference_method!r} is not known; choose one of "
+            f"{', '.join(map(repr, ways))}."
+        )
 
 
 def _cells_in_rows(counts: Any, cells_axis: int) -> Any:
@@ -324,6 +403,17 @@ def _cells_in_rows(counts: Any, cells_axis: int) -> Any:
             "cells_axis=1 transposes a matrix or an AnnData; a file is read as its format says."
         )
     return counts.T
+
+
+def _with_args(
+    custom: CustomModel, custom_args: Mapping[str, Any] | None, data: Counts
+) -> CustomModel:
+    """The model with some of its arguments replaced."""
+    if not custom_args:
+        return custom
+    before = custom.custom_args
+    fitted_with = before(data) if callable(before) else before
+    return replace(custom, custom_args={**fitted_with, **custom_args})
 
 
 def _seed_of(rng_key: Any) -> int:
@@ -344,9 +434,9 @@ def _svi_method(optimizer: Any, loss: Any, *, stable_update: bool) -> SVIMethod:
 
 def _model_of(
     model_type: str | None,
-    zero_inflated: bool | None,  # noqa: FBT001
-    variable_capture: bool | None,  # noqa: FBT001
-    mixture_model: bool | None,  # noqa: FBT001
+    zero_inflated: bool | None,
+    variable_capture: bool | None,
+    mixture_model: bool | None,
     n_components: int | None,
 ) -> tuple[str, int]:
     """The likelihood's key and the number of components."""
@@ -388,45 +478,3 @@ def _total_mrna(organism: str | None, total_mrna: float | None) -> float:
         known = ", ".join(map(repr, ORGANISMS))
         raise ValueError(f"organism={organism!r} is not known; choose {known}, or give total_mrna.")
     return ORGANISMS[organism].mrna_per_cell
-
-
-def _priors_of(spec: ModelSpec, given: Mapping[str, Any]) -> tuple[tuple[str, Prior], ...]:
-    """Read the reference's priors: numbers of a site's own family, or a family and numbers."""
-    sites = {site.quantity.removesuffix("_weights"): site for site in spec.sites}
-    found = []
-    for quantity, prior in given.items():
-        if prior is None:
-            continue
-        if quantity not in sites:
-            has = ", ".join(f"{name}_prior" for name in sites)
-            raise ValueError(
-                f"{quantity}_prior: {spec.name} ({spec.parameterization}) has no parameter "
-                f"{quantity!r}; its priors are {has}."
-            )
-        site = sites[quantity]
-        numbers = _numbers(prior)
-        if numbers is None:
-            found.append((site.key, as_prior(prior)))
-        elif site.quantity == MIXING.quantity and not spec.unconstrained:
-            found.append((site.key, Prior(site.prior.family, _symmetric(numbers, spec))))
-        else:
-            found.append((site.key, Prior(site.prior.family, numbers)))
-    return tuple(found)
-
-
-def _numbers(prior: Any) -> tuple[float, ...] | None:
-    if isinstance(prior, Real):
-        return (float(prior),)
-    if isinstance(prior, Sequence) and all(isinstance(number, Real) for number in prior):
-        return tuple(float(number) for number in prior)
-    return None
-
-
-def _symmetric(numbers: tuple[float, ...], spec: ModelSpec) -> tuple[float, ...]:
-    """One concentration for all components: they have no names that a prior could tell apart."""
-    if len(numbers) not in {1, spec.n_components} or len(set(numbers)) != 1:
-        raise ValueError(
-            f"mixing_prior={numbers} should be one concentration, or the same one "
-            f"{spec.n_components} times: components are told apart only by the data."
-        )
-    return numbers[:1]

@@ -64,13 +64,12 @@ class CountResults(ABC):
         self,
         rng_key: PRNGKeyArray | None = None,
         n_samples: int = 100,
-        *,
         store_samples: bool = True,
     ) -> dict[str, np.ndarray]:
         """Draws of every parameter and of what follows from them, a leading axis of draws."""
 
     @abstractmethod
-    def get_map(self, *, use_mean: bool = False, canonical: bool = True) -> dict[str, np.ndarray]:
+    def get_map(self, use_mean: bool = False, canonical: bool = True) -> dict[str, np.ndarray]:
         """A point estimate of every parameter."""
 
     @abstractmethod
@@ -93,7 +92,6 @@ class CountResults(ABC):
         batch_size: int | None = None,
         return_by: str = "cell",
         cells_axis: int = 0,
-        *,
         ignore_nans: bool = False,
         split_components: bool = False,
         weights: Any = None,
@@ -148,7 +146,6 @@ class CountResults(ABC):
         gene_batch_size: int | None = None,
         return_by: str = "cell",
         cells_axis: int = 0,
-        *,
         split_components: bool = False,
         weights: Any = None,
         weight_type: str | None = None,
@@ -179,7 +176,6 @@ class CountResults(ABC):
         return_by: str = "gene",
         batch_size: int | None = None,
         cells_axis: int = 0,
-        *,
         ignore_nans: bool = False,
         temperature: float | None = None,
         dtype: DTypeLike = np.float32,
@@ -214,7 +210,6 @@ class CountResults(ABC):
         return_by: str = "gene",
         batch_size: int | None = None,
         cells_axis: int = 0,
-        *,
         temperature: float | None = None,
         use_mean: bool = True,
         verbose: bool = True,
@@ -250,7 +245,6 @@ class CountResults(ABC):
         counts: Any,
         batch_size: int | None = None,
         cells_axis: int = 0,
-        *,
         ignore_nans: bool = False,
         dtype: DTypeLike = np.float32,
         fit_distribution: bool = True,
@@ -302,7 +296,6 @@ class CountResults(ABC):
         counts: Any,
         batch_size: int | None = None,
         cells_axis: int = 0,
-        *,
         dtype: DTypeLike = np.float32,
         temperature: float | None = None,
         weights: Any = None,
@@ -340,7 +333,6 @@ class CountResults(ABC):
         self,
         rng_key: PRNGKeyArray | None = None,
         n_samples_dirichlet: int = 1,
-        *,
         fit_distribution: bool = False,
         store_samples: bool = True,
         sample_axis: int = 0,
@@ -400,7 +392,6 @@ class CountResults(ABC):
         self,
         rng_key: PRNGKeyArray | None = None,
         batch_size: int | None = None,
-        *,
         store_samples: bool = True,
     ) -> np.ndarray:
         """Draw a data set for each stored posterior draw.
@@ -428,7 +419,6 @@ class CountResults(ABC):
         rng_key: PRNGKeyArray | None = None,
         n_samples: int = 100,
         batch_size: int | None = None,
-        *,
         store_samples: bool = True,
     ) -> dict[str, Any]:
         """Draw from the posterior, and a data set for each draw.

@@ -12,7 +12,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, PRNGKeyArray
 from numpyro import handlers
-from numpyro.infer import Predictive
 
 from scribeviz._offered import NotOfferedError
 from scribeviz._storage import read_arrays, write_arrays
@@ -23,7 +22,9 @@ from scribeviz.data.counts import Counts
 from scribeviz.data.readers import as_counts
 from scribeviz.models.custom.model import BoundModel, CustomModel, bind
 from scribeviz.models.custom.params import select_component, select_genes, without_components
+from scribeviz.models.custom.programs import programs_of
 from scribeviz.results.gene_index import GeneIndex, gene_columns
+from scribeviz.results.kept_draws import keeps_draws
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,6 +37,7 @@ _SECONDS_FOR_REPLICATES = 20.0
 _SCORED_DRAWS = 200
 
 
+@keeps_draws
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CustomResults:
     """The posterior of a user's own model, as found by variational inference.
@@ -212,7 +214,6 @@ class CustomResults:
         self,
         rng_key: PRNGKeyArray | None = None,
         n_samples: int = 100,
-        *,
         store_samples: bool = True,
     ) -> dict[str, np.ndarray]:
         """Draw parameters from the guide; each has a leading axis of draws."""
@@ -225,7 +226,6 @@ class CustomResults:
         self,
         rng_key: PRNGKeyArray | None = None,
         batch_size: int | None = None,
-        *,
         store_samples: bool = True,
     ) -> np.ndarray:
         """Draw a data set for each stored posterior draw (100 new ones where none are stored).
@@ -264,7 +264,6 @@ class CustomResults:
         rng_key: PRNGKeyArray | None = None,
         n_samples: int = 100,
         batch_size: int | None = None,
-        *,
         store_samples: bool = True,
     ) -> dict[str, Any]:
         """Posterior draws, and a data set for each, by the names of the reference."""
@@ -276,7 +275,7 @@ class CustomResults:
             self._keep("predictive_samples", predictive)
         return {"parameter_samples": parameters, "predictive_samples": predictive}
 
-    def log_likelihood(self, counts: Any, *, cells_axis: int = 0) -> np.ndarray:
+    def log_likelihood(self, counts: Any, cells_axis: int = 0) -> np.ndarray:
         """Log-likelihood at the fitted parameters, from ``custom_log_likelihood_fn``.
 
         Raises
@@ -409,12 +408,7 @@ class CustomResults:
     def _data_sets(self, keys: Array, draws: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
         make_args = self.custom_model.get_model_args_fn
         bound = self.bound if make_args is None else self.bound.with_model_args(make_args(self))
-
-        @jax.jit
-        def one(key: Array, draw: Mapping[str, Array]) -> Array:
-            single = {name: value[None] for name, value in draw.items()}
-            return Predictive(bound.model, posterior_samples=single)(key)["counts"][0]
-
+        one = programs_of(bound).data_set
         for i, key in enumerate(keys):
             yield np.asarray(one(key, {name: jnp.asarray(v[i]) for name, v in draws.items()}))
 

@@ -1,13 +1,15 @@
 """What sampling returns."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import PRNGKeyArray
+from numpyro.infer import MCMC
 
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.inference.chains import ChainDiagnostics, chain_diagnostics
@@ -23,11 +25,18 @@ from scribeviz.results.count_results import (
     select_component,
     select_genes,
 )
+from scribeviz.results.from_mcmc import held_by, prior_draws_of
 from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.kept_draws import keeps_draws
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _FORMAT = 1
+_SEED = 42
 
 
+@keeps_draws
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScribeMCMCResults(CountResults):
     """The posterior of a count model, as sampled by NUTS.
@@ -42,8 +51,8 @@ class ScribeMCMCResults(CountResults):
         Negative log joint density of every transition, warm-up included, in nats.
     model_config, n_cells, genes, left_out_genes, obs, depth
         As of :class:`ScribeSVIResults`.
-    posterior_samples, predictive_samples
-        What was chosen last with ``store_samples=True``.
+    posterior_samples, predictive_samples, prior_predictive_samples
+        What was chosen or drawn last with ``store_samples=True``.
     """
 
     samples: Mapping[str, np.ndarray]
@@ -58,6 +67,7 @@ class ScribeMCMCResults(CountResults):
     depth: Depth | None = field(default=None, repr=False)
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
+    prior_predictive_samples: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def n_genes(self) -> int:  # type: ignore[override]  # follows from the names
@@ -94,11 +104,87 @@ class ScribeMCMCResults(CountResults):
         """What can and what cannot be read from this posterior, in sentences."""
         return [*self.diagnostics.sentences, *super().notes]
 
-    def get_samples(self, *, group_by_chain: bool = False) -> dict[str, np.ndarray]:
+    def get_samples(self, group_by_chain: bool = False) -> dict[str, np.ndarray]:
         """All draws of the sites: ``(draws, …)``, or ``(chains, draws, …)`` by chain."""
         if group_by_chain:
             return dict(self.samples)
         return {name: v.reshape(-1, *v.shape[2:]) for name, v in self.samples.items()}
+
+    @classmethod
+    def from_anndata(
+        cls,
+        mcmc: MCMC,
+        adata: "AnnData",
+        model_type: str,
+        model_config: ModelSpec,
+        prior_params: Mapping[str, Any],
+        **kwargs: Any,
+    ) -> "ScribeMCMCResults":
+        """Make results from a finished ``MCMC`` of NumPyro, with the cells and genes of ``adata``.
+
+        ``kwargs`` are other attributes.
+
+        Raises
+        ------
+        ValueError
+            If ``model_type`` is not that of ``model_config``, or ``mcmc`` sampled another model.
+        """
+        if model_type != model_config.name:
+            raise ValueError(
+                f"model_type={model_type!r} contradicts model_config, which is "
+                f"{model_config.name!r}."
+            )
+        given: dict[str, Any] = {
+            "n_cells": adata.n_obs,
+            "genes": np.asarray(adata.var_names, object),
+            "obs": adata.obs,
+            "prior_params": prior_params,
+        }
+        held = held_by(mcmc, model_config)
+        return cls(model_config=model_config, **(held | given | kwargs))
+
+    def get_posterior_quantiles(
+        self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
+    ) -> dict[float, np.ndarray]:
+        """Quantiles over all draws of a site, or of what follows from the sites.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        draws = self._with_derived(self.get_samples())
+        if param not in draws:
+            raise KeyError(f"{param!r} is no parameter of {self.model_type}; it has {list(draws)}.")
+        return {share: np.quantile(draws[param], share, axis=0) for share in quantiles}
+
+    def get_prior_predictive_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        n_samples: int = 100,
+        batch_size: int | None = None,
+        store_samples: bool = True,
+    ) -> np.ndarray:
+        """Draw data sets from the priors alone.
+
+        Returns
+        -------
+        numpy.ndarray
+            Counts, shape ``(n_samples, n_cells, n_genes)``; kept in ``prior_predictive_samples``
+            with ``store_samples``.
+
+        Raises
+        ------
+        MemoryBudgetError
+            If it would not fit the memory budget.
+        """
+        del batch_size
+        key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+        of_sites, of_counts = jax.random.split(key)
+        drawn = self._data_sets(prior_draws_of(self.model, of_sites, n_samples), of_counts)
+        if store_samples:
+            self._keep("prior_predictive_samples", drawn)
+        return drawn
 
     def chains(self, n_samples: int) -> dict[str, np.ndarray]:
         """All draws of the sites by chain: they are there already."""
@@ -109,7 +195,6 @@ class ScribeMCMCResults(CountResults):
         self,
         rng_key: PRNGKeyArray | None = None,
         n_samples: int | None = None,
-        *,
         store_samples: bool = True,
     ) -> dict[str, np.ndarray]:
         """Draws of the sites and of what follows from them, evenly over all chains.
@@ -141,7 +226,7 @@ class ScribeMCMCResults(CountResults):
         return drawn
 
     def get_map(
-        self, *, use_mean: bool = False, canonical: bool = True, verbose: bool = True
+        self, use_mean: bool = False, canonical: bool = True, verbose: bool = True
     ) -> dict[str, np.ndarray]:
         """Median of every parameter (its mean with ``use_mean``): draws have no mode.
 
@@ -184,6 +269,7 @@ class ScribeMCMCResults(CountResults):
             genes=self.genes[columns],
             posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
             predictive_samples=None,
+            prior_predictive_samples=None,
         )
 
     def get_component(self, component_index: int) -> "ScribeMCMCResults":
@@ -211,6 +297,7 @@ class ScribeMCMCResults(CountResults):
             ),
             posterior_samples=select_component(self.posterior_samples, spec, component_index),
             predictive_samples=None,
+            prior_predictive_samples=None,
         )
 
     def save(self, path: str | Path) -> None:

@@ -25,6 +25,7 @@ from scribeviz.results.count_results import (
     select_genes,
 )
 from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.kept_draws import keeps_draws
 from scribeviz.results.marginals import distributions, mode
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ _FORMAT = 2
 _SEED = 42
 
 
+@keeps_draws
 @dataclass(frozen=True, eq=False)
 class ScribeSVIResults(CountResults):
     """The posterior of a count model, as found by variational inference.
@@ -211,7 +213,7 @@ class ScribeSVIResults(CountResults):
             predictive_samples=None,
         )
 
-    def get_distributions(self, backend: str = "numpyro", *, split: bool = False) -> dict[str, Any]:
+    def get_distributions(self, backend: str = "numpyro", split: bool = False) -> dict[str, Any]:
         """Variational posterior of every parameter, one marginal per value.
 
         Parameters
@@ -224,7 +226,7 @@ class ScribeSVIResults(CountResults):
         return distributions(self.model, self.params, backend, split=split)
 
     def get_map(
-        self, *, use_mean: bool = False, canonical: bool = True, verbose: bool = True
+        self, use_mean: bool = False, canonical: bool = True, verbose: bool = True
     ) -> dict[str, np.ndarray]:
         """Mode of each marginal of the posterior.
 
@@ -255,7 +257,6 @@ class ScribeSVIResults(CountResults):
         self,
         rng_key: PRNGKeyArray | None = None,
         n_samples: int = 100,
-        *,
         store_samples: bool = True,
     ) -> dict[str, np.ndarray]:
         """Draw parameters from the posterior, and what follows from them.
@@ -311,7 +312,7 @@ class ScribeSVIResults(CountResults):
             "model": self.model_config.as_dict(),
             "n_cells": self.n_cells,
             "settled": self.settled,
-            "prior_params": {name: list(v) for name, v in self.prior_params.items()},
+            "prior_params": {n: np.ravel(v).tolist() for n, v in self.prior_params.items()},
         }
         write_arrays(Path(path), arrays, meta)
 

@@ -1,4 +1,5 @@
 import anndata as ad
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import scanpy as sc
@@ -102,6 +103,81 @@ def test_own_names_and_copies(cells):
     assert "strange" in copy.obs
     assert list(cells.layers) == list(before.layers)
     assert cells.obs.equals(before.obs)
+
+
+def test_errors_are_summed_up_in_the_documents_words(cells):
+    abnormality = fitted(cells)
+    abnormality.predict(cells)
+    error = cells.layers["abnormality"]
+    cells.obs["abnormality"] = 0.0
+    Abnormality.aggregate(cells)
+    expected = mean_squared_error(0 * error.T, error.T, multioutput="raw_values")
+    np.testing.assert_allclose(cells.obs["abnormality"], expected, rtol=1e-5)
+    abnormality.aggregate(cells, np.median, "middle", "abnormality")
+    np.testing.assert_array_equal(cells.obs["middle"], np.median(error, axis=1))
+    with pytest.raises(KeyError, match="there is no layer 'errors'; predict writes"):
+        Abnormality.aggregate(cells, layer="errors")
+    with pytest.raises(ValueError, match="agg_fun='sum' is neither"):
+        Abnormality.aggregate(cells, "sum")
+
+
+class Tensor:
+    """What PyTorch's are to NumPy: an array of their own."""
+
+    def __init__(self, x):
+        self.x = x
+
+    def __array__(self, dtype=None, copy=None):
+        return self.x.astype(dtype or self.x.dtype)
+
+
+class LightningData:
+    """A data module with the hooks of Lightning, which sets it up stage by stage."""
+
+    def __init__(self, x):
+        self.given, self.stages = x, []
+
+    def prepare_data(self):
+        self.x = self.given
+
+    def setup(self, stage):
+        self.stages.append(stage)
+        self.train, self.validation, self.test = np.split(self.x, [60, 90])
+
+    def train_dataloader(self):
+        return [[Tensor(block), Tensor(block)] for block in np.split(self.train, 3)]
+
+    def val_dataloader(self):
+        return [(Tensor(self.validation), Tensor(self.validation))]
+
+    def test_dataloader(self):
+        return [(Tensor(self.test), Tensor(self.test))]
+
+
+class LossAlone(OwnModule):
+    """As in Lightning: a training step that returns the loss."""
+
+    def training_step(self, batch, batch_idx):  # noqa: ARG002
+        x, y = batch
+        return jnp.mean((self.model(x) - y) ** 2)
+
+
+def test_a_data_module_and_a_module_as_in_lightning(cells):
+    data = LightningData(cells.layers["X_norm"])
+    abnormality = Abnormality(model=LossAlone()).fit(datamodule=data, **QUIET)
+    assert data.stages == [None]
+    expected = mean_squared_error(data.test, abnormality.network(data.test))
+    np.testing.assert_allclose(abnormality.test_metrics["test_loss"], expected, rtol=1e-4)
+
+
+def test_a_data_module_without_cells_kept_apart(cells):
+    class Training:
+        def train_dataloader(self):
+            x = cells.layers["X_norm"]
+            return [(x, x)]
+
+    abnormality = Abnormality(6).fit(datamodule=Training(), **QUIET)
+    assert abnormality.test_metrics == {}
 
 
 def test_predicting_changes_nothing_about_the_network(cells):

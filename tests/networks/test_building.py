@@ -67,6 +67,45 @@ class TwoArguments(OwnProbabilistic):
         super().guide(batch)
 
 
+class OtherArguments(OwnVAE):
+    """As in a document: its inference takes the counts."""
+
+    def inference(self, x):
+        return {"qz_m": x}
+
+
+class OtherNames(OwnVAE):
+    """As in a document: other names for what is inferred."""
+
+    def inference(self, batch, key):
+        inferred = super().inference(batch, key)
+        return {"qz_m": inferred["mean"], "qz_v": inferred["variance"], "z": inferred["z"]}
+
+
+class NoNames(OwnVAE):
+    """What is inferred without names."""
+
+    def inference(self, batch, key):
+        return tuple(super().inference(batch, key).values())
+
+
+class OtherPlace(OwnProbabilistic):
+    """As in a document: the place is called latent."""
+
+    def guide(self, batch):
+        with self.cells(batch):
+            numpyro.sample("latent", dist.Normal(jnp.zeros((len(batch.x), 2)), 1.0).to_event(1))
+
+
+class OtherCounts(OwnProbabilistic):
+    """As in a document: the counts are called obs."""
+
+    def model(self, batch):
+        with self.cells(batch):
+            numpyro.sample("z", dist.Normal(0, 1).expand([self.n_latent]).to_event(1))
+            numpyro.sample("obs", dist.Poisson(jnp.ones(6)).to_event(1), obs=batch.x)
+
+
 class Undefined(OwnProbabilistic):
     """As in a document: a name that is nowhere defined."""
 
@@ -113,7 +152,15 @@ class NoSpread(OwnProbabilistic):
     [
         (GenesApart, r"log-probability of its counts .*to_event\(1\).* shape \(5, 6\)"),
         (NoSpread, "NoSpread fails .*scale"),
-        (TwoArguments, "TwoArguments fails .*: TypeError: .*log_library"),
+        (TwoArguments, r"TwoArguments: guide\(batch, log_library\) has to be guide\(batch\)"),
+        (
+            OtherArguments,
+            r"inference\(x\) has to be inference\(batch, key\); batch.x are the counts",
+        ),
+        (OtherNames, "returns 'qz_m', 'qz_v', 'z'; .* a dict with 'mean', 'variance', 'z'"),
+        (NoNames, "inference returns a tuple; it has to return a dict with 'mean'"),
+        (OtherPlace, "its guide samples 'latent'; the sites have to be called 'z' .* and 'counts'"),
+        (OtherCounts, "its model samples 'z', 'obs'; the sites have to be called 'z' "),
         (Undefined, "Undefined fails .*: NameError"),
         (WrongArguments, "WrongArguments fails .*: TypeError: .*total"),
         (AlwaysOnePlace, r"KL divergence has shape \(1,\) .* \(5,\) is needed"),

@@ -14,7 +14,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
-from numpyro.infer import Predictive
 
 from scribeviz.data.counts import Counts
 from scribeviz.models.custom import arguments as custom_arguments
@@ -23,6 +22,7 @@ from scribeviz.models.custom import sites as custom_sites
 from scribeviz.models.custom.arguments import CustomModelError
 from scribeviz.models.custom.effects import FloatParams, SharedPlates
 from scribeviz.models.custom.params import ParamSpec
+from scribeviz.models.custom.programs import programs_of
 
 type CustomArgs = Mapping[str, Any] | Callable[[Counts], Mapping[str, Any]]
 type Data = Mapping[str, ArrayLike]
@@ -141,9 +141,8 @@ class BoundModel:
         self, key: PRNGKeyArray, n_draws: int, params: Mapping[str, ArrayLike]
     ) -> dict[str, np.ndarray]:
         """Draw every site from the guide, of all cells; each with a leading axis of draws."""
-        whole = replace(self, batch_size=None)
         arrays = {name: jnp.asarray(value) for name, value in params.items()}
-        drawn = Predictive(whole.guide, params=arrays, num_samples=n_draws)(key)
+        drawn = programs_of(self).posterior(key, arrays, n_draws=n_draws)
         return {name: np.asarray(value) for name, value in drawn.items()}
 
     def with_model_args(self, args: Mapping[str, Any]) -> "BoundModel":
