@@ -8,6 +8,7 @@ import param
 
 from scribeviz.fitting.kinds import ChosenModel, Kind, Offer, known_kind_of, offers
 from scribeviz.models.custom.registry import CustomSpec
+from scribeviz.models.guides import GUIDE_FAMILIES
 from scribeviz.models.likelihood import NO_DEPTH
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import Parameterization, Site
@@ -27,13 +28,23 @@ _SETTINGS = (
 
 
 class PriorState(param.Parameterized):
-    """The prior of one parameter, as chosen."""
+    """The prior of one parameter, and its posterior's family, as chosen."""
 
     prior = param.ClassSelector(class_=Prior, doc="A family and its numbers.")
+    guide = param.String(doc="Key of the posterior's family.")
 
     def __init__(self, site: Site) -> None:
-        super().__init__(prior=site.prior)
+        super().__init__(prior=site.prior, guide=site.guide)
         self.site = site
+
+    @property
+    def guides(self) -> dict[str, str]:
+        """The families that the posterior can have, by label."""
+        return {
+            guide.label: key
+            for key, guide in GUIDE_FAMILIES.items()
+            if self.site.support in guide.supports and not guide.follows_odds
+        }
 
     def choose_family(self, key: str) -> None:
         """Change the family, with its own first numbers."""
@@ -142,7 +153,12 @@ class ModelState(param.Parameterized):
         usual = {site.key: site.prior for site in plain.sites}
         chosen = {key: state.prior for key, state in self.priors.items()}
         changed = tuple((key, prior) for key, prior in chosen.items() if prior != usual[key])
-        return replace(plain, priors=changed)
+        guides = tuple(
+            (key, state.guide)
+            for key, state in self.priors.items()
+            if state.guide != state.site.guide and state.guide in plain.guides_of(state.site)
+        )
+        return replace(plain, priors=changed, guides=guides)
 
     def show(self, spec: ChosenModel) -> None:
         """Choose what ``spec`` says."""
@@ -158,7 +174,10 @@ class ModelState(param.Parameterized):
         self.param.update(**{name: settings[name] for name in ("likelihood", *_SETTINGS)})
         plain = self._without_priors()
         for site in plain.sites:
-            self.priors[site.key].prior = dict(settings["priors"]).get(site.key, site.prior)
+            self.priors[site.key].param.update(
+                prior=dict(settings["priors"]).get(site.key, site.prior),
+                guide=dict(settings["guides"]).get(site.key, site.guide),
+            )
 
     def _without_priors(self) -> ModelSpec:
         # What does not apply to the chosen model is kept for later, and left out.

@@ -49,13 +49,22 @@ class PriorView(pn.viewable.Viewer):
             margin=(4, 0, 6, 0),
         )
         family.param.watch(lambda event: self.state.choose_family(event.new), "value")
+        guides = self.state.guides
+        guide = ui.Select.from_param(
+            self.state.param.guide,
+            label="Posterior",
+            options=guides,
+            width=_FIELD_WIDTH,
+            margin=(4, 0, 6, 12),
+            visible=len(guides) > 1,
+        )
         draw = partial(prior_density, label=site.label, log_axis=site.support == POSITIVE)
         picture = hv.DynamicMap(
             lambda curve: draw(*curve), streams={"curve": self._pipe.param.data}
         )
         return ui.Column(
             words(f"{site.label}. {site.doc}"),
-            family,
+            ui.Row(family, guide),
             self._inputs,
             self._meaning,
             ui.HoloViews(picture, sizing_mode="stretch_width", height=150),
