@@ -3,13 +3,18 @@
 import argparse
 import os
 import sys
-import webbrowser
 from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scribeviz import __version__
-from scribeviz.data.counts import CountsError
+
+# What is imported here is waited for before the help appears.
+if TYPE_CHECKING:
+    from scribeviz.fitting.kinds import ChosenModel
+    from scribeviz.fitting.methods import InferenceConfig, Method
+
+_STOPPED = 130  # what a shell expects of a command that Ctrl-C ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,9 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         return chosen.run(chosen)
-    except (CountsError, ValueError, FileExistsError) as problem:
+    except (ValueError, FileExistsError) as problem:  # a CountsError is a ValueError
         print(f"scribeviz: {problem}", file=sys.stderr)  # noqa: T201
         return 2
+    except KeyboardInterrupt:
+        return _STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,8 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--model",
         default="nbdm",
-        help="nbdm, zinb, nbvcp or zinbvcp, each also with _mix, or cellvae (default: nbdm)",
+        help="a model of counts, also with _mix, or a network (default: nbdm; see --models)",
     )
+    fit.add_argument("--models", action=_ListModels, nargs=0, help="list the models and exit")
     fit.add_argument("--components", type=int, help="number of components of a mixture")
     fit.add_argument(
         "--prior",
@@ -72,24 +80,50 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _ListModels(argparse.Action):
+    """Lists what ``--model`` takes: not in the help, which would have to import all models."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from scribeviz.models.likelihoods import LIKELIHOODS
+        from scribeviz.networks.cellvae import CELLVAE
+
+        lines = [f"{entry.key:<10} {entry.label}" for entry in LIKELIHOODS.values()]
+        print("\n".join([*lines, f"{CELLVAE:<10} Network (variational autoencoder)"]))  # noqa: T201
+        print("Models of counts also with _mix: a mixture of components.")  # noqa: T201
+        parser.exit()
+
+
 def _fit(chosen: argparse.Namespace) -> int:
-    from scribeviz.data.examples import demo
-    from scribeviz.data.readers import read
+    from scribeviz.runs.foreground import fit_by, waiting_worker
 
-    counts = demo() if chosen.file == "example" else read(chosen.file, chosen.layer)
-    for note in counts.notes:
-        print(note)  # noqa: T201
+    with waiting_worker() as worker:
+        from scribeviz.data.examples import demo
+        from scribeviz.data.readers import read
+        from scribeviz.runs.folder import RunState, create_run
 
-    # What a worker of the dashboard gets too: the next fit finds its compiled program again.
-    from scribeviz.runs.store import worker_environment
+        counts = demo() if chosen.file == "example" else read(chosen.file, chosen.layer)
+        for note in counts.notes:
+            print(note)  # noqa: T201
+        spec, method, config = _model_of(chosen)
+        folder = create_run(chosen.out, counts, spec, config)
+        status = fit_by(worker, folder)
+    if status.state is RunState.STOPPED:
+        print(f"Stopped after {status.step:,} steps: {folder.results_path}")  # noqa: T201
+        return _STOPPED
+    if status.state is not RunState.DONE:
+        raise ValueError(status.error)
+    ending = method.settled if status.settled else method.finished
+    sentence = ending.format(took=f"{status.step:,} steps")
+    print(f"{sentence[0].upper()}{sentence[1:]}: {folder.results_path}")  # noqa: T201
+    return 0
 
-    os.environ.update(worker_environment())
+
+def _model_of(chosen: argparse.Namespace) -> "tuple[ChosenModel, Method, InferenceConfig]":
+    from dataclasses import fields
+
     from scribeviz.fitting.methods import METHODS
-    from scribeviz.fitting.plan import progress_bar
     from scribeviz.models.spec import ModelSpec, model_spec
     from scribeviz.networks.cellvae import CELLVAE, CellVAE
-    from scribeviz.runs.folder import RunState, create_run
-    from scribeviz.runs.worker import work
 
     spec: ModelSpec | CellVAE
     if chosen.model == CELLVAE:
@@ -119,16 +153,7 @@ def _fit(chosen: argparse.Namespace) -> int:
     if unknown:
         raise ValueError(f"{method.label} has no {', '.join(sorted(unknown))}; leave it out.")
     config = method.config(**given)
-    folder = create_run(chosen.out, counts, spec, config)
-    with progress_bar(0) as report:
-        work(folder, report)
-    status = folder.status
-    if status.state is not RunState.DONE:
-        raise ValueError(status.error)
-    ending = method.settled if status.settled else method.finished
-    told = ending.format(took=f"{status.step:,} steps")
-    print(f"{told[0].upper()}{told[1:]}: {folder.results_path}")  # noqa: T201
-    return 0
+    return spec, method, config
 
 
 def _prior(text: str) -> tuple[str, tuple[str | float, ...]]:
@@ -151,13 +176,17 @@ def _serve(chosen: argparse.Namespace) -> int:
         os.environ["SCRIBEVIZ_MODELS"] = os.pathsep.join(paths)
     import panel as pn
 
+    from scribeviz.inference.programs import keep_on_disk
     from scribeviz.views.shell import serve_page, warm_up
 
+    keep_on_disk()
     warm_up()
     path = "app?data=example" if chosen.example else "app"
     address = f"http://{chosen.address}:{chosen.port}/{path}"
     print(f"scribeviz is at {address}  (Ctrl-C ends it)", flush=True)  # noqa: T201
     if not chosen.no_browser:
+        import webbrowser
+
         webbrowser.open(address)
     pn.serve(
         {"app": serve_page},

@@ -25,6 +25,7 @@ from numpyro.infer.svi import SVIState
 from numpyro.infer.util import transform_fn
 
 from scribeviz._settings import check_settings, setting
+from scribeviz.inference.programs import Programs, by_content, layout_of
 
 type Params = Mapping[str, Array]
 
@@ -36,6 +37,9 @@ _REFINE_EVERY = 10  # steps
 _CHECKPOINT_SECONDS = 0.2
 _FIRST_PACE = 10  # steps: the first point of the curve comes at once
 _LARGEST_PACE = 4_096  # steps
+
+# Its learning rate is set with every stage.
+_ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -192,11 +196,13 @@ def svi_checkpoints(  # noqa: PLR0913  the whole of a fit
     in_stages = method.optimizer is None
     stages, latest_ends = (_STAGES, _LATEST_ENDS) if in_stages else ((1.0,), (1.0,))
     data = jax.tree.map(jnp.asarray, data)
-    begin, advance = _program(model, guide, config, refine, method)
+    begin, advance = _kept_program(model, guide, config, refine, method, (data, initial))
+    # An old-style key: its state is a plain array, which a checkpoint can hold.
+    key = jax.random.PRNGKey(config.seed)
     # Tracing also tells NumPyro the constraints, which a resumed fit needs as well.
-    layout = jax.tree.structure(jax.eval_shape(begin, data, initial))
+    layout = jax.tree.structure(jax.eval_shape(begin, key, data, initial))
     if start is None:
-        state = jax.jit(begin)(data, initial)
+        state = begin(key, data, initial)
         losses, stage, stage_start = np.zeros(0, np.float32), 0, 0
     else:
         state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
@@ -238,23 +244,47 @@ def svi_checkpoints(  # noqa: PLR0913  the whole of a fit
         compiled = True
 
 
+type _Program = tuple[Callable, Callable]
+
+# Compiling takes seconds, many fits take less.  A program holds its model but no data.
+_PROGRAMS: Programs[_Program] = Programs(most=8)
+
+
+def _kept_program(
+    model: Callable,
+    guide: Callable,
+    config: SVIConfig,
+    refine: Callable[[Params, PyTree], Params] | None,
+    method: SVIMethod,
+    arguments: PyTree,
+) -> _Program:
+    key = (
+        *map(by_content, (model, guide, refine)),
+        config.n_particles,
+        method,
+        layout_of(arguments),
+    )
+    return _PROGRAMS.get(key, lambda: _program(model, guide, config, refine, method))
+
+
 def _program(
     model: Callable,
     guide: Callable,
     config: SVIConfig,
     refine: Callable[[Params, PyTree], Params] | None,
     method: SVIMethod,
-) -> tuple[Callable, Callable]:
-    """How to begin, and the compiled way to go on."""
+) -> _Program:
+    """How to begin, and how to go on; of ``config`` only the number of particles enters."""
     in_stages = method.optimizer is None
     if not in_stages and not isinstance(method.optimizer, optax.GradientTransformation):
         refine = None  # NumPyro's own optimizers hide the parameters in their state
-    svi = SVI(model, guide, _optimizer(method, config), _loss(method, config))
+    loss = method.loss or TraceMeanField_ELBO(num_particles=config.n_particles)
+    svi = SVI(model, guide, method.optimizer or _ADAM, loss)
     update = svi.stable_update if method.stable_update else svi.update
 
-    def begin(data: PyTree, initial: Params | None) -> SVIState:
-        # An old-style key: its state is a plain array, which a checkpoint can hold.
-        return svi.init(jax.random.PRNGKey(config.seed), data, init_params=initial)
+    @jax.jit
+    def begin(key: Array, data: PyTree, initial: Params | None) -> SVIState:
+        return svi.init(key, data, init_params=initial)
 
     # A loop with a length known only at run time: one compiled program for chunks of any size.
     @jax.jit
@@ -277,16 +307,6 @@ def _program(
         return state, losses, svi.get_params(state)
 
     return begin, advance
-
-
-def _optimizer(method: SVIMethod, config: SVIConfig) -> Any:
-    if method.optimizer is not None:
-        return method.optimizer
-    return optax.inject_hyperparams(optax.adam)(learning_rate=config.learning_rate)
-
-
-def _loss(method: SVIMethod, config: SVIConfig) -> Any:
-    return method.loss or TraceMeanField_ELBO(num_particles=config.n_particles)
 
 
 def _has_settled(losses: Float32[np.ndarray, " steps"], tolerance: float) -> bool:
