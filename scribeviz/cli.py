@@ -3,13 +3,18 @@
 import argparse
 import os
 import sys
-import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from scribeviz import __version__
-from scribeviz.data.counts import CountsError
+
+# What is imported here is waited for before the help appears.
+if TYPE_CHECKING:
+    from scribeviz.fitting.kinds import ChosenModel
+    from scribeviz.fitting.methods import InferenceConfig, Method
+
+_STOPPED = 130  # what a shell expects of a command that Ctrl-C ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -17,9 +22,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parser().parse_args(arguments)
     try:
         return chosen.run(chosen)
-    except (CountsError, ValueError, FileExistsError) as problem:
+    except (ValueError, FileExistsError) as problem:  # a CountsError is a ValueError
         print(f"scribeviz: {problem}", file=sys.stderr)  # noqa: T201
         return 2
+    except KeyboardInterrupt:
+        return _STOPPED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -32,9 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--model",
         default="nbdm",
-        help="a count distribution such as nbdm or nbvcp (with _mix for a mixture), cellvae, or "
-        "a custom model of --models (default: nbdm)",
+        help="its name (default: nbdm; see --list-models), with _mix for a mixture",
     )
+    fit.add_argument("--list-models", action=_ListModels, nargs=0, help="list them and exit")
     fit.add_argument(
         "--models",
         type=Path,
@@ -80,68 +87,85 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+class _ListModels(argparse.Action):
+    """Lists what ``--model`` takes: not in the help, which would have to import all models."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from scribeviz.fitting.kinds import offers
+        from scribeviz.models.custom.registry import load_configured_models
+
+        load_configured_models()
+        print("\n".join(f"{offer.key:<10} {offer.label}" for offer in offers().values()))  # noqa: T201
+        print("Models of counts also with _mix: a mixture of components.")  # noqa: T201
+        parser.exit()
+
+
 def _fit(chosen: argparse.Namespace) -> int:
-    from scribeviz.data.examples import demo
-    from scribeviz.data.readers import read
+    from scribeviz.runs.foreground import fit_by, waiting_worker
 
-    counts = demo() if chosen.file == "example" else read(chosen.file, chosen.layer)
-    for note in counts.notes:
-        print(note)  # noqa: T201
+    _configure(chosen.models)
+    with waiting_worker() as worker:
+        from scribeviz.data.examples import demo
+        from scribeviz.data.readers import read
+        from scribeviz.runs.folder import RunState, create_run
 
-    # What a worker of the dashboard gets too: the next fit finds its compiled program again.
-    from scribeviz.runs.store import worker_environment
+        counts = demo() if chosen.file == "example" else read(chosen.file, chosen.layer)
+        for note in counts.notes:
+            print(note)  # noqa: T201
+        spec, method, config = _model_of(chosen)
+        folder = create_run(chosen.out, counts, spec, config)
+        status = fit_by(worker, folder)
+    if status.state is RunState.STOPPED:
+        print(f"Stopped after {status.step:,} steps: {folder.results_path}")  # noqa: T201
+        return _STOPPED
+    if status.state is not RunState.DONE:
+        raise ValueError(status.error)
+    ending = method.settled if status.settled else method.finished
+    sentence = ending.format(took=f"{status.step:,} steps")
+    print(f"{sentence[0].upper()}{sentence[1:]}: {folder.results_path}")  # noqa: T201
+    return 0
 
-    os.environ.update(worker_environment())
-    from scribeviz.fitting.plan import progress_bar
-    from scribeviz.runs.folder import RunState, create_run
-    from scribeviz.runs.worker import work
 
-    spec, kind = _model_of(chosen)
-    given = {
+def _model_of(chosen: argparse.Namespace) -> "tuple[ChosenModel, Method, InferenceConfig]":
+    """The model that is asked for, and how it is fitted."""
+    from scribeviz.fitting.kinds import chosen_named, kind_of, offers
+    from scribeviz.models.custom.registry import load_configured_models
+
+    load_configured_models()
+    offer = offers().get(chosen.model)
+    settings = {}
+    if offer is None or offer.kind.has_priors:
+        settings = {
+            "n_components": chosen.components,
+            "parameterization": chosen.parameterization or "standard",
+            "unconstrained": chosen.unconstrained,
+            "guide_rank": chosen.rank,
+            "priors": dict(map(_prior, chosen.prior)),
+        }
+    else:
+        options = ("components", "prior", "parameterization", "rank", "unconstrained")
+        given = [f"--{name}" for name in options if getattr(chosen, name)]
+        if given:
+            raise ValueError(f"{' and '.join(given)}: {offer.key} has nothing of the kind.")
+    spec = chosen_named(chosen.model, **settings)
+    kind = kind_of(spec)
+    numbers = {
         "n_steps": chosen.steps,
         "max_epochs": chosen.epochs,
         "learning_rate": chosen.learning_rate,
         "seed": chosen.seed,
     }
-    given = {name: value for name, value in given.items() if value is not None}
-    config = kind.config(chosen.method, given)
-    method = kind.method(chosen.method)
-    folder = create_run(chosen.out, counts, spec, config)
-    with progress_bar(0) as report:
-        work(folder, report)
-    status = folder.status
-    if status.state is not RunState.DONE:
-        raise ValueError(status.error)
-    ending = method.settled if status.settled else method.finished
-    told = ending.format(took=f"{status.step:,} steps")
-    print(f"{told[0].upper()}{told[1:]}: {folder.results_path}")  # noqa: T201
-    return 0
-
-
-def _model_of(chosen: argparse.Namespace) -> tuple[Any, Any]:
-    """The model that is asked for, and its kind."""
-    from scribeviz.fitting.kinds import chosen_named, kind_of, offers
-    from scribeviz.models.custom.registry import load_models
-
-    for path in chosen.models:
-        load_models(path)
-    known = offers()
-    offer = known.get(chosen.model)
-    if offer is not None and not offer.kind.has_priors:
-        options = ("components", "prior", "parameterization", "rank", "unconstrained")
-        said = [f"--{name}" for name in options if getattr(chosen, name)]
-        if said:
-            raise ValueError(f"{' and '.join(said)}: {offer.key} has nothing of the kind.")
-        return chosen_named(chosen.model), offer.kind
-    spec = chosen_named(
-        chosen.model,
-        n_components=chosen.components,
-        parameterization=chosen.parameterization or "standard",
-        unconstrained=chosen.unconstrained,
-        guide_rank=chosen.rank,
-        priors=dict(map(_prior, chosen.prior)),
+    config = kind.config(
+        chosen.method, {name: value for name, value in numbers.items() if value is not None}
     )
-    return spec, kind_of(spec)
+    return spec, kind.method(chosen.method), config
+
+
+def _configure(models: Sequence[Path]) -> None:
+    """Have this process and its workers load these files of models."""
+    if models:
+        paths = (str(path.resolve()) for path in models)
+        os.environ["SCRIBEVIZ_MODELS"] = os.pathsep.join(paths)
 
 
 def _prior(text: str) -> tuple[str, tuple[str | float, ...]]:
@@ -159,18 +183,20 @@ def _serve(chosen: argparse.Namespace) -> int:
     for name, folder in (("SCRIBEVIZ_DATA", chosen.data), ("SCRIBEVIZ_RUNS", chosen.runs)):
         if folder is not None:
             os.environ[name] = str(folder.resolve())
-    if chosen.models:
-        paths = (str(path.resolve()) for path in chosen.models)
-        os.environ["SCRIBEVIZ_MODELS"] = os.pathsep.join(paths)
+    _configure(chosen.models)
     import panel as pn
 
+    from scribeviz.inference.programs import keep_on_disk
     from scribeviz.views.shell import serve_page, warm_up
 
+    keep_on_disk()
     warm_up()
     path = "app?data=example" if chosen.example else "app"
     address = f"http://{chosen.address}:{chosen.port}/{path}"
     print(f"scribeviz is at {address}  (Ctrl-C ends it)", flush=True)  # noqa: T201
     if not chosen.no_browser:
+        import webbrowser
+
         webbrowser.open(address)
     pn.serve(
         {"app": serve_page},

@@ -10,6 +10,7 @@ import numpy as np
 
 from scribeviz.data.counts import Counts
 from scribeviz.inference.nuts import NUTSCheckpoint
+from scribeviz.inference.programs import keep_on_disk
 from scribeviz.inference.svi import Checkpoint, SVIConfig
 from scribeviz.networks.checkpoint import TrainingCheckpoint
 
@@ -60,6 +61,7 @@ def batch_size_of(config: SVIConfig, counts: Counts) -> int | None:
 
 def run(prepared: Fit[Any], *, progress: bool = True) -> Any:
     """Fit to the end."""
+    keep_on_disk()
     last = None
     with progress_bar(prepared.n_steps, shown=progress) as report:
         for checkpoint in prepared.checkpoints():

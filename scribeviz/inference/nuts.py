@@ -19,6 +19,7 @@ from numpyro.infer import NUTS
 from numpyro.infer.util import constrain_fn, unconstrain_fn
 
 from scribeviz._settings import check_settings, setting
+from scribeviz.inference.programs import Programs, by_content, layout_of
 
 type Samples = Mapping[str, Any]
 
@@ -171,21 +172,68 @@ def nuts_checkpoints(
     ValueError
         If the draws would not fit the memory.
     """
+    data, initial = jax.tree.map(jnp.asarray, (data, initial))
+    begin, advance, shapes = _kept_program(model, config, data, initial)
+    _check_budget(shapes, config)
+    keys = jax.random.split(jax.random.PRNGKey(config.seed), config.n_chains)
+    # Tracing also tells the kernel its model, which a resumed run needs as well.
+    layout = jax.tree.structure(jax.eval_shape(begin, keys[0], data, initial))
+    room = _room(shapes)
+    parts = _Parts.of(start, shapes)
+    state = None
+    if start is not None and start.step % config.per_chain:
+        state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
+    pace = 1
+    while parts.step < config.n_steps:
+        began, before = time.perf_counter(), parts.step
+        chain, done = divmod(before, config.per_chain)
+        if done == 0 or state is None:
+            state = begin(keys[chain], data, initial)
+            _check_start(state)
+        length = min(pace, room, config.per_chain - done)
+        state, buffers = advance(state, data, jnp.int32(length))
+        parts.add(jax.tree.map(lambda leaf: np.asarray(leaf)[:length], buffers), done, config)  # noqa: B023
+        speed = length / (time.perf_counter() - began)
+        yield parts.checkpoint(config, speed, state)
+        pace = int(np.clip(speed * _CHECKPOINT_SECONDS, 1, room))
+
+
+type _Program = tuple[Callable, Callable, Mapping[str, jax.ShapeDtypeStruct]]
+
+# Compiling takes seconds.  A program holds its model but no data.
+_PROGRAMS: Programs[_Program] = Programs(most=8)
+
+
+def _kept_program(
+    model: Callable, config: NUTSConfig, data: PyTree, initial: Samples | None
+) -> _Program:
+    settings = config.n_warmup, config.target_accept, config.max_tree_depth, _MOST_AT_ONCE
+    key = by_content(model), settings, layout_of((data, initial))
+    return _PROGRAMS.get(key, lambda: _program(model, config, data))
+
+
+def _program(model: Callable, config: NUTSConfig, data: PyTree) -> _Program:
+    """How to begin, how to go on, and the shapes of the sites.
+
+    Of ``config`` the warm-up, the target acceptance and the tree depth enter; of ``data`` the
+    shapes.
+    """
     kernel = NUTS(
         model, target_accept_prob=config.target_accept, max_tree_depth=config.max_tree_depth
     )
-    data = jax.tree.map(jnp.asarray, data)
+    n_warmup = config.n_warmup
     shapes = _site_shapes(model, data)
-    _check_budget(shapes, config)
+    room = _room(shapes)
 
-    def begin(key: PRNGKeyArray, data: PyTree) -> PyTree:
+    @jax.jit
+    def begin(key: PRNGKeyArray, data: PyTree, initial: Samples | None) -> PyTree:
         position, own = jax.random.split(key)
         free = None
         if initial is not None:
-            values = {name: jnp.asarray(initial[name]) for name in shapes}
+            values = {name: initial[name] for name in shapes}
             free = unconstrain_fn(model, (data,), {}, values)
             free = _jittered(position, free)
-        return kernel.init(own, config.n_warmup, free, (data,), {})
+        return kernel.init(own, n_warmup, free, (data,), {})
 
     # A loop with a length known only at run time: one compiled program for chunks of any size.
     @jax.jit
@@ -212,28 +260,7 @@ def nuts_checkpoints(
         buffers = jax.tree.map(lambda leaf: jnp.zeros((room, *leaf.shape), leaf.dtype), one)
         return jax.lax.fori_loop(0, length, body, (state, buffers))
 
-    room = _room(shapes)
-    keys = jax.random.split(jax.random.PRNGKey(config.seed), config.n_chains)
-    starting = jax.jit(begin)
-    # Tracing also tells the kernel its model, which a resumed run needs as well.
-    layout = jax.tree.structure(jax.eval_shape(begin, keys[0], data))
-    parts = _Parts.of(start, shapes)
-    state = None
-    if start is not None and start.step % config.per_chain:
-        state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
-    pace = 1
-    while parts.step < config.n_steps:
-        began, before = time.perf_counter(), parts.step
-        chain, done = divmod(before, config.per_chain)
-        if done == 0 or state is None:
-            state = starting(keys[chain], data)
-            _check_start(state)
-        length = min(pace, room, config.per_chain - done)
-        state, buffers = advance(state, data, jnp.int32(length))
-        parts.add(jax.tree.map(lambda leaf: np.asarray(leaf)[:length], buffers), done, config)  # noqa: B023
-        speed = length / (time.perf_counter() - began)
-        yield parts.checkpoint(config, speed, state)
-        pace = int(np.clip(speed * _CHECKPOINT_SECONDS, 1, room))
+    return begin, advance, shapes
 
 
 class _Parts:

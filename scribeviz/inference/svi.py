@@ -13,9 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from types import MethodType
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +25,7 @@ from numpyro.infer.svi import SVIState
 from numpyro.infer.util import transform_fn
 
 from scribeviz._settings import check_settings, setting
+from scribeviz.inference.programs import Programs, by_content, layout_of
 
 type Params = Mapping[str, Array]
 
@@ -38,7 +37,9 @@ _REFINE_EVERY = 10  # steps
 _CHECKPOINT_SECONDS = 0.2
 _FIRST_PACE = 10  # steps: the first point of the curve comes at once
 _LARGEST_PACE = 4_096  # steps
-_MOST_PROGRAMS = 32  # that are kept for the next fit of the same kind
+
+# Its learning rate is set with every stage.
+_ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=1.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,8 +196,7 @@ def svi_checkpoints(  # noqa: PLR0913  the whole of a fit
     in_stages = method.optimizer is None
     stages, latest_ends = (_STAGES, _LATEST_ENDS) if in_stages else ((1.0,), (1.0,))
     data = jax.tree.map(jnp.asarray, data)
-    names = (_Name.of(model), _Name.of(guide), None if refine is None else _Name.of(refine))
-    begin, advance = _program(*names, config.n_particles, method)
+    begin, advance = _kept_program(model, guide, config, refine, method, (data, initial))
     # An old-style key: its state is a plain array, which a checkpoint can hold.
     key = jax.random.PRNGKey(config.seed)
     # Tracing also tells NumPyro the constraints, which a resumed fit needs as well.
@@ -244,34 +244,42 @@ def svi_checkpoints(  # noqa: PLR0913  the whole of a fit
         compiled = True
 
 
-class _Name(NamedTuple):
-    """A function as a key of the programs: bound methods of equal objects are one and the same."""
+type _Program = tuple[Callable, Callable]
 
-    function: Callable
-    owner: Any = None
-
-    @classmethod
-    def of(cls, function: Callable) -> "_Name":
-        if isinstance(function, MethodType):
-            return cls(function.__func__, function.__self__)
-        return cls(function)
-
-    @property
-    def bound(self) -> Callable:
-        return self.function if self.owner is None else MethodType(self.function, self.owner)
+# Compiling takes seconds, many fits take less.  A program holds its model but no data.
+_PROGRAMS: Programs[_Program] = Programs(most=8)
 
 
-@lru_cache(maxsize=_MOST_PROGRAMS)
+def _kept_program(
+    model: Callable,
+    guide: Callable,
+    config: SVIConfig,
+    refine: Callable[[Params, PyTree], Params] | None,
+    method: SVIMethod,
+    arguments: PyTree,
+) -> _Program:
+    key = (
+        *map(by_content, (model, guide, refine)),
+        config.n_particles,
+        method,
+        layout_of(arguments),
+    )
+    return _PROGRAMS.get(key, lambda: _program(model, guide, config, refine, method))
+
+
 def _program(
-    model: _Name, guide: _Name, refine_by: _Name | None, n_particles: int, method: SVIMethod
-) -> tuple[Callable, Callable]:
-    """How to begin and how to go on, compiled once per model and shape of the data."""
+    model: Callable,
+    guide: Callable,
+    config: SVIConfig,
+    refine: Callable[[Params, PyTree], Params] | None,
+    method: SVIMethod,
+) -> _Program:
+    """How to begin, and how to go on; of ``config`` only the number of particles enters."""
     in_stages = method.optimizer is None
-    refine = None if refine_by is None else refine_by.bound
     if not in_stages and not isinstance(method.optimizer, optax.GradientTransformation):
         refine = None  # NumPyro's own optimizers hide the parameters in their state
-    loss = method.loss or TraceMeanField_ELBO(num_particles=n_particles)
-    svi = SVI(model.bound, guide.bound, _optimizer(method), loss)
+    loss = method.loss or TraceMeanField_ELBO(num_particles=config.n_particles)
+    svi = SVI(model, guide, method.optimizer or _ADAM, loss)
     update = svi.stable_update if method.stable_update else svi.update
 
     @jax.jit
@@ -299,13 +307,6 @@ def _program(
         return state, losses, svi.get_params(state)
 
     return begin, advance
-
-
-def _optimizer(method: SVIMethod) -> Any:
-    if method.optimizer is not None:
-        return method.optimizer
-    # The rate is put in anew before every stretch of steps.
-    return optax.inject_hyperparams(optax.adam)(learning_rate=1.0)
 
 
 def _has_settled(losses: Float32[np.ndarray, " steps"], tolerance: float) -> bool:

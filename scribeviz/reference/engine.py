@@ -10,6 +10,7 @@ from numpyro.infer import TraceMeanField_ELBO
 from numpyro.infer.svi import SVIRunResult
 
 from scribeviz.data.readers import as_counts
+from scribeviz.inference.programs import keep_on_disk
 from scribeviz.inference.svi import SVIConfig, SVIMethod, svi_checkpoints
 from scribeviz.models.builder import build
 from scribeviz.models.initial import initial_params
@@ -19,6 +20,9 @@ from scribeviz.results.variational import ScribeSVIResults
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+# One of each, by which a compiled program is found again.
+_ADAM, _ELBO = numpyro.optim.Adam(1e-3), TraceMeanField_ELBO()
 
 
 class SVIInferenceEngine:
@@ -66,8 +70,8 @@ class SVIInferenceEngine:
         model = build(model_config, n_cells, n_genes, batch_size)
         config = SVIConfig(n_steps=n_steps, tolerance=0.0, seed=seed)
         method = SVIMethod(
-            optimizer=optimizer or numpyro.optim.Adam(1e-3),
-            loss=loss or TraceMeanField_ELBO(),
+            optimizer=optimizer or _ADAM,
+            loss=loss or _ELBO,
             stable_update=stable_update,
         )
         # Genes without counts have no moments to start from: the guide's own first values do.
@@ -82,6 +86,7 @@ class SVIInferenceEngine:
             refine=model.refine,
             method=method,
         )
+        keep_on_disk()
         *_, last = stream
         params = {name: jnp.asarray(value) for name, value in last.params.items()}
         return SVIRunResult(params, last.state, jnp.asarray(last.losses))

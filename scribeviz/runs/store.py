@@ -12,15 +12,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 import psutil
 from filelock import FileLock
-from platformdirs import user_cache_path, user_data_path
+from platformdirs import user_data_path
 
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import ChosenModel
 from scribeviz.fitting.methods import InferenceConfig
+from scribeviz.inference.programs import CACHE_SETTINGS
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
 
 _LOG = logging.getLogger(__name__)
@@ -156,21 +158,11 @@ class RunStore:
             pid=worker.pid,
             process_started=psutil.Process(worker.pid).create_time(),
         )
-        assert worker.stdin is not None  # noqa: S101  it is a pipe
-        with worker.stdin as told:
-            told.write(f"{run.path.resolve()}\n")
+        send(worker, run)
 
     def _spawn(self) -> subprocess.Popen:
         with (self.root / "workers.log").open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-m", "scribeviz.runs.worker"],
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env=worker_environment(),
-                start_new_session=True,  # it outlives a restart of the server
-            )
+            return spawn_worker(log)
 
     def _notice(self, run: RunFolder, status: RunStatus) -> bool:
         """Whether the worker of ``run`` is alive; if it died, say so in the run."""
@@ -183,7 +175,7 @@ class RunStore:
             if code is None:
                 ending = RunState.INTERRUPTED, "The fit was cut off: its process is gone."
             else:
-                ending = RunState.FAILED, _how_it_died(code)
+                ending = RunState.FAILED, how_it_died(code)
             state, error = ending
             kept = " It can go on from its last checkpoint." if run.has_checkpoint else ""
             run.update_status(state=state, error=error + kept, doing="", ended=time.time())
@@ -196,18 +188,37 @@ def default_root() -> Path:
     return Path(given) if given else user_data_path("scribeviz", appauthor=False) / "runs"
 
 
+def spawn_worker(log: IO[bytes] | None = None) -> subprocess.Popen:
+    """Start a process that does its imports and waits for its run.
+
+    What it prints before that goes to ``log``, or where this process prints.
+    """
+    return subprocess.Popen(
+        [sys.executable, "-m", "scribeviz.runs.worker"],
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=worker_environment(),
+        start_new_session=True,  # it outlives a restart of the server, and Ctrl-C on a terminal
+    )
+
+
+def send(worker: subprocess.Popen, run: RunFolder) -> None:
+    """Have a worker that waits fit ``run``."""
+    assert worker.stdin is not None  # noqa: S101  it is a pipe
+    with worker.stdin as pipe:
+        pipe.write(f"{run.path.resolve()}\n")
+
+
 def worker_environment() -> Mapping[str, str]:
     """Environment of a worker: compiled programs are kept and found again by the next one.
 
-    NumPyro sums over a set of names, whose order (and so the program) follows the hash seed.
+    NumPyro's older losses sum over a set of names, whose order (and so the program) follows the
+    hash seed.
     """
-    cache = user_cache_path("scribeviz", appauthor=False) / "compiled"
-    return {
-        "JAX_COMPILATION_CACHE_DIR": str(cache),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        **os.environ,
-        "PYTHONHASHSEED": "0",
-    }
+    settings = {name.upper(): str(value) for name, value in CACHE_SETTINGS.items()}
+    return {**settings, **os.environ, "PYTHONHASHSEED": "0"}
 
 
 def _is_alive(status: RunStatus) -> bool:
@@ -219,7 +230,8 @@ def _is_alive(status: RunStatus) -> bool:
         return False
 
 
-def _how_it_died(code: int) -> str:
+def how_it_died(code: int) -> str:
+    """What the exit code of a worker means, in words."""
     if code == -signal.SIGKILL:
         return "The fit was killed from outside, most often because memory ran out."
     if code < 0:

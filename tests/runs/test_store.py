@@ -15,7 +15,7 @@ import pytest
 from scribeviz import ModelSpec, SVIConfig
 from scribeviz.data.counts import plain_counts
 from scribeviz.runs.folder import RunState, RunStatus, create_run
-from scribeviz.runs.store import RunStore, _how_it_died, default_root, worker_environment
+from scribeviz.runs.store import RunStore, default_root, how_it_died, worker_environment
 
 SHORT = SVIConfig(n_steps=300)
 ENDLESS = SVIConfig(n_steps=1_000_000, tolerance=0.0)
@@ -345,7 +345,7 @@ def test_run_names_never_collide_and_say_the_model(tmp_path, counts):
     ],
 )
 def test_how_a_worker_died_is_said_in_words(code, says):
-    assert re.match(f"The fit (was )?{says}", _how_it_died(code))
+    assert re.match(f"The fit (was )?{says}", how_it_died(code))
 
 
 def test_workers_keep_what_they_compile(monkeypatch):
@@ -353,7 +353,7 @@ def test_workers_keep_what_they_compile(monkeypatch):
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     environment = worker_environment()
     assert Path(environment["JAX_COMPILATION_CACHE_DIR"]).parts[-2:] == ("scribeviz", "compiled")
-    assert environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0"
+    assert environment["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] == "0.0"
     assert environment["PYTHONHASHSEED"] == "0"
     assert environment["PATH"] == os.environ["PATH"]
 
