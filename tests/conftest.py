@@ -22,6 +22,12 @@ from scribeviz.data.counts import plain_counts
 from scribeviz.models.custom.registry import CUSTOM_MODELS, load_models
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "shared_data" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real_data)
+
+
 @pytest.fixture
 def key():
     return jax.random.key(0)

@@ -33,6 +33,7 @@ _ASSIGNMENT_DRAWS = 50
 # With gates and capture each draw is scored by some thirty passes over the non-zeros.
 _COSTLY_DRAWS = 100
 _FEWEST_DRAWS = 30  # fewer have no tail that could be smoothed
+_FORMAT = 2
 _NATURAL = "natural/"
 _SHARES = ("weights", "groups", "group_of_cell")
 _BANDS = ("width", "bands", "cumulative", "expected", "zeros", "mean", "library")
@@ -139,7 +140,11 @@ class Critique:
 
     def save(self, path: Path) -> None:
         """Write to one HDF5 file."""
-        meta: dict[str, Any] = {"columns": list(self.genes), "notes": list(self.notes)}
+        meta: dict[str, Any] = {
+            "format": _FORMAT,
+            "columns": list(self.genes),
+            "notes": list(self.notes),
+        }
         arrays = {f"genes/{name}": self.genes[name].to_numpy() for name in self.genes}
         arrays["probabilities"] = self.probabilities
         if self.agreement is not None:
@@ -165,6 +170,10 @@ class Critique:
     def load(cls, path: Path) -> "Critique":
         """Read what :meth:`save` wrote."""
         arrays, meta = read_arrays(path)
+        if meta.get("format", 1) != _FORMAT:
+            raise ValueError(
+                "this run was judged by another version of scribeviz; fit it again to explore it."
+            )
         draws: NaturalDraws | ReplicateBands
         if "likelihood" not in meta:
             draws = ReplicateBands(

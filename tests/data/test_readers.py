@@ -2,7 +2,6 @@ import gzip
 import json
 import pickle
 import warnings
-from pathlib import Path
 
 import anndata
 import h5py
@@ -217,8 +216,8 @@ def test_as_counts_takes_paths(tmp_path):
     assert as_counts(open_file(path)).fingerprint == read(path).fingerprint
 
 
-def test_real_counts_from_a_file(tmp_path):
-    real = Path(__file__).parents[3] / "shared" / "data" / "pbmc3k_raw.h5ad"
+def test_real_counts_from_a_file(tmp_path, shared_data):
+    real = shared_data / "pbmc3k_raw.h5ad"
     if real.exists():
         path, size, n_seen, labels = real, (2_700, 32_738), 16_634, "seurat_annotations"
     else:
