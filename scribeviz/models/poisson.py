@@ -9,7 +9,7 @@ where :math:`X_g` are the totals of the genes and :math:`T_c` those of the cells
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -42,7 +42,7 @@ _MEAN = Parameterization(
     label="Mean (μ)",
     doc="One mean μ per gene: its count in a cell of typical depth.",
     formula="mean = variance = μ s, s the depth of the cell over that of a typical one",
-    expression=MU,
+    expression=replace(MU, doc="One per gene: its mean count in a cell of typical depth."),
     natural=lambda free: {"log_mean": free["mu"]},
     from_natural=lambda natural: {"mu": natural["log_mean"]},
 )
