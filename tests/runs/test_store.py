@@ -350,6 +350,7 @@ def test_how_a_worker_died_is_said_in_words(code, says):
 
 def test_workers_keep_what_they_compile(monkeypatch):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR")
+    monkeypatch.delenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     environment = worker_environment()
     assert Path(environment["JAX_COMPILATION_CACHE_DIR"]).parts[-2:] == ("scribeviz", "compiled")
