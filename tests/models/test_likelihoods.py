@@ -250,7 +250,9 @@ def test_it_is_fitted_criticised_and_written(key, k):
 # What an entry does not offer is refused by name, wherever it is asked for.
 
 LACKING = {
-    "log_prob_table": lambda r, counts: scribeviz.fit(counts, "lacking", n_steps=5, progress=False),
+    "log_prob_table": lambda r, counts: scribeviz.fit(
+        counts, r.model_config, n_steps=5, progress=False
+    ),
     "log_prob_cells": lambda r, counts: integrated_log_likelihood(
         r.model, r._site_draws(3), counts
     ),
