@@ -140,6 +140,8 @@ def _whole(
         raise ValueError(f"sample_axis={sample_axis} is neither 0 nor 1.")
     values = np.floor(values).astype(np.int64)
     largest = int(values.max()) if max_bin is None else min(int(values.max()), max_bin)
+    if largest < values.min():
+        raise ValueError(f"max_bin={max_bin} lies below every count; the least is {values.min()}.")
     return (values if sample_axis == 0 else values.T), largest
 
 
@@ -147,12 +149,12 @@ def _histograms(
     values: Int[np.ndarray, "sets counts"], edges: Int[np.ndarray, " edges"], *, normalize: bool
 ) -> Float[np.ndarray, "sets bins"]:
     first, n_bins = int(edges[0]), len(edges) - 1
-    shares = np.empty((len(values), n_bins))
+    heights = np.empty((len(values), n_bins))
     for i, row in enumerate(values):  # one at a time: nothing of the size of all bins is made
-        shares[i] = np.bincount(row[row < edges[-1]] - first, minlength=n_bins)
+        heights[i] = np.bincount(row[row < edges[-1]] - first, minlength=n_bins)
     if normalize:
-        shares /= np.maximum(shares.sum(axis=1, keepdims=True), 1)
-    return shares
+        heights /= np.maximum(heights.sum(axis=1, keepdims=True), 1)
+    return heights
 
 
 def _shares_up_to(

@@ -61,3 +61,5 @@ def test_wrong_shapes_are_named():
         stats.compute_histogram_percentiles(np.arange(3))
     with pytest.raises(ValueError, match="sample_axis=2 is neither"):
         stats.compute_ecdf_percentiles(np.ones((2, 2)), sample_axis=2)
+    with pytest.raises(ValueError, match="max_bin=4 lies below every count; the least is 5"):
+        stats.compute_ecdf_credible_regions(np.full((2, 2), 5), max_bin=4)
