@@ -25,6 +25,7 @@ from scribeviz.models.custom.params import select_component, select_genes, witho
 from scribeviz.models.custom.programs import programs_of
 from scribeviz.results.gene_index import GeneIndex, gene_columns
 from scribeviz.results.kept_draws import keeps_draws
+from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -291,7 +292,7 @@ class CustomResults:
 
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file; :meth:`load` reads it back.  The functions are not in it."""
-        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        arrays = grouped("params", self.params) | frame_arrays("obs", self.obs)
         arrays |= {"loss_history": self.loss_history, "genes": self.genes}
         meta = {
             "format": _FORMAT,
@@ -312,16 +313,12 @@ class CustomResults:
             If the file is of another model, or of a newer version.
         """
         arrays, meta = read_arrays(Path(path))
-        if meta["format"] > _FORMAT:
-            raise ValueError(
-                f"{path} has format {meta['format']}; this version reads up to {_FORMAT}."
-            )
+        check_format(meta, _FORMAT, path)
         if meta["custom_model"] != custom_model.key:
             raise ValueError(
                 f"{path} is a fit of {meta['custom_model']!r}, not of {custom_model.key!r}."
             )
-        prefix, genes = "params/", arrays["genes"]
-        found = {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
+        genes = arrays["genes"]
         bound = BoundModel(
             custom=custom_model,
             n_cells=meta["n_cells"],
@@ -329,7 +326,8 @@ class CustomResults:
             settings=meta["settings"],
         )
         return cls(
-            params=found,
+            params=group(arrays, "params"),
+            obs=frame_from(arrays, "obs"),
             loss_history=arrays["loss_history"],
             bound=bound,
             genes=genes,

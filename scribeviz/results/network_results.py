@@ -38,6 +38,7 @@ from scribeviz.networks.importance import LogNormal
 from scribeviz.networks.vae import Amortized
 from scribeviz.networks.weights import fill, weights
 from scribeviz.results.gene_index import GeneIndex, gene_columns
+from scribeviz.results.stored import check_format, group, grouped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -365,8 +366,8 @@ class CellVAEResults:
 
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file, without pickle; :meth:`load` reads it back."""
-        arrays: dict[str, Any] = {f"weights/{n}": v for n, v in weights(self.module).items()}
-        arrays |= {f"history/{name}": value for name, value in self.history.items()}
+        arrays: dict[str, Any] = grouped("weights", weights(self.module))
+        arrays |= grouped("history", self.history)
         arrays |= {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {"train": self.split.train, "validation": self.split.validation}
         meta = {
@@ -398,10 +399,7 @@ class CellVAEResults:
             If the file is of a newer version, or the module is built in another way.
         """
         arrays, meta = read_arrays(Path(path))
-        if meta["format"] > _FORMAT:
-            raise ValueError(
-                f"{path} has format {meta['format']}; this version reads up to {_FORMAT}."
-            )
+        check_format(meta, _FORMAT, path)
         spec = None if meta["spec"] is None else CellVAE(**meta["spec"]["cellvae"])
         covariate = None
         if meta["covariate"] is not None:
@@ -424,13 +422,13 @@ class CellVAEResults:
             module = module.make(len(arrays["genes"]), rngs=nnx.Rngs(0))
         module.eval()
         module.n_cells = len(arrays["train"])
-        fill(module, _group(arrays, "weights/"))
+        fill(module, group(arrays, "weights"))
         no_cells = np.zeros(0, int)
         return cls(
             module=module,
             spec=spec,
             split=Split(arrays["train"], arrays["validation"], no_cells),
-            history=_group(arrays, "history/"),
+            history=group(arrays, "history"),
             total=total,
             covariate=covariate,
             **{name: arrays[name] for name in _ARRAYS} | {name: meta[name] for name in _PLAIN},
@@ -482,10 +480,6 @@ _NOT_SCORED = (
 )
 _ARRAYS = ("genes", "left_out_genes", "loss_history", "validation_history")
 _PLAIN = ("model_type", "n_cells", "best_epoch", "settled", "trained_on")
-
-
-def _group(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)}
 
 
 def _expression(

@@ -28,6 +28,7 @@ from scribeviz.results.count_results import (
 from scribeviz.results.from_mcmc import held_by, prior_draws_of
 from scribeviz.results.gene_index import GeneIndex
 from scribeviz.results.kept_draws import keeps_draws
+from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -302,7 +303,7 @@ class ScribeMCMCResults(CountResults):
 
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file; :meth:`load` reads it back.  No pickle."""
-        arrays = {f"samples/{name}": value for name, value in self.samples.items()}
+        arrays = grouped("samples", self.samples) | frame_arrays("obs", self.obs)
         arrays |= {
             "diverging": self.diverging,
             "loss_history": self.loss_history,
@@ -323,13 +324,10 @@ class ScribeMCMCResults(CountResults):
             If the file was written by a newer version.
         """
         arrays, meta = read_arrays(Path(path))
-        if meta["format"] > _FORMAT:
-            raise ValueError(
-                f"{path} has format {meta['format']}; this version reads up to {_FORMAT}."
-            )
-        prefix = "samples/"
+        check_format(meta, _FORMAT, path)
         return cls(
-            samples={n.removeprefix(prefix): v for n, v in arrays.items() if n.startswith(prefix)},
+            samples=group(arrays, "samples"),
+            obs=frame_from(arrays, "obs"),
             diverging=arrays["diverging"],
             loss_history=arrays["loss_history"],
             model_config=spec_from_dict(meta["model"]),

@@ -27,6 +27,7 @@ from scribeviz.results.count_results import (
 from scribeviz.results.gene_index import GeneIndex
 from scribeviz.results.kept_draws import keeps_draws
 from scribeviz.results.marginals import distributions, mode
+from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -300,7 +301,8 @@ class ScribeSVIResults(CountResults):
 
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file; :meth:`load` reads it back.  No pickle, and no draws."""
-        arrays = {f"params/{name}": value for name, value in self.params.items()}
+        arrays = grouped("params", self.params)
+        arrays |= frame_arrays("obs", self.obs) | frame_arrays("var", self.var)
         arrays |= {
             "loss_history": self.loss_history,
             "genes": self.genes,
@@ -326,17 +328,12 @@ class ScribeSVIResults(CountResults):
             If the file was written by a newer version.
         """
         arrays, meta = read_arrays(Path(path))
-        if meta["format"] > _FORMAT:
-            raise ValueError(
-                f"{path} has format {meta['format']}; this version reads up to {_FORMAT}."
-            )
-        prefix, spec = "params/", spec_from_dict(meta["model"])
+        check_format(meta, _FORMAT, path)
+        spec = spec_from_dict(meta["model"])
         return cls(
-            params={
-                name.removeprefix(prefix): value
-                for name, value in arrays.items()
-                if name.startswith(prefix)
-            },
+            params=group(arrays, "params"),
+            obs=frame_from(arrays, "obs"),
+            var=frame_from(arrays, "var"),
             loss_history=arrays["loss_history"],
             n_cells=meta["n_cells"],
             n_genes=len(arrays["genes"]),

@@ -93,8 +93,9 @@ def _read_explored(path: Path, _written: int) -> Explored:
     # A run that goes on after a stop writes its results anew: the time of writing tells them apart.
     run = RunFolder(path)
     counts, critique = run.counts, run.critique
-    # A user's own model fits every gene, also those without counts.
-    fitted = counts if len(critique.genes) == counts.n_genes else counts.seen_genes()
+    fitted = counts
+    if list(critique.genes["gene"]) != list(counts.genes):
+        fitted = counts.select_genes(np.flatnonzero(np.isin(counts.genes, critique.genes["gene"])))
     return Explored(
         run_id=run.id,
         path=path,
