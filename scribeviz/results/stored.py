@@ -31,7 +31,7 @@ def frame_arrays(prefix: str, frame: pd.DataFrame | None) -> dict[str, np.ndarra
     arrays = {"index": frame.index.astype(str).to_numpy(object)}
     for i, column in enumerate(frame.columns):  # by position: two may share a name
         values = frame.iloc[:, i]
-        dtype = values.dtype
+        dtype: Any = values.dtype
         arrays[f"{i}/name"] = np.asarray([str(column)], object)
         if isinstance(dtype, np.dtype) and dtype.kind in "biuf":
             arrays[f"{i}/values"] = values.to_numpy()
@@ -49,7 +49,8 @@ def frame_from(arrays: Mapping[str, np.ndarray], prefix: str) -> pd.DataFrame | 
     parts = group(arrays, prefix)
     if not parts:
         return None
-    columns, names = [], []
+    columns: list[pd.Series] = []
+    names: list[str] = []
     while f"{len(names)}/name" in parts:
         column = group(parts, str(len(names)))
         names.append(str(column["name"][0]))
