@@ -34,8 +34,8 @@ def check_settings(spec: Any) -> None:
 def _check_choice(f: Field, value: Any) -> None:
     choices = f.metadata.get("choices")
     if choices is not None and value not in choices:
-        known = ", ".join(map(repr, choices))
-        raise ValueError(f"{f.name}={value!r} is not known; choose one of {known}.")
+        allowed = ", ".join(map(repr, choices))
+        raise ValueError(f"{f.name}={value!r} is not known; choose one of {allowed}.")
 
 
 def _check_kind(f: Field, value: Any) -> None:

@@ -64,8 +64,8 @@ def assignments(model: CountModel, rows: CellRows, values: Values) -> Assignment
 
     k = model.spec.n_components
     arrays = {name: jnp.asarray(value) for name, value in values.items()}
-    found = average(arrays, jax.tree.map(jnp.asarray, rows))
-    probabilities, votes = (np.asarray(each).T for each in found)
+    averages = average(arrays, jax.tree.map(jnp.asarray, rows))
+    probabilities, votes = (np.asarray(each).T for each in averages)
     likeliest = assigned(probabilities)
     return Assignments(probabilities, votes[np.arange(len(votes)), likeliest])
 
@@ -146,10 +146,10 @@ def agreement(components: Int[np.ndarray, " cells"], labels: pd.Series) -> tuple
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
     groups = _as_groups(labels)
-    known = (groups != _NO_LABEL).to_numpy()
-    if not known.any():
+    labelled = (groups != _NO_LABEL).to_numpy()
+    if not labelled.any():
         raise ValueError(f"{labels.name} labels no cell; choose another column.")
-    theirs, ours = groups.astype(str).to_numpy()[known], components[known]
+    theirs, ours = groups.astype(str).to_numpy()[labelled], components[labelled]
     return (
         float(adjusted_rand_score(theirs, ours)),
         float(normalized_mutual_info_score(theirs, ours)),

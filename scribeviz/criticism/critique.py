@@ -230,8 +230,8 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
     if model.spec.is_mixture:
         genes = genes.join(gene_information(counts, draws))
         few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
-        found = assignments(model, model.rows(counts), few)
-        probabilities, agreement = found.probabilities, found.agreement
+        assigned = assignments(model, model.rows(counts), few)
+        probabilities, agreement = assigned.probabilities, assigned.agreement
     return Critique(
         draws=draws,
         genes=genes,

@@ -111,21 +111,21 @@ def _log_totals(logs: Float[np.ndarray, "rows shares"]) -> Float[np.ndarray, " r
     """Root of H in every row: Newton's method, and halving where that would leave the bounds."""
     low = np.full(len(logs), np.log(_SMALLEST_TOTAL))
     high = np.full(len(logs), np.log(LARGEST_TOTAL))
-    found = np.clip(_first_log_totals(logs), low, high)
+    log_total = np.clip(_first_log_totals(logs), low, high)
     left = np.arange(len(logs))
     for _ in range(_STEPS):
-        here, (value, slope) = found[left], _mismatch(found[left], logs[left])
+        here, (value, slope) = log_total[left], _mismatch(log_total[left], logs[left])
         low[left] = np.where(value > 0, here, low[left])
         high[left] = np.where(value > 0, high[left], here)
         there = here + _newton_step(value, slope)
         inside = (there > low[left]) & (there < high[left])
         there = np.where(inside, there, (low[left] + high[left]) / 2)
         settled = np.abs(value) < _ROUNDING
-        found[left] = np.where(settled, here, there)
+        log_total[left] = np.where(settled, here, there)
         left = left[~settled & (np.abs(there - here) > _TOLERANCE)]
         if left.size == 0:
             break
-    return found
+    return log_total
 
 
 def _first_log_totals(logs: np.ndarray) -> Float[np.ndarray, " rows"]:

@@ -90,9 +90,9 @@ def loo(log_likelihood: Float[np.ndarray, "draws cells"]) -> CellScores:
     with warnings.catch_warnings():
         # Said in our own words, with the number of cells that it concerns.
         warnings.filterwarnings("ignore", message="Estimated shape parameter of Pareto")
-        found = arviz_stats.loo(tree, pointwise=True, reff=1.0)
+        elpd = arviz_stats.loo(tree, pointwise=True, reff=1.0)
     return CellScores(
-        elpd=found.elpd_i.to_numpy(), pareto_k=found.pareto_k.to_numpy(), p_loo=float(found.p)
+        elpd=elpd.elpd_i.to_numpy(), pareto_k=elpd.pareto_k.to_numpy(), p_loo=float(elpd.p)
     )
 
 
@@ -175,8 +175,8 @@ def _check_same_size(scores: Mapping[str, CellScores]) -> None:
     """Raise unless all scores are of as many cells."""
     sizes = {name: one.elpd.size for name, one in scores.items()}
     if len(set(sizes.values())) > 1:
-        told = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-        raise ValueError(f"only models of the same cells can be compared; these have {told}.")
+        listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
+        raise ValueError(f"only models of the same cells can be compared; these have {listed}.")
 
 
 def _check_same_data(scores: Mapping[str, CellScores]) -> None:
@@ -212,11 +212,11 @@ def verdict(table: pd.DataFrame) -> str:
         return f"Only {best} has been scored; choose another run to compare it with."
     second = table.iloc[1]
     margin, error = -second["difference"], second["difference_se"]
-    told = f"elpd {margin:,.0f} ± {error:,.0f} nats"
+    lead = f"elpd {margin:,.0f} ± {error:,.0f} nats"
     if margin <= _CLEAR * error:
         return (
             f"No clear winner: {best} and {second.name} are within two standard errors of each "
-            f"other ({told} apart)."
+            f"other ({lead} apart)."
         )
     unreliable = int(table.iloc[:2]["n_unreliable"].max())
     warning = (
@@ -224,7 +224,7 @@ def verdict(table: pd.DataFrame) -> str:
         if unreliable
         else ""
     )
-    return f"{best} predicts unseen cells best, ahead of {second.name} by {told}.{warning}"
+    return f"{best} predicts unseen cells best, ahead of {second.name} by {lead}.{warning}"
 
 
 def _elpd_data(kind: type, values: np.ndarray) -> object:

@@ -170,9 +170,9 @@ def compared(
     levels = np.unique([*chain.from_iterable(_LEVELS.values()), *TENTHS.values()])
     reached = dict(zip(levels, pit(seen, predicted, levels).T, strict=True))
     expected_tail = np.maximum(n_cells * (predicted * beyond).sum(axis=1), 1e-9)
-    found = {name: reached[high] - reached[low] for name, (low, high) in _LEVELS.items()}
-    found |= {name: reached[level] for name, level in TENTHS.items()}
-    return found | {
+    comparison = {name: reached[high] - reached[low] for name, (low, high) in _LEVELS.items()}
+    comparison |= {name: reached[level] for name, level in TENTHS.items()}
+    return comparison | {
         "predicted_zeros": predicted[:, 0],
         "tail_from": tail_from,
         "tail_ratio": (seen * beyond).sum(axis=1) / expected_tail,
@@ -203,9 +203,9 @@ def histograms(counts: Counts, genes: Int[np.ndarray, " chosen"], n_counts: int)
     columns = counts.columns[:, genes]
     row = np.repeat(np.arange(genes.size), np.diff(columns.indptr))
     flat = row * n_counts + columns.data.astype(np.int64)
-    found = np.bincount(flat, minlength=genes.size * n_counts).reshape(genes.size, n_counts)
-    found[:, 0] = counts.n_cells - np.diff(columns.indptr)
-    return found
+    cells = np.bincount(flat, minlength=genes.size * n_counts).reshape(genes.size, n_counts)
+    cells[:, 0] = counts.n_cells - np.diff(columns.indptr)
+    return cells
 
 
 def in_bins(values: np.ndarray) -> np.ndarray:
@@ -243,12 +243,12 @@ def _judged(
     pmfs = predictive_pmfs(draws, block.padded, block.n_counts)[:, : block.genes.size]
     seen = histograms(counts, block.genes, block.n_counts)
     pmf = pmfs.mean(axis=0, dtype=np.float64)
-    found = _distances(seen, pmfs, rng) | compared(seen, pmf, np.arange(block.n_counts))
-    found |= {
+    judged = _distances(seen, pmfs, rng) | compared(seen, pmf, np.arange(block.n_counts))
+    judged |= {
         "elpd": (seen * waic(np.log(np.maximum(pmfs, _TINY)))).sum(axis=1),
         "predicted_largest": _first_that(np.cumsum(pmf, axis=1) ** float(counts.n_cells) >= 0.5),
     }
-    return pd.DataFrame(found, index=block.genes)
+    return pd.DataFrame(judged, index=block.genes)
 
 
 def _distances(
@@ -282,8 +282,8 @@ def problem_of(
     """
     some, one = pmfs[:: -(-len(pmfs) // _MOST_DRAWS), None], seen[None]
     pmf = some.mean(axis=0)
-    found = pd.DataFrame(_distances(one, some, rng) | compared(one, pmf, np.arange(seen.size)))
-    return str(problems(found, seen[0] / seen.sum() - found["predicted_zeros"])[0])
+    judged = pd.DataFrame(_distances(one, some, rng) | compared(one, pmf, np.arange(seen.size)))
+    return str(problems(judged, seen[0] / seen.sum() - judged["predicted_zeros"])[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

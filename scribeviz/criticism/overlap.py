@@ -51,29 +51,29 @@ def prior_posterior(
     n_components
         For the prior of a mixture's weights.
     """
-    known, density = prior.density(n_components)
+    places, density = prior.density(n_components)
     seen = np.asarray(draws, np.float64)
     if support == POSITIVE:
-        known, seen = np.log(known), np.log(np.maximum(seen, np.finfo(float).tiny))
+        places, seen = np.log(places), np.log(np.maximum(seen, np.finfo(float).tiny))
     if support in {POSITIVE, REAL}:
         room = _ROOM * np.ptp(seen)
         fine = np.linspace(seen.min() - room, seen.max() + room, _POINTS)
         posterior = gaussian_kde(seen)
-        grid = np.unique(np.concatenate([known, fine]))
-        found = posterior(grid)
+        grid = np.unique(np.concatenate([places, fine]))
+        estimate = posterior(grid)
     else:
         # Between 0 and 1 on the scale of log odds, where nothing lies outside.
         odds = logit(np.clip(seen, _INSIDE, 1 - _INSIDE))
         room = _ROOM * np.ptp(odds)
         fine = 1 / (1 + np.exp(-np.linspace(odds.min() - room, odds.max() + room, _POINTS)))
-        grid = np.unique(np.concatenate([known[(known > 0) & (known < 1)], fine]))
-        found = gaussian_kde(odds)(logit(grid)) / (grid * (1 - grid))
+        grid = np.unique(np.concatenate([places[(places > 0) & (places < 1)], fine]))
+        estimate = gaussian_kde(odds)(logit(grid)) / (grid * (1 - grid))
     # Between 0 and 1 the drawn prior ends just short of both.
     ends = (0.0, 0.0) if support in {POSITIVE, REAL} else (density[0], density[-1])
-    before = np.interp(grid, known, density, left=ends[0], right=ends[1])
+    before = np.interp(grid, places, density, left=ends[0], right=ends[1])
     return PriorPosterior(
         values=np.exp(grid) if support == POSITIVE else grid,
         prior=before,
-        posterior=found,
-        overlap=float(np.trapezoid(np.minimum(before, found), grid)),
+        posterior=estimate,
+        overlap=float(np.trapezoid(np.minimum(before, estimate), grid)),
     )

@@ -52,8 +52,8 @@ def gene_information(counts: Counts, draws: NaturalDraws) -> pd.DataFrame:
         within = by_component[:, :, : block.genes.size].astype(np.float64)
         weights = few.weights[:, :, None, None]
         mixed = (weights * within).sum(axis=1)
-        told = (weights * xlogy(within, within)).sum(axis=1) - xlogy(mixed, mixed)
-        information[block.genes] = told.sum(axis=-1).mean(axis=0)
+        gained = (weights * xlogy(within, within)).sum(axis=1) - xlogy(mixed, mixed)
+        information[block.genes] = gained.sum(axis=-1).mean(axis=0)
     means = few.component_means()
     weights = few.weights.mean(axis=0)[:, None]
     first = means.argmax(axis=0)

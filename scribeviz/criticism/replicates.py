@@ -152,7 +152,7 @@ def _table(counts: Counts, reduced: list[_Reduced]) -> pd.DataFrame:
     seen, replicates = seen[:, :used], replicates[..., :used]
     predicted = replicates.mean(axis=0) / counts.n_cells
     against = misfit(seen, predicted[None], replicates[:, None])
-    found = compared(seen, predicted, EDGES[:used]) | {
+    judged = compared(seen, predicted, EDGES[:used]) | {
         "misfit": against.excess,
         "distance": against.distance,
         "p_value": against.p_value,
@@ -161,7 +161,7 @@ def _table(counts: Counts, reduced: list[_Reduced]) -> pd.DataFrame:
         "predicted_variance": np.mean([r.variance for r in reduced], axis=0),
         "predicted_largest": np.median([r.largest for r in reduced], axis=0).astype(int),
     }
-    return as_table(counts, pd.DataFrame(found))
+    return as_table(counts, pd.DataFrame(judged))
 
 
 def _binned(matrix: Int[np.ndarray, "cells genes"]) -> Int[np.ndarray, "genes bins"]:
@@ -173,5 +173,5 @@ def _tallied(bins: Int[np.ndarray, "cells genes"], n_bins: int) -> Int[np.ndarra
     """Cells per bin, gene by gene."""
     n_genes = bins.shape[1]
     flat = bins.astype(np.int64) + np.arange(n_genes) * n_bins
-    found = np.bincount(flat.ravel(), minlength=n_genes * n_bins)
-    return found.reshape(n_genes, n_bins).astype(np.int32)
+    tally = np.bincount(flat.ravel(), minlength=n_genes * n_bins)
+    return tally.reshape(n_genes, n_bins).astype(np.int32)

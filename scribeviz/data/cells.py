@@ -93,13 +93,13 @@ def markers(counts: Counts, chosen: Int[np.ndarray, " chosen"], most: int = 10) 
         sc.tl.rank_genes_groups(
             adata, "group", groups=["chosen"], method="t-test_overestim_var", n_genes=most
         )
-        found = sc.get.rank_genes_groups_df(adata, "chosen")
-    columns = [counts.gene_index(gene) for gene in found["names"]]
+        ranked = sc.get.rank_genes_groups_df(adata, "chosen")
+    columns = [counts.gene_index(gene) for gene in ranked["names"]]
     seen = (counts.columns[:, columns] > 0).tocsr()
     return pd.DataFrame(
         {
-            "gene": found["names"].to_numpy(object),
-            "log2_fold": found["logfoldchanges"].to_numpy(),
+            "gene": ranked["names"].to_numpy(object),
+            "log2_fold": ranked["logfoldchanges"].to_numpy(),
             "within": np.asarray(seen[inside].mean(axis=0)).ravel(),
             "elsewhere": np.asarray(seen[~inside].mean(axis=0)).ravel(),
         }

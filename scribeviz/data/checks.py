@@ -117,9 +117,9 @@ def check_counts(adata: "AnnData", layer: str | None = None, *, name: str) -> Co
     where = layer or "X"
     sources = _sources(adata)
     if where not in sources:
-        known = ", ".join(repr(key) for key in sources)
+        places = ", ".join(repr(key) for key in sources)
         missing = "no raw counts (adata.raw)" if where == "raw" else f"no layer {where!r}"
-        raise CountsError(f"{name} has {missing}; choose one of {known}.")
+        raise CountsError(f"{name} has {missing}; choose one of {places}.")
     kept_raw = where == "raw" and adata.raw is not None
     try:
         return check_matrix(
@@ -204,14 +204,14 @@ def check_matrix(
 
 def _embeddings(obsm: Mapping[str, Any]) -> dict[str, np.ndarray]:
     """First two dimensions of whatever can be drawn."""
-    found = {}
+    embeddings = {}
     for name, places in obsm.items():
         values = places if isinstance(places, np.ndarray) else getattr(places, "values", None)
         if not isinstance(values, np.ndarray) or values.ndim != 2 or values.shape[1] < 2:
             continue
         if values.dtype.kind in "iuf" and np.isfinite(values[:, :2]).all():
-            found[str(name)] = values[:, :2].astype(np.float32)
-    return found
+            embeddings[str(name)] = values[:, :2].astype(np.float32)
+    return embeddings
 
 
 def count_sources(adata: "AnnData") -> dict[str, str]:
@@ -510,8 +510,8 @@ def _column(var: pd.DataFrame, candidates: Iterable[str], *, gaps: np.ndarray) -
 
 
 def _share(names: Iterable[str], test: Callable[[str], bool]) -> float:
-    found = [test(name) for name in names]
-    return sum(found) / max(1, len(found))
+    passes = [test(name) for name in names]
+    return sum(passes) / max(1, len(passes))
 
 
 def _is_gene_id(name: str) -> bool:

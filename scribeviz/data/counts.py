@@ -148,9 +148,9 @@ class Counts:
             If no gene has that name.
         """
         for names in (self.genes, self.gene_ids):
-            found = np.flatnonzero(names == name)
-            if found.size:
-                return int(found[0])
+            positions = np.flatnonzero(names == name)
+            if positions.size:
+                return int(positions[0])
         raise KeyError(f"no gene is called {name!r} in {self.name}.")
 
     def save(self, path: Path) -> None:
@@ -227,8 +227,8 @@ def plain_counts(
     given = [_made_up(i) for i in range(n_genes)] if genes is None else genes
     names = np.asarray(given, dtype=object)
     cells = np.asarray([f"cell {i + 1}" for i in range(n_cells)], dtype=object)
-    known = pd.DataFrame(index=cells) if obs is None else obs.set_axis(cells)
-    return Counts(matrix=counts, genes=names, gene_ids=names, cells=cells, obs=known, name=name)
+    metadata = pd.DataFrame(index=cells) if obs is None else obs.set_axis(cells)
+    return Counts(matrix=counts, genes=names, gene_ids=names, cells=cells, obs=metadata, name=name)
 
 
 def are_made_up(genes: np.ndarray) -> bool:

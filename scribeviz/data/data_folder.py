@@ -38,14 +38,14 @@ def list_files(folder: Path) -> list[DataFile]:
     to somewhere outside; stops at 500 entries.  A folder that is itself one data set (10x, Zarr) is
     one entry.  A folder that does not exist holds nothing.
     """
-    found: list[DataFile] = []
-    for path, known in _walk(folder, _DEEPEST):
+    files: list[DataFile] = []
+    for path, file_format in _walk(folder, _DEEPEST):
         name = path.relative_to(folder).as_posix()
-        if len(found) == _MOST:
+        if len(files) == _MOST:
             break
         if _stays_inside(path, folder) and os.access(path, os.R_OK):
-            found.append(DataFile(name=name, size=_size(path), label=known.label))
-    return sorted(found, key=lambda file: file.name)
+            files.append(DataFile(name=name, size=_size(path), label=file_format.label))
+    return sorted(files, key=lambda file: file.name)
 
 
 def resolve(folder: Path, name: str) -> Path:
@@ -95,11 +95,11 @@ def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, Format]]:
         if child.name.startswith("."):
             continue
         try:
-            known, is_folder = format_of(child), child.is_dir()
+            file_format, is_folder = format_of(child), child.is_dir()
         except OSError:
             continue
-        if known is not None:
-            yield child, known
+        if file_format is not None:
+            yield child, file_format
         elif is_folder and not child.is_symlink() and depth > 0:
             yield from _walk(child, depth - 1)
 

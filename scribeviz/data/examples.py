@@ -51,8 +51,8 @@ def demo() -> Counts:
     totals = obs["n_counts"].to_numpy(dtype=np.float64)
     matrix = whole_counts(sp.csr_array(logarithms, dtype=np.float64), totals)
     note = "Counts were recovered from the normalised example of scanpy, which drops rare genes."
-    found = check_matrix(matrix, var=genes, obs=obs, name=_NAME, notes=(note,), obsm=obsm)
-    return replace(found, read_by="scribeviz.demo()")
+    example = check_matrix(matrix, var=genes, obs=obs, name=_NAME, notes=(note,), obsm=obsm)
+    return replace(example, read_by="scribeviz.demo()")
 
 
 def _example_file() -> Path:

@@ -205,12 +205,12 @@ def known_suffixes(*, folders: bool = True) -> tuple[str, ...]:
 def _format_to_read(path: Path) -> Format:
     if not path.exists():
         raise CountsError(f"{path.name} does not exist; check the name and the folder.")
-    known = format_of(path)
-    if known is None:
+    file_format = format_of(path)
+    if file_format is None:
         raise CountsError(_unknown_format(path))
     if path.is_file() and path.stat().st_size == 0:
         raise CountsError(f"{path.name} is empty (0 bytes); copy or download it again.")
-    return known
+    return file_format
 
 
 def _bare_counts(data: Any, name: str | None) -> Counts:

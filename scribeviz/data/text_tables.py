@@ -56,17 +56,19 @@ def read_table(path: Path) -> "AnnData":
     from anndata import AnnData
 
     matrix, rows, columns = _parse_table(path)
-    found = names_say(rows or (), columns)
-    if found is Orientation.GENES_IN_ROWS:
+    cells_in_rows = names_say(rows or (), columns)
+    if cells_in_rows is Orientation.GENES_IN_ROWS:
         matrix = sp.csr_array(matrix.T)
     n_cells, n_genes = matrix.shape
-    cells, genes = (columns, rows) if found is Orientation.GENES_IN_ROWS else (rows, columns)
+    cells, genes = (
+        (columns, rows) if cells_in_rows is Orientation.GENES_IN_ROWS else (rows, columns)
+    )
     adata = AnnData(
         sp.csr_matrix(matrix),
         obs=pd.DataFrame(index=cells or numbered_names("cell", n_cells)),
         var=pd.DataFrame(index=genes or numbered_names("gene", n_genes)),
     )
-    return with_note(adata, _TABLE_NOTES[found])
+    return with_note(adata, _TABLE_NOTES[cells_in_rows])
 
 
 _TABLE_NOTES = {
@@ -204,9 +206,9 @@ def _what_is_wrong(block: list[tuple[int, str]], layout: _Layout) -> str:
     return ""
 
 
-def _ragged(file: str, line: int, found: int, wanted: int) -> str:
+def _ragged(file: str, line: int, width: int, wanted: int) -> str:
     return (
-        f"line {line:,} of {file} has {found:,} fields where {wanted:,} are expected; "
+        f"line {line:,} of {file} has {width:,} fields where {wanted:,} are expected; "
         "every line must have as many as the first."
     )
 

@@ -77,14 +77,14 @@ class SVIFit(Fit[Checkpoint]):
         if len(seeds) == 1 or not chosen or not self.model.spec.is_mixture:
             return initial_params(self.model, self.counts, self.config.seed)
         trial = replace(self.config, n_steps=_TRIAL_STEPS, tolerance=0.0, n_starts=1)
-        best, found = np.inf, {}
+        best, start = np.inf, {}
         for seed in seeds:
             first = initial_params(self.model, self.counts, seed)
             *_, last = self._stream(trial, first, None)
             loss = float(last.losses[-_JUDGED_STEPS:].mean())
             if loss < best:
-                best, found = loss, first
-        return found
+                best, start = loss, first
+        return start
 
     def _stream(
         self, config: SVIConfig, first: Mapping[str, Any], start: Checkpoint | None
@@ -197,10 +197,10 @@ def prepare_fit(
 
 def _check_same(results: ScribeSVIResults, spec: ModelSpec, counts: Counts) -> None:
     sites = {site.key for site in spec.sites}
-    known = {site.key for site in results.model_config.sites}
-    if sites != known or results.model_config.n_components != spec.n_components:
+    fitted = {site.key for site in results.model_config.sites}
+    if sites != fitted or results.model_config.n_components != spec.n_components:
         raise ValueError(
-            f"a fit of {results.model_config.name} with {', '.join(sorted(known))} cannot be the "
+            f"a fit of {results.model_config.name} with {', '.join(sorted(fitted))} cannot be the "
             f"start of {spec.name} with {', '.join(sorted(sites))}; fit the same model first."
         )
     if results.n_cells != counts.n_cells or not np.array_equal(results.genes, counts.genes):

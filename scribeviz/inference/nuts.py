@@ -227,13 +227,13 @@ def _program(model: Callable, config: NUTSConfig, data: PyTree) -> _Program:
 
     @jax.jit
     def begin(key: PRNGKeyArray, data: PyTree, initial: Samples | None) -> PyTree:
-        position, own = jax.random.split(key)
+        position, inner = jax.random.split(key)
         free = None
         if initial is not None:
             values = {name: initial[name] for name in shapes}
             free = unconstrain_fn(model, (data,), {}, values)
             free = _jittered(position, free)
-        return kernel.init(own, n_warmup, free, (data,), {})
+        return kernel.init(inner, n_warmup, free, (data,), {})
 
     # A loop with a length known only at run time: one compiled program for chunks of any size.
     @jax.jit
@@ -349,8 +349,8 @@ def _check_budget(shapes: Mapping[str, jax.ShapeDtypeStruct], config: NUTSConfig
 def _jittered(key: PRNGKeyArray, free: Mapping[str, Array]) -> dict[str, Array]:
     keys = jax.random.split(key, len(free))
     return {
-        name: value + _JITTER * jax.random.normal(own, jnp.shape(value))
-        for own, (name, value) in zip(keys, free.items(), strict=True)
+        name: value + _JITTER * jax.random.normal(key_of, jnp.shape(value))
+        for key_of, (name, value) in zip(keys, free.items(), strict=True)
     }
 
 

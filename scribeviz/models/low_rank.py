@@ -60,10 +60,10 @@ class LowRankNormal(dist.Distribution):
 
     def sample(self, key: PRNGKeyArray, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw values, shape ``(*sample_shape, *components, genes)``."""
-        shared, own = jax.random.split(key)
+        shared, single = jax.random.split(key)
         rank = self.factor.shape[-1]
         z = jax.random.normal(shared, (*sample_shape, *self.batch_shape, rank))
-        e = jax.random.normal(own, sample_shape + self.loc.shape)
+        e = jax.random.normal(single, sample_shape + self.loc.shape)
         free = self.loc + jnp.einsum("...gk,...k->...g", self.factor, z) + self.scale * e
         return jnp.exp(free) if self.positive else free
 

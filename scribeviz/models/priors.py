@@ -67,8 +67,8 @@ class Prior:
 
     def __post_init__(self) -> None:
         if self.family not in PRIOR_FAMILIES:
-            known = ", ".join(map(repr, PRIOR_FAMILIES))
-            raise ValueError(f"prior family {self.family!r} is not known; choose one of {known}.")
+            allowed = ", ".join(map(repr, PRIOR_FAMILIES))
+            raise ValueError(f"prior family {self.family!r} is not known; choose one of {allowed}.")
         parameters = PRIOR_FAMILIES[self.family].parameters
         names = ", ".join(p.name for p in parameters)
         if len(self.numbers) != len(parameters):

@@ -64,19 +64,19 @@ def simulate(
     spec = model if isinstance(model, ModelSpec) else model_spec(model, n_components=n_components)
     rng = np.random.default_rng(seed)
     described = build(spec, n_cells, n_genes)
-    known = {site.key: described.shape(site) for site in spec.sites}
+    shapes = {site.key: described.shape(site) for site in spec.sites}
     given = {key: np.asarray(value, float) for key, value in (values or {}).items()}
     depth = {}
     if described.likelihood.depth == GIVEN:
-        known["depth"] = (n_cells,)
+        shapes["depth"] = (n_cells,)
         depth = {"depth": np.random.default_rng([seed, 1]).lognormal(0.0, _SPREAD, n_cells)}
     for key, value in given.items():
-        if key not in known:
+        if key not in shapes:
             raise ValueError(
-                f"{spec.name} has no parameter {key!r}; it has {', '.join(map(repr, known))}."
+                f"{spec.name} has no parameter {key!r}; it has {', '.join(map(repr, shapes))}."
             )
-        if value.shape != known[key]:
-            raise ValueError(f"{key!r} has shape {known[key]} here; got {value.shape}.")
+        if value.shape != shapes[key]:
+            raise ValueError(f"{key!r} has shape {shapes[key]} here; got {value.shape}.")
     prior = seed_handler(described.sample_priors, jax.random.key(seed))()
     truth = {key: np.asarray(value) for key, value in prior.items()}
     truth |= depth | given

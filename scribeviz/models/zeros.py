@@ -154,9 +154,9 @@ def _by_cell(r: Array, a: Array, t: Array, lists: PaddedLists) -> tuple[Array, A
     r, a = _append(r, 0.0), _append(a, -1e30)
 
     def of_rows(genes: Array, cells: Array) -> tuple[Array, Array]:
-        own = r[genes]
-        z = own * t[cells][:, None] - a[genes]
-        return jax.nn.log_sigmoid(z).sum(axis=1), (own * jax.nn.sigmoid(-z)).sum(axis=1)
+        of_gene = r[genes]
+        z = of_gene * t[cells][:, None] - a[genes]
+        return jax.nn.log_sigmoid(z).sum(axis=1), (of_gene * jax.nn.sigmoid(-z)).sum(axis=1)
 
     return for_each_list(of_rows, lists)
 
@@ -167,10 +167,10 @@ def _by_gene(
     t, weight = _append(t, 0.0), _append(weight, 0.0)
 
     def of_rows(cells: Array, genes: Array) -> tuple[Array, Array]:
-        own = t[cells]
-        z = r[genes][:, None] * own - a[genes][:, None]
+        of_cell = t[cells]
+        z = r[genes][:, None] * of_cell - a[genes][:, None]
         share = weight[cells] * jax.nn.sigmoid(-z)
-        return (share * own).sum(axis=1), -share.sum(axis=1)
+        return (share * of_cell).sum(axis=1), -share.sum(axis=1)
 
     return for_each_list(of_rows, lists)
 

@@ -75,19 +75,19 @@ def split_cells(
     kinds = np.zeros(n_cells, int) if labels is None else np.unique(labels, return_inverse=True)[1]
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     for kind in range(kinds.max(initial=0) + 1):
-        own = rng.permutation(np.flatnonzero(kinds == kind))
-        n_test = round(test * own.size)
-        n_validation = round(validation * (own.size - n_test))
-        parts["test"].append(own[:n_test])
-        parts["validation"].append(own[n_test : n_test + n_validation])
-        parts["train"].append(own[n_test + n_validation :])
-    found = {name: np.sort(np.concatenate(some)) for name, some in parts.items()}
-    if found["train"].size == 0:
+        shuffled = rng.permutation(np.flatnonzero(kinds == kind))
+        n_test = round(test * shuffled.size)
+        n_validation = round(validation * (shuffled.size - n_test))
+        parts["test"].append(shuffled[:n_test])
+        parts["validation"].append(shuffled[n_test : n_test + n_validation])
+        parts["train"].append(shuffled[n_test + n_validation :])
+    positions = {name: np.sort(np.concatenate(some)) for name, some in parts.items()}
+    if positions["train"].size == 0:
         raise ValueError(
             f"of {n_cells:,} cells, {validation:.0%} for validation and {test:.0%} for testing "
             "leave none to train on."
         )
-    return Split(**found)
+    return Split(**positions)
 
 
 @runtime_checkable

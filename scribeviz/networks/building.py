@@ -68,8 +68,8 @@ def build_cellvae(
     ValueError
         If ``networks`` has a name that is none of these.
     """
-    own = {name: nnx.clone(network) for name, network in (networks or {}).items()}
-    unknown = sorted(set(own) - set(NETWORKS))
+    given = {name: nnx.clone(network) for name, network in (networks or {}).items()}
+    unknown = sorted(set(given) - set(NETWORKS))
     if unknown:
         raise ValueError(
             f"networks={unknown[0]!r} is no part of a CellVAE; it has {', '.join(NETWORKS)}."
@@ -78,13 +78,13 @@ def build_cellvae(
     encoder = make_encoder(
         spec,
         n_genes,
-        mean=own.get("mean_encoder"),
-        variance=own.get("variance_encoder"),
+        mean=given.get("mean_encoder"),
+        variance=given.get("variance_encoder"),
         rngs=rngs,
     )
-    decoder = make_decoder(spec, n_genes, n_levels, logits=own.get("decoder"), rngs=rngs)
+    decoder = make_decoder(spec, n_genes, n_levels, logits=given.get("decoder"), rngs=rngs)
     if start is not None:
-        start_from_moments(decoder, start, shares="decoder" not in own)
+        start_from_moments(decoder, start, shares="decoder" not in given)
     return CellVAEModule(encoder, decoder, _library(spec, n_genes, log_totals, rngs))
 
 
@@ -131,10 +131,10 @@ def check_module(module: Amortized, n_genes: int, n_levels: int = 0) -> None:
         "the mean of its counts": (mean.shape, (n_cells, n_genes)),
         "the log-probability of its counts (genes are to_event(1))": (scored.shape, (n_cells,)),
     }
-    for what, (found, needed) in wanted.items():
-        if found != needed:
+    for what, (shape, needed) in wanted.items():
+        if shape != needed:
             raise ModuleError(
-                f"{name}: {what} has shape {found} for {n_cells} cells of {n_genes:,} genes, and "
+                f"{name}: {what} has shape {shape} for {n_cells} cells of {n_genes:,} genes, and "
                 f"{needed} is needed."
             )
 

@@ -234,13 +234,15 @@ class Classifier(Estimator):
         """
         features = self._known.features
         place = features.layer if isinstance(layer, EllipsisType) else layer
-        found = np.empty((adata.n_obs, len(self.classes)), np.float32)
+        probabilities = np.empty((adata.n_obs, len(self.classes)), np.float32)
         for cells, _, logits in self._outputs(*features.found_in(adata, place)):
-            found[cells] = jax.nn.softmax(logits)
+            probabilities[cells] = jax.nn.softmax(logits)
         key = key_added or f"clf_{self.target}"
         written = writable(adata, inplace=inplace)
-        written.obs[key] = pd.Categorical.from_codes(found.argmax(axis=1), pd.Index(self.classes))
-        written.obsm[f"{key}_probabilities"] = found
+        written.obs[key] = pd.Categorical.from_codes(
+            probabilities.argmax(axis=1), pd.Index(self.classes)
+        )
+        written.obsm[f"{key}_probabilities"] = probabilities
         return None if inplace else written
 
     @property
@@ -282,16 +284,16 @@ class Classifier(Estimator):
         pairs = [(np.asarray(y), apply(x).argmax(axis=1)) for x, y in batches.test_batches()]
         if not pairs:
             return np.zeros(0, int), np.zeros(0, int)
-        true, told = (np.concatenate(part) for part in zip(*pairs, strict=True))
-        return true, told
+        true, predicted = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        return true, predicted
 
     def _labels(
         self, adata: ad.AnnData, target: str
     ) -> tuple[Int[np.ndarray, " cells"], list[str]]:
         """The class of each cell, -1 where it is missing, and the names of the classes."""
         if target not in adata.obs:
-            known = ", ".join(map(repr, adata.obs.columns)) or "none"
-            raise ValueError(f"adata.obs has no column {target!r}; it has {known}.")
+            columns = ", ".join(map(repr, adata.obs.columns)) or "none"
+            raise ValueError(f"adata.obs has no column {target!r}; it has {columns}.")
         column: Any = adata.obs[target]
         used = pd.Categorical(column).remove_unused_categories()
         names = [str(name) for name in used.categories]
@@ -303,9 +305,9 @@ class Classifier(Estimator):
             places = np.array([*map(self._named.index, names), -1], np.int32)
             codes, names = places[codes], self._named
         if np.unique(codes[codes >= 0]).size < 2:
-            told = repr(names[0]) if names else "nothing"
+            wanted = repr(names[0]) if names else "nothing"
             raise ValueError(
-                f"{target} holds one class only ({told}); there is nothing to tell apart."
+                f"{target} holds one class only ({wanted}); there is nothing to tell apart."
             )
         return codes, names
 
@@ -368,9 +370,9 @@ class Classifier(Estimator):
 
 def _stratified(codes: Int[np.ndarray, " cells"], seed: int) -> Split:
     """10 % of every class test, 10 % of the rest validation."""
-    known = np.flatnonzero(codes >= 0)
-    parts = split_cells(known.size, validation=0.1, test=0.1, seed=seed, labels=codes[known])
-    return Split(known[parts.train], known[parts.validation], known[parts.test])
+    labelled = np.flatnonzero(codes >= 0)
+    parts = split_cells(labelled.size, validation=0.1, test=0.1, seed=seed, labels=codes[labelled])
+    return Split(labelled[parts.train], labelled[parts.validation], labelled[parts.test])
 
 
 def _labelled(split: Split, codes: Int[np.ndarray, " cells"]) -> Split:

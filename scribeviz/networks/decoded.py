@@ -65,8 +65,8 @@ class DecodedCounts(dist.Distribution):
         mean = jnp.exp(self.log_mean)
         if self.log_dispersion is not None:
             theta = jnp.exp(self.log_dispersion)
-            own, rate = jax.random.split(rate)
-            mean = jax.random.gamma(own, theta, shape) * mean / theta
+            spread, rate = jax.random.split(rate)
+            mean = jax.random.gamma(spread, theta, shape) * mean / theta
         counts = jax.random.poisson(rate, mean, shape)
         if self.gate_logit is None:
             return counts

@@ -57,8 +57,8 @@ def log_factorial(counts: Array) -> Array:
     r""":math:`\ln x!`, exactly 0 for 0 and 1."""
     z = counts + 4
     series = (z - 0.5) * jnp.log(z) - z + _LOG_SQRT_2PI + _stirling(z)
-    found = series - jnp.log((counts + 1) * (counts + 2) * (counts + 3))
-    return jnp.where(counts > 1, found, 0.0)
+    logs = series - jnp.log((counts + 1) * (counts + 2) * (counts + 3))
+    return jnp.where(counts > 1, logs, 0.0)
 
 
 def _stirling(z: Array) -> Array:
@@ -81,7 +81,7 @@ def by_blocks(score: Callable[..., Array], *by_cell: Array) -> Float[Array, " ce
         return score(*by_cell)
     whole = n_cells // rows * rows
     blocks = [a[:whole].reshape(-1, rows, n_genes) for a in by_cell]
-    found = jax.lax.map(lambda block: score(*block), tuple(blocks)).reshape(-1)
+    scores = jax.lax.map(lambda block: score(*block), tuple(blocks)).reshape(-1)
     if whole == n_cells:
-        return found
-    return jnp.concatenate([found, score(*(a[whole:] for a in by_cell))])
+        return scores
+    return jnp.concatenate([scores, score(*(a[whole:] for a in by_cell))])

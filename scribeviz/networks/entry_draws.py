@@ -84,8 +84,8 @@ def entry_draws(
     rng = np.random.default_rng(seed)
     r, log_odds, gates, histograms = [], [], [], []
     for draw in range(n_draws):
-        own = jax.random.fold_in(key, draw)
-        decoded = [decode(b, jax.random.fold_in(own, i)) for i, b in enumerate(batches)]
+        of_draw = jax.random.fold_in(key, draw)
+        decoded = [decode(b, jax.random.fold_in(of_draw, i)) for i, b in enumerate(batches)]
         dispersion = _dispersion(decoded[0])
         log_mean = np.concatenate([np.asarray(one.log_mean) for one in decoded])
         gate = None
@@ -173,8 +173,8 @@ def replicates(
     for draw in range(n_samples):
         blocks = []
         for i, batch in enumerate(batches):
-            own = jax.random.fold_in(jax.random.fold_in(key, draw), i)
-            of_place, of_counts = jax.random.split(own)
+            of_block = jax.random.fold_in(jax.random.fold_in(key, draw), i)
+            of_place, of_counts = jax.random.split(of_block)
             counts = decode(batch, of_place)
             if isinstance(counts, DecodedCounts):
                 blocks.append(counts.draw(rng))
@@ -206,7 +206,7 @@ def residuals(
     Dunn & Smyth 1996, J. Comput. Graph. Stat. 5, 236.
     """
     decode, rng = decoder_of_draws(module), np.random.default_rng(seed)
-    key, found = jax.random.key(seed), []
+    key, blocks = jax.random.key(seed), []
     for i, batch in enumerate(batches):
         x = np.asarray(batch.x, float)
         below, at_most = np.zeros(x.shape), np.zeros(x.shape)
@@ -215,8 +215,8 @@ def residuals(
             one_below, one_at_most = _distribution_function(counts, x)
             below += one_below / n_draws
             at_most += one_at_most / n_draws
-        found.append(below + rng.random(x.shape) * (at_most - below))
-    return np.concatenate(found)
+        blocks.append(below + rng.random(x.shape) * (at_most - below))
+    return np.concatenate(blocks)
 
 
 def _distribution_function(

@@ -319,13 +319,13 @@ def _run(
     shown: bool,
 ) -> TrainingCheckpoint:
     """Train to the end; an interrupt ends training, and the best epoch so far is kept."""
-    told = tuple(callbacks)
+    listeners = tuple(callbacks)
     last: TrainingCheckpoint | None = None
     with _progress_bar(config.max_epochs, shown=shown) as report:
         try:
             for last in training_checkpoints(module, batches, config):
                 report(last)
-                for callback in told:
+                for callback in listeners:
                     callback(last)
         except KeyboardInterrupt:
             if last is None:

@@ -35,8 +35,10 @@ def places(
         return place.loc, place.scale
 
     run = compiled(module, of_batch)
-    found = [run(batch) for batch in cells]
-    mean, spread = (np.concatenate(list(map(np.asarray, one))) for one in zip(*found, strict=True))
+    batches = [run(batch) for batch in cells]
+    mean, spread = (
+        np.concatenate(list(map(np.asarray, one))) for one in zip(*batches, strict=True)
+    )
     return mean, spread
 
 

@@ -46,9 +46,9 @@ class Features:
         return cls(matrix.shape[1], *limits(matrix), layer, names)
 
     @classmethod
-    def seen(cls, found: Survey, layer: str | None) -> "Features":
+    def seen(cls, names: Survey, layer: str | None) -> "Features":
         """Those of minibatches, without names."""
-        return cls(found.n_features, found.low, found.high, layer)
+        return cls(names.n_features, names.low, names.high, layer)
 
     @property
     def unit(self) -> bool:
@@ -106,9 +106,9 @@ def matrix_of(adata: Any, layer: str | None) -> Matrix:
         raise ValueError("adata is still on disk; pass adata.to_memory().")
     layers: Any = adata.layers
     if layer is not None and layer not in layers:
-        known = ", ".join(repr(name) for name in layers if name is not None) or "none"
+        allowed = ", ".join(repr(name) for name in layers if name is not None) or "none"
         raise ValueError(
-            f"adata has no layer {layer!r} (it has: {known}); name one, or layer=None for X."
+            f"adata has no layer {layer!r} (it has: {allowed}); name one, or layer=None for X."
         )
     values: Any = adata.X if layer is None else layers[layer]
     if values is None or 0 in values.shape:

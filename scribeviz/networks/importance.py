@@ -78,8 +78,8 @@ def log_weights(
         return jax.lax.map(one, jax.random.split(key, n_samples))
 
     run = compiled(module, of_batch)
-    found = [np.asarray(run(b, jax.random.fold_in(key, i))) for i, b in enumerate(cells)]
-    return np.concatenate(found, axis=1).astype(np.float64)
+    blocks = [np.asarray(run(b, jax.random.fold_in(key, i))) for i, b in enumerate(cells)]
+    return np.concatenate(blocks, axis=1).astype(np.float64)
 
 
 def log_joint(
@@ -134,8 +134,8 @@ def _proposal(
         return -jnp.moveaxis(jax.lax.map(along, jnp.eye(u.shape[1])), 0, -1)
 
     def spectrum(u: Array) -> tuple[Array, Array]:
-        found = curvature(u)
-        values, vectors = jnp.linalg.eigh((found + jnp.swapaxes(found, 1, 2)) / 2)
+        bends = curvature(u)
+        values, vectors = jnp.linalg.eigh((bends + jnp.swapaxes(bends, 1, 2)) / 2)
         return jnp.maximum(values, _FLATTEST), vectors
 
     def newton(u: Array, _: None) -> tuple[Array, None]:

@@ -203,7 +203,7 @@ def check_shapes(name: str, network: nnx.Module, n_in: int, n_out: int) -> None:
     n_cells = 4
     wanted = f"({n_cells}, {n_in:,}) to ({n_cells}, {n_out:,})"
     try:
-        found = nnx.eval_shape(
+        output = nnx.eval_shape(
             lambda network: network(jnp.zeros((n_cells, n_in))), nnx.clone(network)
         )
     except (TypeError, ValueError, AttributeError) as error:
@@ -211,8 +211,8 @@ def check_shapes(name: str, network: nnx.Module, n_in: int, n_out: int) -> None:
             f"the {name} has to map {wanted}, and failed on an array of shape "
             f"({n_cells}, {n_in:,}): {error}"
         ) from error
-    if getattr(found, "shape", None) != (n_cells, n_out):
-        got = getattr(found, "shape", type(found).__name__)
+    if getattr(output, "shape", None) != (n_cells, n_out):
+        got = getattr(output, "shape", type(output).__name__)
         raise NetworkShapeError(f"the {name} has to map {wanted}; it gives {got}.")
 
 

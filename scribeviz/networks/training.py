@@ -141,9 +141,9 @@ class _Run:
         self, trained: Mapping[str, float], validated: Mapping[str, float], state: PyTree
     ) -> None:
         self.epoch += 1
-        told = dict(trained)
-        told |= {f"val_{name.removeprefix('val_')}": v for name, v in validated.items()}
-        for name, value in told.items():
+        metrics = dict(trained)
+        metrics |= {f"val_{name.removeprefix('val_')}": v for name, v in validated.items()}
+        for name, value in metrics.items():
             self.history.setdefault(name, []).append(value)
         loss = None
         if "loss" in validated:
@@ -235,9 +235,9 @@ def _mean_metrics(
 
 
 def _optimizer(module: Any, config: TrainingConfig) -> tuple[optax.GradientTransformation, bool]:
-    own = module.configure_optimizers()
-    if own is not None:
-        return own, False
+    configured = module.configure_optimizers()
+    if configured is not None:
+        return configured, False
     return optax.inject_hyperparams(optax.adam)(learning_rate=config.learning_rate), True
 
 

@@ -58,14 +58,14 @@ def find_unusual(counts: Counts, n_genes: int = 100, seed: int = 42) -> Unusual:
     split = split_cells(adata.n_obs, validation=0.1, test=0.1, seed=seed)
     scaled = UnitScale.fitted(adata.X, split.train)(adata.X)
     adata.layers[_LAYER] = scaled.toarray()
-    found = Abnormality(n_in=adata.n_vars).fit(
+    abnormality = Abnormality(n_in=adata.n_vars).fit(
         adata, layer=_LAYER, split=split, seed=seed, enable_progress_bar=False
     )
     return Unusual(
         genes=adata.var_names.to_numpy(object),
         x=np.asarray(adata.layers[_LAYER]),
-        reconstruction=np.asarray(found.reconstruct(adata)),
-        error=found.test_metrics["test_mse"],
-        error_of_means=float(found.baseline),
+        reconstruction=np.asarray(abnormality.reconstruct(adata)),
+        error=abnormality.test_metrics["test_mse"],
+        error_of_means=float(abnormality.baseline),
         n_test=split.test.size,
     )

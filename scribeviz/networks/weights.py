@@ -21,12 +21,12 @@ def fill(module: nnx.Module, saved: Mapping[str, np.ndarray]) -> None:
     ValueError
         If the module has other arrays, or arrays of other shapes.
     """
-    own = {name: variable.shape for name, _, variable in _variables(module)}
-    other = sorted(own.keys() ^ saved.keys())
+    shapes = {name: variable.shape for name, _, variable in _variables(module)}
+    other = sorted(shapes.keys() ^ saved.keys())
     if other:
         kept = "saved, and the model has no such array" if other[0] in saved else "not saved"
         raise ValueError(f"the model is built in another way: {other[0]!r} is {kept}.")
-    for name, shape in own.items():
+    for name, shape in shapes.items():
         if shape != saved[name].shape:
             raise ValueError(
                 f"{name!r} was saved with shape {saved[name].shape}; the model's has {shape}."

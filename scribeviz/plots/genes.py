@@ -93,7 +93,7 @@ def _picture(
     shown = genes[["gene", "mean", "height", "misfit", "problem"]].assign(
         color=np.where(off, ACCENT, OBSERVED), size=np.where(off, 5, 3)
     )
-    told = {"gene": "@gene", "misfit": "@misfit{0.0 %}", "problem": "@problem"}
+    tooltip = {"gene": "@gene", "misfit": "@misfit{0.0 %}", "problem": "@problem"}
     points = hv.Points(shown, ["mean", "height"], ["gene", "misfit", "problem", "color", "size"])
     points = points.opts(
         color="color",
@@ -101,7 +101,7 @@ def _picture(
         alpha=0.55,
         line_color=None,
         nonselection_alpha=0.3,
-        tools=["tap", "lasso_select", "box_select", HoverTool(tooltips=list(told.items()))],
+        tools=["tap", "lasso_select", "box_select", HoverTool(tooltips=list(tooltip.items()))],
     )
     line = hv.Curve(curve, "mean", "height").opts(color=PREDICTED, line_width=2)
     band = hv.Area(curve, "mean", ["low", "high"]).opts(

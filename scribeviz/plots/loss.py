@@ -32,11 +32,11 @@ def thinned_loss(
         ``step``, ``loss`` (of that step) and ``smooth`` (mean over the steps around it); with
         validation also ``validated`` and ``validation``.
     """
-    found = _thinned(losses, first)
+    thinned = _thinned(losses, first)
     if validation is None:
-        return found
+        return thinned
     after, loss = validation
-    return found | {"validated": after[after > first], "validation": loss[after > first]}
+    return thinned | {"validated": after[after > first], "validation": loss[after > first]}
 
 
 def _thinned(

@@ -129,7 +129,7 @@ def _heatmap(
     n_cells, n_genes = table.shape
     bounds = (0, 0, n_genes, n_cells)
     image = hv.Image(table, kdims=["genes", "cells"], vdims=["value"], bounds=bounds)
-    own = look(
+    looks = look(
         **options,
         colorbar_opts={"width": 8, "padding": 2},
         clabel="",
@@ -149,7 +149,7 @@ def _heatmap(
 
         image = rasterize(image)
     lines = hv.HLines(borders, kdims=["cells"]).opts(color="#9ca3af", line_width=0.5)
-    return image.opts(hv.opts.Image(**own)) * lines
+    return image.opts(hv.opts.Image(**looks)) * lines
 
 
 def _gene_axis(genes: list[str]) -> dict[str, Any]:
@@ -168,15 +168,15 @@ def _borders(groups: pd.Categorical) -> list[float]:
 def _ticks(groups: pd.Categorical) -> list[tuple[float, str]]:
     """The name of each group at its middle; of groups too close, the largest has its name."""
     codes, n_cells = groups.codes, len(groups)
-    found: list[tuple[float, str]] = []
+    ticks: list[tuple[float, str]] = []
     sizes = np.bincount(codes[codes >= 0], minlength=len(groups.categories))
     for code in np.argsort(sizes)[::-1]:
         if not sizes[code]:
             continue
         middle = n_cells - float(np.flatnonzero(codes == code).mean()) - 0.5
-        if all(abs(middle - other) * _HEIGHT / n_cells >= _APART for other, _ in found):
-            found.append((middle, str(groups.categories[code])))
-    return found
+        if all(abs(middle - other) * _HEIGHT / n_cells >= _APART for other, _ in ticks):
+            ticks.append((middle, str(groups.categories[code])))
+    return ticks
 
 
 def _hover(names: dict[str, list[str]]) -> HoverTool:

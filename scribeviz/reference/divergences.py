@@ -62,8 +62,8 @@ def sq_hellinger_gamma(alpha1: Any, beta1: Any, alpha2: Any, beta2: Any) -> Any:
     a1, b1, a2, b2 = _arrays(alpha1, beta1, alpha2, beta2)
     shape, rate = (a1 + a2) / 2, (b1 + b2) / 2
     between = gammaln(shape) - shape * np.log(rate)
-    own = a1 * np.log(b1) - gammaln(a1) + a2 * np.log(b2) - gammaln(a2)
-    return -np.expm1(between + own / 2)
+    separate = a1 * np.log(b1) - gammaln(a1) + a2 * np.log(b2) - gammaln(a2)
+    return -np.expm1(between + separate / 2)
 
 
 def sq_hellinger_lognormal(mu1: Any, sigma1: Any, mu2: Any, sigma2: Any) -> Any:

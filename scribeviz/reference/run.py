@@ -428,8 +428,8 @@ def _svi_config(n_steps: int | None, batch_size: int | None, seed: int) -> SVICo
 
 
 def _svi_method(optimizer: Any, loss: Any, *, stable_update: bool) -> SVIMethod:
-    own = optimizer is not None or loss is not None
-    return SVIMethod(optimizer=optimizer, loss=loss, stable_update=own and stable_update)
+    given = optimizer is not None or loss is not None
+    return SVIMethod(optimizer=optimizer, loss=loss, stable_update=given and stable_update)
 
 
 def _model_of(
@@ -444,9 +444,10 @@ def _model_of(
     if model_type is not None:
         likelihood = model_type.removesuffix("_mix")
         if likelihood not in LIKELIHOODS:
-            known = ", ".join(map(repr, LIKELIHOODS))
+            allowed = ", ".join(map(repr, LIKELIHOODS))
             raise ValueError(
-                f"model_type={model_type!r} is not known; choose {known}, or one of them with _mix."
+                f"model_type={model_type!r} is not known; choose {allowed}, or one of them with "
+                "_mix."
             )
         said = dict(_FLAGS.get(likelihood, {}))
         said["mixture_model"] = model_type.endswith("_mix")
@@ -475,6 +476,8 @@ def _total_mrna(organism: str | None, total_mrna: float | None) -> float:
     if total_mrna is not None:
         raise ValueError("organism and total_mrna say the same thing; give one of them.")
     if organism not in ORGANISMS:
-        known = ", ".join(map(repr, ORGANISMS))
-        raise ValueError(f"organism={organism!r} is not known; choose {known}, or give total_mrna.")
+        allowed = ", ".join(map(repr, ORGANISMS))
+        raise ValueError(
+            f"organism={organism!r} is not known; choose {allowed}, or give total_mrna."
+        )
     return ORGANISMS[organism].mrna_per_cell

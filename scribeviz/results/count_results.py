@@ -124,7 +124,7 @@ class CountResults(ABC):
         ValueError
             If nothing has been drawn yet, or arguments contradict each other.
         """
-        found = log_likelihood(
+        scores = log_likelihood(
             self.model,
             self._stored_sites(),
             self._counts(counts, cells_axis),
@@ -136,8 +136,8 @@ class CountResults(ABC):
             dtype=dtype,
         )
         if not ignore_nans:
-            return found
-        return found[~np.isnan(found.reshape(len(found), -1)).any(axis=1)]
+            return scores
+        return scores[~np.isnan(scores.reshape(len(scores), -1)).any(axis=1)]
 
     def log_likelihood_map(
         self,
@@ -158,7 +158,7 @@ class CountResults(ABC):
         point = self.get_map(use_mean=use_mean, canonical=False)
         if verbose and any(np.isnan(value).any() for value in point.values()):
             _LOG.warning("some modes do not exist and give NaN; use_mean=True takes means there")
-        found = log_likelihood(
+        scores = log_likelihood(
             self.model,
             {site.key: point[site.key][None] for site in self.model_config.sites},
             self._counts(counts, cells_axis),
@@ -168,7 +168,7 @@ class CountResults(ABC):
             weight_type=weight_type,
             dtype=dtype,
         )
-        return found[0]
+        return scores[0]
 
     def mixture_component_entropy(
         self,
@@ -281,12 +281,12 @@ class CountResults(ABC):
             dtype=dtype,
         )
         probabilities = component_probabilities(split, temperature)
-        found = {"sample_probabilities": probabilities.astype(dtype)}
+        parts = {"sample_probabilities": probabilities.astype(dtype)}
         if not fit_distribution:
-            return found
+            return parts
         concentration = fit_dirichlet(probabilities)
         mean = concentration / concentration.sum(axis=-1, keepdims=True)
-        return found | {
+        return parts | {
             "concentration": concentration.astype(dtype),
             "mean_probabilities": mean.astype(dtype),
         }
@@ -374,19 +374,19 @@ class CountResults(ABC):
             raise ValueError(f"sample_axis={sample_axis}: posterior draws are along axis 0.")
         _check_backend(backend)
         key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
-        r, found = self.model.likelihood.concentrations(self._stored_draws()), {}
+        r, parts = self.model.likelihood.concentrations(self._stored_draws()), {}
         if store_samples:
-            found["samples"] = normalized_expression(key, r, n_samples_dirichlet)
+            parts["samples"] = normalized_expression(key, r, n_samples_dirichlet)
         if return_concentrations:
-            found["original_concentrations"] = r
+            parts["original_concentrations"] = r
         if fit_distribution:
             fitted = fit_expression(key, r, n_samples_dirichlet)
-            found |= {
+            parts |= {
                 "concentrations": fitted.concentrations,
                 "mean_probabilities": fitted.mean_probabilities,
                 "distributions": _dirichlets(fitted.concentrations, backend),
             }
-        return found
+        return parts
 
     def get_predictive_samples(
         self,
@@ -437,8 +437,10 @@ class CountResults(ABC):
         n_samples = self._most_draws(n_samples)
         self._check_data_sets(n_samples)
         key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
-        own, data = jax.random.split(key)
-        parameters = self.get_posterior_samples(own, n_samples, store_samples=store_samples)
+        parameter_key, data = jax.random.split(key)
+        parameters = self.get_posterior_samples(
+            parameter_key, n_samples, store_samples=store_samples
+        )
         predictive = self._data_sets(parameters, data)
         if store_samples:
             self._keep("predictive_samples", predictive)
@@ -455,8 +457,8 @@ class CountResults(ABC):
             Of the posterior draws; the dashboard takes that of the fit.
         """
         values = self._site_draws(self._most_draws(affordable_draws(self.model)), seed)
-        found = criticise(self.model, self._counts(counts), values)
-        return replace(found, notes=self.notes)
+        critique = criticise(self.model, self._counts(counts), values)
+        return replace(critique, notes=self.notes)
 
     def gene_table(self, counts: Any, n_samples: int = 100) -> pd.DataFrame:
         """Every gene's counts against what the model predicts, and how far apart they are.
@@ -553,15 +555,15 @@ class CountResults(ABC):
         """The data, of the genes that were fitted."""
         if cells_axis not in {0, 1}:
             raise ValueError(f"cells_axis={cells_axis} is neither 0 (rows) nor 1 (columns).")
-        found = as_counts(counts.T if cells_axis == 1 else counts)
-        if not np.array_equal(found.genes, self.genes):
-            found = self._fitted_genes(found)
-        if self.model.cells_differ and found.n_cells != self.n_cells:
+        data = as_counts(counts.T if cells_axis == 1 else counts)
+        if not np.array_equal(data.genes, self.genes):
+            data = self._fitted_genes(data)
+        if self.model.cells_differ and data.n_cells != self.n_cells:
             raise CountsError(
                 f"{self.model_config.name} knows the depth of each of the {self.n_cells:,} cells "
-                f"that were fitted; these data have {found.n_cells:,} cells."
+                f"that were fitted; these data have {data.n_cells:,} cells."
             )
-        return found
+        return data
 
     def _fitted_genes(self, counts: Counts) -> Counts:
         # A bare matrix has no names, only places.
@@ -618,11 +620,11 @@ class CountResults(ABC):
         rng, model = _generator(rng_key), self.model
         n_samples = len(next(iter(values.values())))
         self._check_data_sets(n_samples)
-        found = np.empty((n_samples, self.n_cells, self.n_genes), np.int32)
+        data_sets = np.empty((n_samples, self.n_cells, self.n_genes), np.int32)
         for i in range(n_samples):
             draw = {site.key: values[site.key][i] for site in self.model_config.sites}
-            found[i] = model.draw(rng, draw)[0]
-        return found
+            data_sets[i] = model.draw(rng, draw)[0]
+        return data_sets
 
     def _keep(self, name: str, value: Any) -> None:
         # The one thing of a frozen result that changes, as in the reference: what was drawn last.

@@ -269,8 +269,10 @@ class CustomResults:
     ) -> dict[str, Any]:
         """Posterior draws, and a data set for each, by the names of the reference."""
         del batch_size  # one data set is drawn at a time
-        own, data = jax.random.split(_key(rng_key))
-        parameters = self.get_posterior_samples(own, n_samples, store_samples=store_samples)
+        parameter_key, data = jax.random.split(_key(rng_key))
+        parameters = self.get_posterior_samples(
+            parameter_key, n_samples, store_samples=store_samples
+        )
         predictive = self._predicted(parameters, data)
         if store_samples:
             self._keep("predictive_samples", predictive)
@@ -346,8 +348,8 @@ class CustomResults:
         """
         counts = as_counts(counts)
         replicates = self.data_sets(jax.random.PRNGKey(seed), _MOST_REPLICATES)
-        found = criticise_replicates(counts, _while_there_is_time(replicates))
-        return replace(found, notes=self.notes, scores=self._scores(counts, seed))
+        critique = criticise_replicates(counts, _while_there_is_time(replicates))
+        return replace(critique, notes=self.notes, scores=self._scores(counts, seed))
 
     def _scores(self, counts: Counts, seed: int) -> CellScores | None:
         draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), _SCORED_DRAWS, self.params)
@@ -389,18 +391,18 @@ class CustomResults:
                 total += logs
             return total
 
-        found = []
+        scores = []
         for i in range(len(next(iter(draws.values())))):
             logs = one({name: jnp.asarray(value[i]) for name, value in draws.items()})
             if logs is None:
                 return None
-            found.append(np.asarray(logs))
-        return np.stack(found)
+            scores.append(np.asarray(logs))
+        return np.stack(scores)
 
     def data_sets(self, key: PRNGKeyArray, n_samples: int) -> Iterator[np.ndarray]:
         """Draw data sets one after the other, so that only one is in memory at a time."""
-        own, data = jax.random.split(key)
-        draws = self.get_posterior_samples(own, n_samples, store_samples=False)
+        parameter_key, data = jax.random.split(key)
+        draws = self.get_posterior_samples(parameter_key, n_samples, store_samples=False)
         return self._data_sets(jax.random.split(data, n_samples), draws)
 
     def _data_sets(self, keys: Array, draws: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:

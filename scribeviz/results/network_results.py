@@ -119,13 +119,13 @@ class CellVAEResults:
             f"Scores are of the {self.split.validation.size:,} cells that the network was not "
             "trained on; a cell's total counts are predicted as well, from those of the others."
         )
-        found = [scored]
+        notes = [scored]
         if self.spec is not None and self.spec.library == "observed":
-            found.append(
+            notes.append(
                 "Checks of genes take each cell's total counts as given: only how they are shared "
                 "out among genes is predicted."
             )
-        return found
+        return notes
 
     def get_latent_representation(
         self, counts: Any, *, give_spread: bool = False
@@ -192,11 +192,11 @@ class CellVAEResults:
         )
         run = evaluation.compiled(self.module, partial(_expression, library_size, n_samples))
         key = jax.random.key(seed)
-        found = [
+        blocks = [
             np.asarray(run(batch, jax.random.fold_in(key, i)))[:, columns]
             for i, batch in enumerate(self._batches(counts))
         ]
-        return pd.DataFrame(np.concatenate(found), index=counts.cells, columns=names)
+        return pd.DataFrame(np.concatenate(blocks), index=counts.cells, columns=names)
 
     def posterior_predictive_sample(
         self, counts: Any, n_samples: int = 1, genes: GeneIndex | None = None, *, seed: int = 0
@@ -315,14 +315,14 @@ class CellVAEResults:
                 n_draws=affordable_draws(shown.size, counts.n_genes),
                 seed=seed,
             )
-            found = criticise_draws(counts, draws)
+            critique = criticise_draws(counts, draws)
         else:
             drawn = replicates(self.module, self._batches(counts), _REPLICATES, seed)
-            found = criticise_replicates(counts, drawn)
-        known = self.module.knows_only_places(next(iter(some)))
-        scores = self.loo(counts, seed=seed) if known and self.split.validation.size else None
-        notes = self.notes if known else [*self.notes[1:], _NOT_SCORED]
-        return replace(found, notes=notes, scores=scores)
+            critique = criticise_replicates(counts, drawn)
+        is_scored = self.module.knows_only_places(next(iter(some)))
+        scores = self.loo(counts, seed=seed) if is_scored and self.split.validation.size else None
+        notes = self.notes if is_scored else [*self.notes[1:], _NOT_SCORED]
+        return replace(critique, notes=notes, scores=scores)
 
     def gene_table(self, counts: Any, seed: int = 0) -> pd.DataFrame:
         """All genes, observed beside predicted (:func:`scribeviz.criticism.misfit.gene_table`)."""
@@ -403,8 +403,8 @@ class CellVAEResults:
         spec = None if meta["spec"] is None else CellVAE(**meta["spec"]["cellvae"])
         covariate = None
         if meta["covariate"] is not None:
-            known = meta["covariate"]
-            covariate = Covariate(column=known["column"], levels=tuple(known["levels"]))
+            stored = meta["covariate"]
+            covariate = Covariate(column=stored["column"], levels=tuple(stored["levels"]))
         total = LogNormal(*meta["total"])
         if module is None:
             if spec is None:

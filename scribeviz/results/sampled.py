@@ -242,7 +242,7 @@ class ScribeMCMCResults(CountResults):
 
     def summary(self) -> pd.DataFrame:
         """One row per value: mean, spread, 5 % and 95 % quantiles, R-hat, effective draws."""
-        found, tables = self.diagnostics, []
+        diagnostics, tables = self.diagnostics, []
         for name, value in self.get_samples().items():
             flat = value.reshape(len(value), -1)
             places = [str(list(place)) if place else "" for place in np.ndindex(value.shape[1:])]
@@ -253,8 +253,8 @@ class ScribeMCMCResults(CountResults):
                         "sd": flat.std(axis=0),
                         "5%": np.quantile(flat, 0.05, axis=0),
                         "95%": np.quantile(flat, 0.95, axis=0),
-                        "r_hat": found.r_hat[name].ravel(),
-                        "effective": found.effective[name].ravel(),
+                        "r_hat": diagnostics.r_hat[name].ravel(),
+                        "effective": diagnostics.effective[name].ravel(),
                     },
                     index=[name + place for place in places],
                 )

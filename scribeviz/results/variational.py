@@ -136,7 +136,7 @@ class ScribeSVIResults(CountResults):
         **kwargs: Any,
     ) -> "ScribeSVIResults":
         """Make results with the metadata of ``adata``; ``kwargs`` are other attributes."""
-        known: dict[str, Any] = {
+        attributes: dict[str, Any] = {
             "n_cells": adata.n_obs,
             "n_genes": adata.n_vars,
             "model_type": model_config.name,
@@ -148,7 +148,10 @@ class ScribeSVIResults(CountResults):
             "n_vars": adata.n_vars,
         }
         return cls(
-            params=params, loss_history=loss_history, model_config=model_config, **(known | kwargs)
+            params=params,
+            loss_history=loss_history,
+            model_config=model_config,
+            **(attributes | kwargs),
         )
 
     def __getitem__(self, index: GeneIndex) -> "ScribeSVIResults":

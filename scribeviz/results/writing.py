@@ -31,8 +31,8 @@ def write_results(
             f"{results.n_cells:,} cells were fitted, and this AnnData has {adata.n_obs:,}; pass "
             "the one that was fitted."
         )
-    known = set(_names(results.genes, adata))
-    missing = [name for name in results.genes if name not in known]
+    names_there = set(_names(results.genes, adata))
+    missing = [name for name in results.genes if name not in names_there]
     if missing:
         raise CountsError(f"this AnnData has no gene {missing[0]!r}, which was fitted.")
     spec, point = results.model_config, results.get_map(use_mean=True)
@@ -51,8 +51,8 @@ def write_results(
         obs["component"] = pd.Categorical(likeliest, categories=names)
         obs["entropy"] = entropy(probabilities)
         obsm["probabilities"] = probabilities
-    for slot, found in ((adata.obs, obs), (adata.obsm, obsm), (adata.varm, varm)):
-        for name, values in found.items():
+    for slot, columns in ((adata.obs, obs), (adata.obsm, obsm), (adata.varm, varm)):
+        for name, values in columns.items():
             slot[f"{key}_{name}"] = values
     for name, by_component in ({"mean": summary.mean} | summary.genes).items():
         adata.var[f"{key}_{name}"] = _of_all(results, adata, weights @ by_component)
@@ -67,10 +67,10 @@ def write_gene_table(table: pd.DataFrame, adata: "AnnData", key: str) -> None:
     table
         From :func:`scribeviz.criticism.misfit.gene_table`.
     """
-    found = table.set_index(table["gene"].astype(str)).reindex(_names(table["gene"], adata))
+    rows = table.set_index(table["gene"].astype(str)).reindex(_names(table["gene"], adata))
     for name in ("misfit", "p_value"):
-        adata.var[f"{key}_{name}"] = found[name].to_numpy()
-    problem = found["problem"].astype(object).where(found["problem"].notna(), "not fitted")
+        adata.var[f"{key}_{name}"] = rows[name].to_numpy()
+    problem = rows["problem"].astype(object).where(rows["problem"].notna(), "not fitted")
     adata.var[f"{key}_problem"] = problem.to_numpy(object)
 
 
@@ -104,9 +104,9 @@ def _of_all(results: "CountResults", adata: "AnnData", values: np.ndarray) -> np
 
 def _names(fitted: Iterable[str], adata: "AnnData") -> list[str]:
     """Names of the genes of ``adata`` as they were when it was read."""
-    given, known = np.asarray(list(fitted)), gene_names(cast("pd.DataFrame", adata.var))
+    given, named = np.asarray(list(fitted)), gene_names(cast("pd.DataFrame", adata.var))
     # The genes of a bare matrix have no names, but places.
-    return list(given if len(given) == len(known) and are_made_up(given) else known)
+    return list(given if len(given) == len(named) and are_made_up(given) else named)
 
 
 def _about(results: "CountResults") -> dict[str, Any]:

@@ -70,8 +70,8 @@ class RunSpec:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON-able content."""
-        own = {"model": self.model.as_dict(), "config": config_as_dict(self.config)}
-        return {f.name: getattr(self, f.name) for f in fields(self)} | own
+        nested = {"model": self.model.as_dict(), "config": config_as_dict(self.config)}
+        return {f.name: getattr(self, f.name) for f in fields(self)} | nested
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "RunSpec":
@@ -193,10 +193,10 @@ class RunFolder:
     def traces(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Both :attr:`losses` and :attr:`validation`, of one moment and in one reading."""
         path = self.path / "losses.h5"
-        found = read_arrays(path)[0] if path.exists() else {}
+        arrays = read_arrays(path)[0] if path.exists() else {}
         nothing = np.zeros(0, np.float32)
-        validation = found.get("validated", np.zeros(0, int)), found.get("validation", nothing)
-        return found.get("losses", nothing), validation
+        validation = arrays.get("validated", np.zeros(0, int)), arrays.get("validation", nothing)
+        return arrays.get("losses", nothing), validation
 
     def write_losses(
         self, losses: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None = None

@@ -18,11 +18,11 @@ _WIDTH = 88
 
 def read_code(of: Counts | RunSpec) -> str:
     """Code that reads the counts, or those of a run, again."""
-    known = of.read_by or "scribeviz.read(...)"
+    reading = of.read_by or "scribeviz.read(...)"
     name = of.name if isinstance(of, Counts) else of.data_name
     # In a comment, which a name from a file must not end.
-    told = " ".join(name.split())
-    return f"counts = {known}  # {told}: {of.n_cells:,} cells x {of.n_genes:,} genes"
+    comment = " ".join(name.split())
+    return f"counts = {reading}  # {comment}: {of.n_cells:,} cells x {of.n_genes:,} genes"
 
 
 def model_code(choice: ChosenModel) -> str:

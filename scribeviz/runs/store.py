@@ -66,11 +66,11 @@ class RunStore:
 
     def runs(self) -> list[RunFolder]:
         """All runs, newest first."""
-        found = [
+        folders = [
             self._known.setdefault(path.parent.name, RunFolder(path.parent))
             for path in self.root.glob("*/status.json")
         ]
-        return sorted(found, key=lambda run: run.spec.created, reverse=True)
+        return sorted(folders, key=lambda run: run.spec.created, reverse=True)
 
     def statuses(self) -> list[tuple[RunFolder, RunStatus]]:
         """All runs with how far they are, newest first; only what changed is read anew."""
@@ -78,10 +78,10 @@ class RunStore:
 
     def _status(self, run: RunFolder) -> RunStatus:
         version = run.status_version
-        known = self._statuses.get(run.id)
-        if known is None or known[0] != version:
-            known = self._statuses[run.id] = version, run.status
-        return known[1]
+        cached = self._statuses.get(run.id)
+        if cached is None or cached[0] != version:
+            cached = self._statuses[run.id] = version, run.status
+        return cached[1]
 
     def run(self, run_id: str) -> RunFolder | None:
         """The run of that name, or None."""

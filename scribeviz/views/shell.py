@@ -164,31 +164,31 @@ class Shell(pn.viewable.Viewer):
 
     async def _read_run(self, run: RunFolder, gene: str, asked: int) -> None:
         """Read in a thread: it takes seconds with many cells, and other clicks must not wait."""
-        found, told = None, ""
+        explored, message = None, ""
         try:
-            found = await asyncio.to_thread(load_explored, run.path)
+            explored = await asyncio.to_thread(load_explored, run.path)
         except (OSError, KeyError, ValueError) as problem:
             _LOG.exception("a run could not be read")
-            told = f"The results of this run cannot be read ({type(problem).__name__})."
+            message = f"The results of this run cannot be read ({type(problem).__name__})."
         # As a callback of the document it waits for the message that brings the page.
-        pn.state.execute(partial(self._show_run, found, told, gene, asked), schedule=True)
+        pn.state.execute(partial(self._show_run, explored, message, gene, asked), schedule=True)
 
-    def _show_run(self, found: Explored | None, told: str, gene: str, asked: int) -> None:
+    def _show_run(self, explored: Explored | None, message: str, gene: str, asked: int) -> None:
         if asked != self._asked:
             return
         explore = self.session.explore
         explore.opening = ""
-        if found is None:
-            _tell(told)
+        if explored is None:
+            _tell(message)
             return
-        if found is not explore.explored:  # resumed runs change
-            explore.show(found, self._mixtures(found))
+        if explored is not explore.explored:  # resumed runs change
+            explore.show(explored, self._mixtures(explored))
         if gene and not explore.find_gene(gene):
             _tell(f"No gene of this run is called {gene}.")
 
     def _mixtures(self, explored: Explored) -> dict[str, Path]:
         """Finished mixtures of the same data, which can colour its cells; the newest of a name."""
-        known = {
+        mixtures = {
             run.spec.label: run.path
             for run, status in reversed(self.session.fit.history)
             if status.state.is_over
@@ -196,7 +196,7 @@ class Shell(pn.viewable.Viewer):
             and run.spec.fingerprint == explored.fingerprint
             and run.has_results
         }
-        return {name: path for name, path in known.items() if path != explored.path}
+        return {name: path for name, path in mixtures.items() if path != explored.path}
 
     def _say_where(self) -> None:
         session, location = self.session, pn.state.location
@@ -319,9 +319,9 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     gene = str(asked.get("gene", ""))
     if "compare" in asked:
         session.fit.refresh()  # so far nobody has asked which runs there are
-        known = {run.id for run, _ in finished(session.fit.history)}
+        finished_ids = {run.id for run, _ in finished(session.fit.history)}
         runs = list(dict.fromkeys(str(asked["compare"]).split(",")))
-        _tell(shell.compare.recall(runs, gene, known))
+        _tell(shell.compare.recall(runs, gene, finished_ids))
     if asked.get("place") in PLACES and session.is_open(asked["place"]):
         shell.go(asked["place"], gene)
 

@@ -94,10 +94,10 @@ def load_installed_models() -> tuple[OwnModel, ...]:
     Each entry point of the group ``scribeviz.models`` is a ``CustomModel``, or a function that
     returns one or several.  One that fails is left out, with a warning in the log.
     """
-    found: list[OwnModel] = []
+    models: list[OwnModel] = []
     for entry in entry_points(group=ENTRY_POINT_GROUP):
         try:
-            found.extend(register_model(model) for model in _offered(entry))
+            models.extend(register_model(model) for model in _offered(entry))
         except Exception as error:  # noqa: BLE001 - another's code: anything may be raised
             _log.warning(
                 "The models of the entry point %r (%s) are left out: %s: %s",
@@ -106,7 +106,7 @@ def load_installed_models() -> tuple[OwnModel, ...]:
                 type(error).__name__,
                 error,
             )
-    return tuple(found)
+    return tuple(models)
 
 
 def _checked_file(path: Path | str) -> Path:
@@ -119,9 +119,9 @@ def _checked_file(path: Path | str) -> Path:
 
 
 def _newly_registered(file: Path) -> tuple[OwnModel, ...]:
-    known = set(CUSTOM_MODELS)
+    before = set(CUSTOM_MODELS)
     _execute(file)
-    new = tuple(model for key, model in CUSTOM_MODELS.items() if key not in known)
+    new = tuple(model for key, model in CUSTOM_MODELS.items() if key not in before)
     if not new:
         raise CustomModelError(
             f"{file} registers no model; call register_model(CustomModel(...)) in it "
@@ -169,8 +169,8 @@ class CustomSpec:
     @property
     def described(self) -> str:
         """The model in words."""
-        known = CUSTOM_MODELS.get(self.key)
-        return self.key if known is None else known.label
+        registered = CUSTOM_MODELS.get(self.key)
+        return self.key if registered is None else registered.label
 
     @property
     def is_mixture(self) -> bool:

@@ -60,11 +60,11 @@ def check_sites(bound: "BoundModel", data: Shapes) -> None:
 def check_prediction(bound: "BoundModel") -> None:
     """Raise ``CustomModelError`` if the model cannot predict a count matrix without data."""
     _traced(bound, "guide", None)
-    found = _traced(bound, "model", None).values.get("counts")
-    own = {"n_cells": bound.n_cells, "n_genes": bound.n_genes}
-    n_cells, n_genes = (bound.model_args.get(name, size) for name, size in own.items())
-    if found != (n_cells, n_genes):
-        came = "samples no 'counts'" if found is None else f"samples 'counts' of shape {found}"
+    shape = _traced(bound, "model", None).values.get("counts")
+    sizes = {"n_cells": bound.n_cells, "n_genes": bound.n_genes}
+    n_cells, n_genes = (bound.model_args.get(name, size) for name, size in sizes.items())
+    if shape != (n_cells, n_genes):
+        came = "samples no 'counts'" if shape is None else f"samples 'counts' of shape {shape}"
         raise CustomModelError(
             f"the model {function_name(bound.custom.model)} {came} when counts is None; to predict "
             f"it must sample 'counts' of shape {(n_cells, n_genes)}, cells by genes."
@@ -167,7 +167,7 @@ class _Placeholders(Messenger):
 
 def _traced(bound: "BoundModel", role: str, data: Shapes | None) -> _Trace:
     function = {"model": bound.model, "guide": bound.guide}[role]
-    found = []
+    traces = []
 
     def run(data: Any) -> None:
         with (
@@ -176,7 +176,7 @@ def _traced(bound: "BoundModel", role: str, data: Shapes | None) -> _Trace:
             numpyro.handlers.seed(rng_seed=0),
         ):
             function(data)
-        found.append(_described(sites))
+        traces.append(_described(sites))
 
     try:
         jax.eval_shape(run, data)
@@ -190,7 +190,7 @@ def _traced(bound: "BoundModel", role: str, data: Shapes | None) -> _Trace:
             f"the {role} {name} of {bound.custom.key!r} failed when it was tried {given}"
             f"{_place(error)}: {in_short(error)}."
         ) from error
-    return found[0]
+    return traces[0]
 
 
 def _described(sites: Mapping[str, Mapping[str, Any]]) -> _Trace:

@@ -173,9 +173,9 @@ class CompareView(pn.viewable.Viewer):
         self._invitation.visible = False
         try:
             explored = await asyncio.to_thread(state.load, runs)
-            known = {run.id: run for run, _ in self.fit.history}
-            table = await asyncio.to_thread(score, explored, known)
-            named = {name: known[one.run_id] for name, one in explored.items()}
+            by_id = {run.id: run for run, _ in self.fit.history}
+            table = await asyncio.to_thread(score, explored, by_id)
+            named = {name: by_id[one.run_id] for name, one in explored.items()}
             trusted = await asyncio.to_thread(trust, named)
         except ValueError as problem:
             self._refuse(runs, str(problem))
@@ -199,8 +199,8 @@ class CompareView(pn.viewable.Viewer):
         started = [self.fit.start(self.data.counts, spec) for spec in family(self.model.spec())]
         self._awaited = {run.id for run in started}
         self.state.refuse([], "")
-        told = f"{len(started)} fits are queued; they are compared here as they finish."
-        self._busy.object = words_html(told, faint=True)
+        message = f"{len(started)} fits are queued; they are compared here as they finish."
+        self._busy.object = words_html(message, faint=True)
 
     def _compared(self, table: pd.DataFrame | None, problem: str) -> Viewable:
         if problem:
@@ -297,7 +297,7 @@ class GenePairView(pn.viewable.Viewer):
             "summed difference (nats)": f"{total:+,.0f}",
         }
         given = [name for name in self.state.pair if self.state.explored[name].has_latent_space]
-        told = (
+        message = (
             notice(
                 f"{' and '.join(given)} knows each cell's place and total here, and was trained "
                 "on most of these cells: genes can be ranked, but their sum does not say who "
@@ -309,7 +309,7 @@ class GenePairView(pn.viewable.Viewer):
         )
         return card(
             "Gene by gene",
-            told,
+            message,
             row(
                 ui.HoloViews(points, sizing_mode="stretch_width", height=420),
                 ui.Column(self._listing, sizing_mode="stretch_width"),
@@ -394,8 +394,8 @@ def _table(table: pd.DataFrame) -> Viewable:
             "described": table["model"],
             "elpd_loo": _with_error(table["elpd_loo"], table["se"]),
             "difference": [
-                "best" if difference == 0 else told
-                for difference, told in zip(
+                "best" if difference == 0 else error
+                for difference, error in zip(
                     table["difference"],
                     _with_error(table["difference"], table["difference_se"]),
                     strict=True,

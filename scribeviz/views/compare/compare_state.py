@@ -40,19 +40,19 @@ class CompareState(param.Parameterized):
         super().__init__(**params)
         self.explored: dict[str, Explored] = {}
 
-    def recall(self, runs: list[str], gene: str, known: Collection[str]) -> str:
+    def recall(self, runs: list[str], gene: str, comparable: Collection[str]) -> str:
         """Choose what a link names, to be compared next; gives a sentence if some of it is gone.
 
         Parameters
         ----------
         runs, gene
             Ids of the runs, and the gene to show.
-        known
+        comparable
             Ids of the runs that can be compared here.
         """
-        found = [run for run in runs if run in known]
-        self.param.update(runs=found, gene=gene)
-        gone = len(runs) - len(found)
+        there = [run for run in runs if run in comparable]
+        self.param.update(runs=there, gene=gene)
+        gone = len(runs) - len(there)
         if not gone:
             return ""
         which = "The run" if len(runs) == 1 else f"{gone} of the {len(runs)} runs"
@@ -69,11 +69,11 @@ class CompareState(param.Parameterized):
             If they are not of the same cells and genes.
         """
         paths = [self.store.root / Path(run).name for run in runs]
-        found = [load_explored(path) for path in paths]
-        for one, other in pairwise(found):
+        loaded = [load_explored(path) for path in paths]
+        for one, other in pairwise(loaded):
             check_same(one, other)
-        names = distinct([explored.label for explored in found])
-        return dict(zip(names, found, strict=True))
+        names = distinct([explored.label for explored in loaded])
+        return dict(zip(names, loaded, strict=True))
 
     def show(
         self,
@@ -91,8 +91,8 @@ class CompareState(param.Parameterized):
         gene = self.gene
         if second:
             ranked = self.gene_differences((first, second))
-            known = set(ranked["gene"])
-            gene = gene if gene in known else str(ranked["gene"].iloc[0])
+            names = set(ranked["gene"])
+            gene = gene if gene in names else str(ranked["gene"].iloc[0])
         pair = (first, second) if second else ("", "")
         self.param.update(runs=runs, problem="", pair=pair, gene=gene, table=table, trusted=trusted)
 
@@ -105,32 +105,32 @@ class CompareState(param.Parameterized):
     def verdict(self) -> str:
         """Who wins, in a sentence, and on which cells if not on all."""
         scored = self.table[self.table["elpd_loo"].notna()]
-        told, n_cells = verdict(scored), int(scored["n_cells"].iloc[0])
+        sentence, n_cells = verdict(scored), int(scored["n_cells"].iloc[0])
         if n_cells == next(iter(self.explored.values())).counts.n_cells:
-            return told
-        return f"On the {n_cells:,} cells that no network was trained on: {told}"
+            return sentence
+        return f"On the {n_cells:,} cells that no network was trained on: {sentence}"
 
     def gene_differences(self, pair: tuple[str, str] | None = None) -> pd.DataFrame:
         """``gene``, ``mean`` and ``difference`` in elpd (nats), the largest first."""
         first, second = (self.explored[name].critique.genes for name in pair or self.pair)
-        found = first[["gene", "mean"]].assign(
+        differences = first[["gene", "mean"]].assign(
             difference=first["elpd"] - second["elpd"],
             first_problem=first["problem"],
             second_problem=second["problem"],
         )
-        order = found["difference"].abs().sort_values(ascending=False).index
-        return found.loc[order].reset_index(drop=True)
+        order = differences["difference"].abs().sort_values(ascending=False).index
+        return differences.loc[order].reset_index(drop=True)
 
     def checks(self) -> dict[str, GeneCheck]:
         """The chosen gene under both models, with the same bars."""
-        found: dict[str, GeneCheck] = {}
+        checks: dict[str, GeneCheck] = {}
         edges = None
         for name in sorted(self.pair, key=lambda name: -self._reach(name)):
             explored = self.explored[name]
             index = explored.counts.gene_index(self.gene)
-            found[name] = explored.critique.check(explored.counts.gene_at(index), index, edges)
-            edges = found[name].edges
-        return {name: found[name] for name in self.pair}
+            checks[name] = explored.critique.check(explored.counts.gene_at(index), index, edges)
+            edges = checks[name].edges
+        return {name: checks[name] for name in self.pair}
 
     def _reach(self, name: str) -> int:
         explored = self.explored[name]
@@ -218,11 +218,11 @@ def family(spec: ChosenModel) -> list[ModelSpec]:
 def distinct(names: list[str]) -> list[str]:
     """The names, numbered where two are equal."""
     seen: dict[str, int] = {}
-    found = []
+    numbered = []
     for name in names:
         seen[name] = seen.get(name, 0) + 1
-        found.append(name if names.count(name) == 1 else f"{name} ({seen[name]})")
-    return found
+        numbered.append(name if names.count(name) == 1 else f"{name} ({seen[name]})")
+    return numbered
 
 
 def settings_of(run: RunFolder) -> dict[str, str]:
@@ -234,10 +234,10 @@ def settings_of(run: RunFolder) -> dict[str, str]:
         model |= dict(value) if nested else {name: value}
     priors = model.pop("priors", {})
     config: InferenceConfig = spec.config
-    found = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
-    found |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
-    found["method"] = type(config).__name__.removesuffix("Config")
-    return found | {
+    settings = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
+    settings |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
+    settings["method"] = type(config).__name__.removesuffix("Config")
+    return settings | {
         f.name.replace("_", " "): _in_words(getattr(config, f.name)) for f in fields(config)
     }
 

@@ -118,11 +118,11 @@ class DataView(pn.viewable.Viewer):
         self._asked += 1
         mine = self._asked  # what was asked for later counts, however long this one takes
         self.state.param.update(busy=doing, problem="")
-        opened, told = None, ""
+        opened, message = None, ""
         try:
             opened = await asyncio.to_thread(work)
         except CountsError as problem:
-            told = str(problem)
+            message = str(problem)
         finally:
             if mine == self._asked:
                 self.state.busy = ""
@@ -131,7 +131,7 @@ class DataView(pn.viewable.Viewer):
         if opened is not None:
             self.state.show(opened)
         else:
-            self.state.refuse(told)
+            self.state.refuse(message)
 
     def _refusal(self, problem: str) -> Viewable:
         return notice(problem, "error") if problem else ui.Spacer(height=0)

@@ -114,12 +114,12 @@ class CellsView(pn.viewable.Viewer):
 
     async def _place(self) -> None:
         explored, place = self.state.explored, self.state.place
-        found = await asyncio.to_thread(place_cells, explored, place)
+        places = await asyncio.to_thread(place_cells, explored, place)
         if (explored, place) == (self.state.explored, self.state.place):
-            pn.state.execute(partial(self._place_at, found), schedule=True)
+            pn.state.execute(partial(self._place_at, places), schedule=True)
 
-    def _place_at(self, found: np.ndarray) -> None:
-        self._places = found
+    def _place_at(self, places: np.ndarray) -> None:
+        self._places = places
         self._draw()
 
     def _draw(self, *_: param.parameterized.Event) -> None:
@@ -186,16 +186,16 @@ class CellsView(pn.viewable.Viewer):
 
     async def _mark(self) -> None:
         cells = self.state.cells
-        found = await asyncio.to_thread(self._find_markers)
+        markers = await asyncio.to_thread(self._find_markers)
         if cells is self.state.cells:
-            pn.state.execute(partial(self._show_markers, found), schedule=True)
+            pn.state.execute(partial(self._show_markers, markers), schedule=True)
 
-    def _show_markers(self, found: pd.DataFrame | None) -> None:
-        if found is None:
+    def _show_markers(self, markers: pd.DataFrame | None) -> None:
+        if markers is None:
             self._markers[:] = []
             return
         listing = ui.Tabulator(
-            found,
+            markers,
             show_index=False,
             disabled=True,
             stylesheets=[TABLE_LOOK],
@@ -219,7 +219,7 @@ class CellsView(pn.viewable.Viewer):
             margin=0,
         )
         listing.on_click(
-            lambda event: self.state.param.update(gene=str(found["gene"].iloc[event.row]))
+            lambda event: self.state.param.update(gene=str(markers["gene"].iloc[event.row]))
         )
         self._markers[:] = [
             heading("Genes that mark them"),
@@ -229,9 +229,9 @@ class CellsView(pn.viewable.Viewer):
 
     def _side(self, cells: np.ndarray | None, problem: str, _label: str | None) -> Viewable:
         state = self.state
-        told = [notice(problem, "warning")] if problem else []
+        messages = [notice(problem, "warning")] if problem else []
         if cells is None:
-            return ui.Column(*told, words("All cells are looked at.", faint=True))
+            return ui.Column(*messages, words("All cells are looked at.", faint=True))
         n_cells = state.explored.counts.n_cells
         sentence = f"{cells.size:,} of {n_cells:,} cells, chosen {state.chosen_by}."
         if not state.can_choose_cells:
@@ -244,7 +244,7 @@ class CellsView(pn.viewable.Viewer):
         if state.can_choose_cells:
             actions.insert(0, button("Rank all genes in these cells", "sort", self._rank))
         return ui.Column(
-            *told,
+            *messages,
             words(sentence),
             ui.Row(*actions),
             self._busy,

@@ -72,12 +72,12 @@ class ExploreState(param.Parameterized):
         if explored.has_latent_space:
             places = [LATENT, *places]
         self._mixtures = {f"entropy under {name}": path for name, path in (mixtures or {}).items()}
-        own = [_ENTROPY, _COMPONENT, _AGREEMENT] if explored.model.is_mixture else []
+        of_mixture = [_ENTROPY, _COMPONENT, _AGREEMENT] if explored.model.is_mixture else []
         if explored.critique.agreement is None:
-            own = own[:2]
+            of_mixture = of_mixture[:2]
         self.param.label.objects = [None, *labels]
         self.param.place.objects = places
-        offered = [*own, _DEPTH, *labels, *self._mixtures]
+        offered = [*of_mixture, _DEPTH, *labels, *self._mixtures]
         self.param.color_by.objects = list(dict.fromkeys(offered))
         self.param.update(
             explored=explored,
@@ -89,7 +89,7 @@ class ExploreState(param.Parameterized):
             chosen_by="",
             problem="",
             place=places[0],
-            color_by=own[0] if own else label or _DEPTH,
+            color_by=of_mixture[0] if of_mixture else label or _DEPTH,
         )
 
     @property
@@ -166,7 +166,7 @@ class ExploreState(param.Parameterized):
         spec: Any = explored.model
         if not explored.has_priors:
             return {}
-        draws, found = posterior_draws(explored), {}
+        draws, moved = posterior_draws(explored), {}
         gene = explored.counts.gene_index(self.gene)
         for site in spec.sites:
             if "cells" in site.axes:
@@ -175,14 +175,14 @@ class ExploreState(param.Parameterized):
             if spec.has_axis(site, "genes"):
                 values = values[..., gene]
             prior, k = spec.prior(site), spec.n_components
-            found[site.key] = (
+            moved[site.key] = (
                 site,
                 [
                     prior_posterior(prior, site.support, one, k)
                     for one in values.reshape(len(values), -1).T
                 ],
             )
-        return found
+        return moved
 
     def library(self) -> LibraryCheck:
         """Total counts of the chosen cells against the model."""
@@ -197,17 +197,17 @@ class ExploreState(param.Parameterized):
     def colors(self, name: str | None = None) -> pd.Series:
         """What the cells' colours say: numbers, or a categorical of groups."""
         explored, name = self.explored, name or self.color_by
-        own: dict[str, Callable[[], Any]] = {
+        sources: dict[str, Callable[[], Any]] = {
             _ENTROPY: self.entropies,
             _COMPONENT: lambda: pd.Categorical(explored.components + 1),
             _AGREEMENT: lambda: explored.critique.agreement,
             _DEPTH: lambda: explored.counts.cell_totals,
         }
         n_cells = explored.counts.n_cells
-        for known, path in self._mixtures.items():
-            own[known] = partial(_entropies_of, path, n_cells)
-        if name in own and name in self.param.color_by.objects:
-            return pd.Series(own[name](), name=name)
+        for mixture, path in self._mixtures.items():
+            sources[mixture] = partial(_entropies_of, path, n_cells)
+        if name in sources and name in self.param.color_by.objects:
+            return pd.Series(sources[name](), name=name)
         values = self.column(name)
         numeric = pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)
         if numeric and values.nunique() > _FEW_NUMBERS:

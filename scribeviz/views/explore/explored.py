@@ -58,8 +58,8 @@ def load_explored(path: Path) -> Explored:
 
 def place_cells(explored: Explored, place: str) -> np.ndarray:
     """Where an embedding that came with the data, or one computed here, places the cells."""
-    known = explored.counts.embeddings
-    return known[place] if place in known else _embedded(explored, place)
+    embeddings = explored.counts.embeddings
+    return embeddings[place] if place in embeddings else _embedded(explored, place)
 
 
 @lru_cache(maxsize=4)

@@ -179,12 +179,12 @@ class GeneTable(pn.viewable.Viewer):
         self._all_genes.visible = bool(state.picked)
         of_all = state.table is state.explored.critique.genes
         if of_all:
-            told = "" if state.cells is None else "Judged by all cells."
+            message = "" if state.cells is None else "Judged by all cells."
         else:
-            told = f"Judged by the {state.cells.size:,} chosen cells."
+            message = f"Judged by the {state.cells.size:,} chosen cells."
         if state.picked:
-            told = f"{len(state.picked):,} genes, picked in a picture. {told}"
-        self._which_cells.object = words_html(told, faint=True)
+            message = f"{len(state.picked):,} genes, picked in a picture. {message}"
+        self._which_cells.object = words_html(message, faint=True)
 
     def _clicked(self, event: Any) -> None:
         self.state.gene = str(self._listing.value["gene"].iloc[event.row])

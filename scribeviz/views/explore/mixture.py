@@ -105,16 +105,17 @@ class AssignmentView(pn.viewable.Viewer):
             return words("Choose a column of obs, such as a cell type or a batch.", faint=True)
         if len(table) > 60:
             return words(f"{label} has {len(table)} different values: too many to compare.")
-        found = self.state.agreement()
-        told = (
+        agreement = self.state.agreement()
+        message = (
             words("")
-            if found is None
+            if agreement is None
             else words(
-                f"Adjusted Rand index {found[0]:.2f} · normalised mutual information {found[1]:.2f}"
+                f"Adjusted Rand index {agreement[0]:.2f} · normalised mutual information "
+                f"{agreement[1]:.2f}"
             )
         )
         return ui.Column(
-            told,
+            message,
             ui.HoloViews(cross_heatmap(table), sizing_mode="stretch_width"),
             sizing_mode="stretch_width",
         )

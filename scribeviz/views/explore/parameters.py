@@ -64,29 +64,31 @@ class ParametersView(pn.viewable.Viewer):
         )
 
     def _pictures(self, gene: str) -> Viewable:
-        shown = [self._picture(site, found, gene) for site, found in self.state.moved().values()]
+        shown = [
+            self._picture(site, estimates, gene) for site, estimates in self.state.moved().values()
+        ]
         rows = [row(*shown[i : i + _PER_ROW]) for i in range(0, len(shown), _PER_ROW)]
         return ui.Column(*rows, sizing_mode="stretch_width")
 
-    def _picture(self, site: Site, found: list[PriorPosterior], gene: str) -> Viewable:
+    def _picture(self, site: Site, estimates: list[PriorPosterior], gene: str) -> Viewable:
         of_gene = "genes" in site.axes
-        widest = max(found, key=lambda one: one.values.size)
+        widest = max(estimates, key=lambda one: one.values.size)
         picture = prior_and_posteriors(
             (widest.values, widest.prior),
-            [(one.values, one.posterior) for one in found],
+            [(one.values, one.posterior) for one in estimates],
             label=site.label,
             log_axis=site.support == POSITIVE,
         )
         return ui.Column(
             heading(f"{site.label} of {gene}" if of_gene else site.label),
-            words(_overlap_in_words(found), faint=True),
+            words(_overlap_in_words(estimates), faint=True),
             ui.HoloViews(picture, sizing_mode="stretch_width", height=220),
             sizing_mode="stretch_width",
         )
 
 
-def _overlap_in_words(found: list[PriorPosterior]) -> str:
-    shares = [one.overlap for one in found]
-    told = " · ".join(f"{share:.0%}" for share in shares)
+def _overlap_in_words(estimates: list[PriorPosterior]) -> str:
+    shares = [one.overlap for one in estimates]
+    listed = " · ".join(f"{share:.0%}" for share in shares)
     strong = max(shares) >= _SAME
-    return f"Overlap {told}: " + ("the prior still speaks." if strong else "the data decide.")
+    return f"Overlap {listed}: " + ("the prior still speaks." if strong else "the data decide.")

@@ -102,12 +102,12 @@ class AbnormalityView(pn.viewable.Viewer):
         most = np.argsort(-self._error.to_numpy())[:n_marked]
         missed = self.x[most] - self.reconstruction[most]
         worst = np.abs(missed).argmax(axis=1)
-        told = {"cell": self._error.index[most]}
+        columns = {"cell": self._error.index[most]}
         if label is not None:
             # Not by its own name, which Tabulator would take for HTML.
-            told["kind"] = self.obs[label].iloc[most].astype(str).to_numpy(object)
+            columns["kind"] = self.obs[label].iloc[most].astype(str).to_numpy(object)
         table = pd.DataFrame(
-            told
+            columns
             | {
                 "error": self._error.iloc[most].to_numpy(),
                 "gene": np.asarray(self.genes, dtype=object)[worst],

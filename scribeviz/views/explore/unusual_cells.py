@@ -57,38 +57,38 @@ class UnusualView(pn.viewable.Viewer):
 
     async def _find(self) -> None:
         try:
-            found = await asyncio.to_thread(unusual_cells, self._explored)
+            unusual = await asyncio.to_thread(unusual_cells, self._explored)
             places = await asyncio.to_thread(place_cells, self._explored, self._place)
         except ValueError as problem:
             _LOG.exception("no unusual cells could be found")
             pn.state.execute(partial(self._refuse, str(problem)), schedule=True)
         except Exception:  # noqa: BLE001  the border of the page: it must not wait for ever
             _LOG.exception("no unusual cells could be found")
-            told = "No autoencoder could be trained on these cells; the server's log says why."
-            pn.state.execute(partial(self._refuse, told), schedule=True)
+            message = "No autoencoder could be trained on these cells; the server's log says why."
+            pn.state.execute(partial(self._refuse, message), schedule=True)
         else:
-            pn.state.execute(partial(self._show, found, places), schedule=True)
+            pn.state.execute(partial(self._show, unusual, places), schedule=True)
 
     def _refuse(self, problem: str) -> None:
         self._shown[:] = [notice(problem, "warning"), self._offer()]
 
-    def _show(self, found: "Unusual", places: object) -> None:
+    def _show(self, unusual: "Unusual", places: object) -> None:
         counts = self._explored.counts
         name = self._place.removeprefix("X_").split(",")[0]
-        better = 1 - found.error / found.error_of_means
-        told = (
-            f"On the {found.n_test:,} cells that were kept for last its error is "
+        better = 1 - unusual.error / unusual.error_of_means
+        message = (
+            f"On the {unusual.n_test:,} cells that were kept for last its error is "
             f"{better:.0%} below that of each gene's mean."
             if better > 0
-            else f"On the {found.n_test:,} cells that were kept for last it does no better than "
+            else f"On the {unusual.n_test:,} cells that were kept for last it does no better than "
             "each gene's mean: what is large below is far from the mean, and no more."
         )
         view = AbnormalityView(
-            x=found.x,
-            reconstruction=found.reconstruction,
-            genes=[str(gene) for gene in found.genes],
+            x=unusual.x,
+            reconstruction=unusual.reconstruction,
+            genes=[str(gene) for gene in unusual.genes],
             obs=counts.obs,
             places=places,
             axes=(f"{name} 1", f"{name} 2"),
         )
-        self._shown[:] = [notice(told, "info" if better > 0 else "warning"), view]
+        self._shown[:] = [notice(message, "info" if better > 0 else "warning"), view]

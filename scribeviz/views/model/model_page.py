@@ -142,14 +142,14 @@ class ModelView(pn.viewable.Viewer):
 
     def _components(self) -> Viewable:
         state = self.state
-        own = ui.Switch.from_param(
+        switch = ui.Switch.from_param(
             state.param.component_specific_params,
             visible=pn.bind(lambda k: k > 1, state.param.n_components),
         )
         return ui.Column(
             number_field(state, "n_components", width=200),
             pn.bind(self._hint, state.param.n_components, state.param.likelihood),
-            own,
+            switch,
             sizing_mode="stretch_width",
         )
 
@@ -181,9 +181,9 @@ class ModelView(pn.viewable.Viewer):
             if key != "mouse"  # the same number as human
         }
         cells = {label.replace("Human", "Human or mouse"): n for label, n in cells.items()}
-        known = state.total_mrna if state.total_mrna in cells.values() else 0.0
+        chosen = state.total_mrna if state.total_mrna in cells.values() else 0.0
         picker = ui.Select(
-            label="Cells of", options=cells, value=known, width=240, margin=(4, 12, 8, 0)
+            label="Cells of", options=cells, value=chosen, width=240, margin=(4, 12, 8, 0)
         )
         picker.param.watch(lambda event: state.param.update(total_mrna=event.new), "value")
         return ui.Column(

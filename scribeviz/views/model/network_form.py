@@ -81,12 +81,12 @@ class NetworkView(Viewer):
 
 def _columns(counts: Counts | None, kept: str) -> dict[str, str]:
     """The columns of obs that divide the cells into a few groups."""
-    found = {_NO_COVARIATE: ""}
+    columns = {_NO_COVARIATE: ""}
     if counts is not None:
         for i, column in enumerate(counts.obs.columns):  # by position: two may share a name
             if 2 <= counts.obs.iloc[:, i].nunique() <= _MOST_LEVELS:
-                found[str(column)] = str(column)
-    return found | ({kept: kept} if kept else {})
+                columns[str(column)] = str(column)
+    return columns | ({kept: kept} if kept else {})
 
 
 def _input(form: Form, name: str) -> Viewable:

@@ -117,12 +117,12 @@ class PriorCheckView(pn.viewable.Viewer):
         families = tuple(state.prior.family for state in self.model.priors.values())
         kind = replace(spec, priors=()), families
         if kind in self._compiled:  # less than it takes to go to a thread and back
-            found = check_before(spec, counts, gene)
+            check = check_before(spec, counts, gene)
         else:
-            found = await asyncio.to_thread(check_before, spec, counts, gene)
+            check = await asyncio.to_thread(check_before, spec, counts, gene)
             self._compiled.add(kind)
         if gene == self.gene:  # else another one is on its way
-            await draw(partial(self._show, found, gene))
+            await draw(partial(self._show, check, gene))
 
     def _show(self, check: GeneCheck, gene: str) -> None:
         low, _, high = check.zeros

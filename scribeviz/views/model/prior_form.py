@@ -72,12 +72,12 @@ class PriorView(pn.viewable.Viewer):
         )
 
     def _number_inputs(self) -> list[Viewable]:
-        prior, own = self.state.prior, self.state.site.prior
+        prior, usual = self.state.prior, self.state.site.prior
         family = PRIOR_FAMILIES[prior.family]
         numbers = prior_numbers(self.state)
         made = []
         for i, parameter in enumerate(family.parameters):
-            begin = own.numbers[i] if prior.family == own.family else parameter.default
+            begin = usual.numbers[i] if prior.family == usual.family else parameter.default
             about = f"{parameter.label} of {self.state.site.label}"
             scale = Scale.around(parameter, begin)
             made.append(
@@ -106,8 +106,8 @@ class PriorView(pn.viewable.Viewer):
     def _show(self) -> None:
         state = self.state
         with pn.io.hold():
-            told = prior_in_words(state.site, state.prior, self.model.n_components)
-            self._meaning.object = words_html(told, faint=True)
+            message = prior_in_words(state.site, state.prior, self.model.n_components)
+            self._meaning.object = words_html(message, faint=True)
             self._pipe.send(self._curve())
 
     def _curve(self) -> tuple[np.ndarray, np.ndarray]:
