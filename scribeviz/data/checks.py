@@ -177,7 +177,7 @@ def check_matrix(
     _check_shape(matrix, var, obs, subject)
     if not _is_numeric(matrix):
         raise CountsError(f"{subject} holds {_first_text(matrix, var, obs)}; pass numbers only.")
-    counts = sparse_rows(matrix)
+    counts = as_csr(matrix)
     _check_values(counts, var, obs, subject)
     genes, gene_ids, gene_notes = _gene_names(var)
     cells, repeated_cells = unique_names(_index_names(obs))
@@ -250,7 +250,7 @@ def names_say(rows: Iterable[str], columns: Iterable[str]) -> Orientation:
     return Orientation.CELLS_IN_ROWS if cells > genes else Orientation.GENES_IN_ROWS
 
 
-def sparse_rows(matrix: Any) -> sp.csr_array:
+def as_csr(matrix: Any) -> sp.csr_array:
     """Copy any numeric matrix into a CSR array without duplicates or stored zeros.
 
     The dtype stays.  Dense data (arrays, HDF5 datasets) are read in blocks of rows, so that no
@@ -258,7 +258,7 @@ def sparse_rows(matrix: Any) -> sp.csr_array:
 
     Examples
     --------
-    >>> sparse_rows(np.array([[0, 2], [1, 0]])).data.tolist()
+    >>> as_csr(np.array([[0, 2], [1, 0]])).data.tolist()
     [2, 1]
     """
     if isinstance(matrix, np.ndarray | h5py.Dataset):
@@ -409,7 +409,7 @@ def _why_not_counts(matrix: Any) -> str:
     if sp.issparse(matrix):
         values = matrix.data
     else:
-        loaded = matrix if isinstance(matrix, np.ndarray) else sparse_rows(matrix).data
+        loaded = matrix if isinstance(matrix, np.ndarray) else as_csr(matrix).data
         values = np.ravel(loaded, order="K")
     if not values.any():
         return "holds nothing but zeros"

@@ -8,7 +8,7 @@ import h5py
 import pandas as pd
 import scipy.sparse as sp
 
-from scribeviz.data.checks import sparse_rows
+from scribeviz.data.checks import as_csr
 from scribeviz.data.counts import CountsError
 from scribeviz.data.hdf5 import open_hdf5, texts
 
@@ -42,10 +42,10 @@ def read_loom(path: Path) -> "AnnData":
         n_genes, n_cells = file["matrix"].shape
         layers = file.get("layers", {})
         return AnnData(
-            sp.csr_matrix(sparse_rows(file["matrix"]).T),
+            sp.csr_matrix(as_csr(file["matrix"]).T),
             var=_loom_frame(file["row_attrs"], _LOOM_GENE_NAMES, n_genes),
             obs=_loom_frame(file["col_attrs"], _LOOM_CELL_NAMES, n_cells),
-            layers={key: sp.csr_matrix(sparse_rows(item).T) for key, item in layers.items()},
+            layers={key: sp.csr_matrix(as_csr(item).T) for key, item in layers.items()},
         )
 
 

@@ -30,7 +30,7 @@ class Choice(NamedTuple):
     doc: str
 
 
-LIKELIHOODS: Mapping[str, Choice] = {
+COUNT_DISTRIBUTIONS: Mapping[str, Choice] = {
     "nb": Choice("Negative binomial", "The usual choice for UMI counts."),
     "zinb": Choice(
         "Zero-inflated negative binomial",
@@ -65,7 +65,7 @@ class CellVAE:
         "nb",
         label="Count distribution",
         doc="How counts scatter around what the decoder expects.",
-        choices=LIKELIHOODS,
+        choices=COUNT_DISTRIBUTIONS,
     )
     n_latent: int = setting(
         10, label="Latent dimensions", doc="Of the space that cells lie in.", bounds=(1, 200)
@@ -117,7 +117,7 @@ class CellVAE:
     def described(self) -> str:
         """The model in words."""
         kind = "linear autoencoder" if self.linear_decoder else "variational autoencoder"
-        likelihood = LIKELIHOODS[self.likelihood].label.lower()
+        likelihood = COUNT_DISTRIBUTIONS[self.likelihood].label.lower()
         unusual = "" if self.likelihood == "nb" else f", {likelihood}"
         return f"{kind}, {self.n_latent} dimensions{unusual}"
 

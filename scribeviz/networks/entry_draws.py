@@ -36,7 +36,7 @@ def shown_cells(n_cells: int, n_genes: int, seed: int = 0) -> Int[np.ndarray, " 
     return np.sort(np.random.default_rng(seed).choice(n_cells, most, replace=False))
 
 
-def affordable_draws(n_cells: int, n_genes: int) -> int:
+def affordable_place_draws(n_cells: int, n_genes: int) -> int:
     """How many draws of the places of so many cells checks can take."""
     return int(np.clip(_DECODED // (n_cells * n_genes), _FEWEST_DRAWS, _MOST_DRAWS))
 

@@ -28,7 +28,7 @@ from scribeviz.networks.cellvae import CellVAE
 from scribeviz.networks.covariate import Covariate
 from scribeviz.networks.decoded import DecodedCounts
 from scribeviz.networks.entry_draws import (
-    affordable_draws,
+    affordable_place_draws,
     entry_draws,
     replicates,
     residuals,
@@ -312,7 +312,7 @@ class CellVAEResults:
                 some,
                 counts.n_cells,
                 library_edges(counts),
-                n_draws=affordable_draws(shown.size, counts.n_genes),
+                n_draws=affordable_place_draws(shown.size, counts.n_genes),
                 seed=seed,
             )
             critique = criticise_draws(counts, draws)

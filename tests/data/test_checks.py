@@ -7,11 +7,11 @@ import scipy.sparse as sp
 from scribeviz.data.checks import (
     READING_NOTES,
     Orientation,
+    as_csr,
     check_counts,
     check_matrix,
     count_sources,
     names_say,
-    sparse_rows,
     unique_names,
 )
 from scribeviz.data.counts import CountsError
@@ -290,7 +290,7 @@ def test_names_tell_the_orientation(rows, columns, found):
 def test_dense_data_are_read_in_blocks(monkeypatch):
     monkeypatch.setattr("scribeviz.data.checks._BLOCK_BYTES", 50)
     matrix = np.random.default_rng(0).poisson(0.5, (23, 4))
-    assert sparse_rows(matrix).toarray().tolist() == matrix.tolist()
+    assert as_csr(matrix).toarray().tolist() == matrix.tolist()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 import scipy.stats as st
 from scipy.special import expit
 
-from scribeviz.networks.cellvae import LIKELIHOODS
+from scribeviz.networks.cellvae import COUNT_DISTRIBUTIONS
 from scribeviz.networks.decoded import DECODED
 
 N_CELLS, N_GENES = 6, 4
@@ -56,7 +56,7 @@ def numpyros(key, log_mean, log_dispersion, gate_logit):
 
 
 def test_every_likelihood_that_can_be_picked_is_there():
-    assert DECODED.keys() == LIKELIHOODS.keys()
+    assert DECODED.keys() == COUNT_DISTRIBUTIONS.keys()
 
 
 @pytest.mark.parametrize("key", DECODED)

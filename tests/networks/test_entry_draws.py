@@ -14,7 +14,7 @@ from scribeviz.criticism.pmf import predictive_pmfs
 from scribeviz.networks import entry_draws as predictive
 from scribeviz.networks.decoded import DECODED
 from scribeviz.networks.entry_draws import (
-    affordable_draws,
+    affordable_place_draws,
     decoder_of_draws,
     entry_draws,
     replicates,
@@ -157,6 +157,6 @@ def test_what_stands_for_all_fits_the_memory():
     assert some.size == 1_000
     assert np.unique(some).size == 1_000
     assert (np.diff(some) > 0).all()
-    assert affordable_draws(1_000, 2_000) == 32
-    assert affordable_draws(1_000, 20_000) == 15
-    assert affordable_draws(10**6, 10**4) == 8
+    assert affordable_place_draws(1_000, 2_000) == 32
+    assert affordable_place_draws(1_000, 20_000) == 15
+    assert affordable_place_draws(10**6, 10**4) == 8

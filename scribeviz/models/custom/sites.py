@@ -16,7 +16,7 @@ from numpyro.primitives import Messenger
 
 from scribeviz.models.custom.arguments import CustomModelError, function_name, in_short, listed
 from scribeviz.models.custom.params import PARAM_TYPES, is_component_specific
-from scribeviz.models.custom.supports import Support, support_of
+from scribeviz.models.custom.supports import ValueRange, support_of
 
 if TYPE_CHECKING:
     from scribeviz.models.custom.model import BoundModel, CustomModel
@@ -36,7 +36,7 @@ class _Latent:
     """A site to infer."""
 
     shape: Shape
-    support: Support | None
+    support: ValueRange | None
     is_discrete: bool
 
 

@@ -16,7 +16,7 @@ _WRAPPERS = (dist.Independent, dist.ExpandedDistribution, dist.MaskedDistributio
 
 
 @dataclass(frozen=True, slots=True)
-class Support:
+class ValueRange:
     """A range of numbers or whole numbers, or another set by its name.
 
     Whether a bound belongs to a range is left out: it makes no difference to a fit.
@@ -26,7 +26,7 @@ class Support:
     low: float = -math.inf
     high: float = math.inf
 
-    def agrees(self, other: "Support") -> bool:
+    def agrees(self, other: "ValueRange") -> bool:
         """Whether the two may be the same; bounds that are not known agree with all."""
         bounds = ((self.low, other.low), (self.high, other.high))
         same = all(a == b or math.isnan(a) or math.isnan(b) for a, b in bounds)
@@ -42,7 +42,7 @@ class Support:
         return f"{self.kind} between {_shown(self.low)} and {_shown(self.high)}"
 
 
-def support_of(fn: Any) -> Support | None:
+def support_of(fn: Any) -> ValueRange | None:
     """Where values of the distribution ``fn`` live; ``None`` where it cannot be told."""
     while isinstance(fn, _WRAPPERS):
         fn = fn.base_dist
@@ -56,7 +56,7 @@ def support_of(fn: Any) -> Support | None:
     return None if constraint is None else _of_constraint(constraint)
 
 
-def _of_constraint(constraint: Any) -> Support:
+def _of_constraint(constraint: Any) -> ValueRange:
     while isinstance(constraint, constraints.independent):
         constraint = constraint.base_constraint
     kind, low, high = _NUMBERS, -math.inf, math.inf
@@ -78,7 +78,7 @@ def _of_constraint(constraint: Any) -> Support:
             pass
         case _:
             kind = type(constraint).__name__.removeprefix("_")
-    return Support(kind, low, high)
+    return ValueRange(kind, low, high)
 
 
 def _bound(bound: Any) -> float:
