@@ -131,4 +131,4 @@ DECODED: Mapping[str, type[DecodedCounts]] = {
     "zinb": ZeroInflatedNegativeBinomial,
     "poisson": Poisson,
 }
-"""By their keys in :data:`scribeviz.networks.cellvae.COUNT_DISTRIBUTIONS`, which has their words."""
+"""By their keys in :data:`scribeviz.networks.cellvae.COUNT_DISTRIBUTIONS`, where their words are."""

@@ -1,8 +1,8 @@
 """The exact engine against dense NumPyro: one table, ratios measured in one run.
 
 ``python -m tests.benchmarks.engine`` takes half an hour and up to 12 GB, nearly all of it for the
-dense models; ``--quick`` takes two minutes.  ``--part`` chooses among steps, cells, settling and
-nuts.  Where a GPU is found, the same table is that of the GPU.
+dense models; ``--quick`` takes two minutes.  ``--part`` chooses among steps, baselines, cells,
+settling and nuts.  Where a GPU is found, the same table is that of the GPU.
 """
 
 import argparse
@@ -27,9 +27,12 @@ from scribeviz.models.builder import CountModel, build
 from scribeviz.models.initial import initial_params
 from scribeviz.models.simulation import simulate
 from scribeviz.models.spec import ModelSpec, model_spec
+from tests.benchmarks.baselines import dense_by_hand, nonzeros_only
 from tests.benchmarks.first_light import PBMC, Row, _pair, errors, seconds_of, show
 
 type Values = Mapping[str, Any]
+
+PARTS = ("steps", "baselines", "cells", "settling", "nuts")
 
 
 class Size(NamedTuple):
@@ -222,6 +225,48 @@ def step_rows(size: Size, likelihood: str, k: int, wanted: int, share: int) -> I
     yield Row("    error of value, gradient", _pair(error), "float64, largest entry")
 
 
+def baseline_rows(size: Size) -> Iterator[Row]:
+    """The likelihood of nbdm, value and slopes, against what a careful user would write."""
+    counts, point = simulated("nbdm", 1, size.n_cells, size.n_genes)
+    model = build(model_spec("nbdm"), counts.n_cells, counts.n_genes)
+    tables = jax.tree.map(jnp.asarray, model.tables(counts))
+
+    def numpyros(values: Values, matrix: Any) -> Any:
+        cells = dist.NegativeBinomialProbs(values["r"], values["p"])
+        return -cells.log_prob(matrix).sum()
+
+    def ours(values: Values, tables: Any) -> Any:
+        return -model.counts_given(values).log_prob(tables)
+
+    values = {name: jnp.asarray(value) for name, value in point.items()}
+    dense = jnp.asarray(counts.matrix.toarray(), jnp.float32)
+    ways = {
+        "exact engine": (jax.jit(jax.value_and_grad(ours)), tables),
+        "non-zeros only": nonzeros_only(counts),
+        "dense, by hand": dense_by_hand(counts),
+        "dense, NumPyro": (jax.jit(jax.value_and_grad(numpyros)), dense),
+    }
+    slopes = {name: way(values, data)[1] for name, (way, data) in ways.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(size.rounds):
+        for name, (way, data) in ways.items():
+            for _ in range(_EXACT_PER_ROUND if name == "exact engine" else 1):
+                seconds[name].append(seconds_of(way, values, data))
+    middle = {name: float(np.median(times)) for name, times in seconds.items()}
+    best = min(time for name, time in middle.items() if name != "exact engine")
+    for name, time_of_one in middle.items():
+        apart = float(
+            np.max(np.abs(slopes[name]["r"] - slopes["exact engine"]["r"]))
+            / np.max(np.abs(slopes["exact engine"]["r"]))
+        )
+        is_best = " (the best simple alternative)" if time_of_one == best else ""
+        yield Row(
+            f"nbdm, likelihood and slopes: {name}",
+            f"{1e3 * time_of_one:,.2f} ms",
+            f"{time_of_one / middle['exact engine']:,.0f}x, slopes differ by {apart:.0e}{is_best}",
+        )
+
+
 def cell_rows(size: Size) -> Iterator[Row]:
     """Ten times the cells."""
     for likelihood, k, wanted in (("nbdm", 1, 1.5), ("zinb", 1, 1.5), ("nbvcp", 1, 1.5),
@@ -336,15 +381,23 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, no real data")
-    parser.add_argument("--part", choices=("steps", "cells", "settling", "nuts"), action="append")
+    parser.add_argument("--part", choices=tuple(PARTS), action="append")
     chosen = parser.parse_args()
     size = QUICK if chosen.quick else FULL
-    parts = chosen.part or ["steps", "cells", "settling", "nuts"]
-    print(f"{os.cpu_count()} cores, JAX on {jax.default_backend()}; medians", flush=True)
+    parts = chosen.part or PARTS
+    print(
+        f"{os.cpu_count()} cores, JAX on {jax.default_backend()}; medians of processor time",
+        flush=True,
+    )
     if "steps" in parts:
         for likelihood, k, wanted, share in STEPS:
             show(list(step_rows(size, likelihood, k, wanted, share if size is FULL else 1)))
-    measured = {"cells": cell_rows, "settling": settling_rows, "nuts": nuts_rows}
+    measured = {
+        "baselines": baseline_rows,
+        "cells": cell_rows,
+        "settling": settling_rows,
+        "nuts": nuts_rows,
+    }
     for name, rows in measured.items():
         if name in parts:
             for row in rows(size):
