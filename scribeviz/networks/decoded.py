@@ -131,4 +131,4 @@ DECODED: Mapping[str, type[DecodedCounts]] = {
     "zinb": ZeroInflatedNegativeBinomial,
     "poisson": Poisson,
 }
-"""By their keys in :data:`scribeviz.networks.cellvae.COUNT_DISTRIBUTIONS`, where their words are."""
+"""By their keys in :data:`scribeviz.networks.cellvae.COUNT_DISTRIBUTIONS`."""
