@@ -74,6 +74,7 @@ class NetworkFit(Fit[TrainingCheckpoint]):
             covariate=self.covariate,
             settled=checkpoint.settled,
             trained_on=self.counts.depths_fingerprint,
+            obs=self.counts.obs,
         )
 
     def losses(self, checkpoint: TrainingCheckpoint) -> np.ndarray:

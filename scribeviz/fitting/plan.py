@@ -13,6 +13,7 @@ from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.programs import keep_on_disk
 from scribeviz.inference.svi import Checkpoint, SVIConfig
 from scribeviz.networks.checkpoint import TrainingCheckpoint
+from scribeviz.results.protocol import Results
 
 type AnyCheckpoint = Checkpoint | NUTSCheckpoint | TrainingCheckpoint
 
@@ -36,7 +37,7 @@ class Fit[C: AnyCheckpoint](ABC):
         """Fit, a checkpoint at a time; go on from ``start`` when it is given."""
 
     @abstractmethod
-    def results(self, checkpoint: C) -> Any:
+    def results(self, checkpoint: C) -> Results:
         """The result that ``checkpoint`` stands for."""
 
     def losses(self, checkpoint: C) -> np.ndarray:
@@ -59,7 +60,7 @@ def batch_size_of(config: SVIConfig, counts: Counts) -> int | None:
     return config.batch_size if 0 < config.batch_size < counts.n_cells else None
 
 
-def run(prepared: Fit[Any], *, progress: bool = True) -> Any:
+def run(prepared: Fit[Any], *, progress: bool = True) -> Results:
     """Fit to the end."""
     keep_on_disk()
     last = None

@@ -52,4 +52,5 @@ def run_autoencoder(
         steps_per_epoch = prepared.n_steps // config.max_epochs
         epochs = max(round(n_steps / steps_per_epoch), 1)
         prepared = replace(prepared, config=replace(config, max_epochs=epochs))
-    return run(prepared, progress=progress)
+    results: Any = run(prepared, progress=progress)
+    return results

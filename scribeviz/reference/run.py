@@ -191,7 +191,8 @@ custom_log_likelihood_fn
             get_model_args_fn=get_model_args_fn,
             custom_log_likelihood_fn=custom_log_likelihood_fn,
         )
-        return run(prepare_custom(data, custom, svi, method=method), progress=progress)
+        fitted: Any = run(prepare_custom(data, custom, svi, method=method), progress=progress)
+        return fitted
     priors = {
         "p": p_prior,
         "r": r_prior,
@@ -251,7 +252,8 @@ custom_log_likelihood_fn
     if METHODS[inference_method].config is NUTSConfig:
         config = NUTSConfig(n_samples=n_samples, n_warmup=n_warmup, n_chains=n_chains, seed=seed)
     prepared = prepare_fit(data, spec, config, method=method, start_from=start_from)
-    return run(prepared, progress=progress)
+    results: Any = run(prepared, progress=progress)
+    return results
 
 
 def rerun_scribe(

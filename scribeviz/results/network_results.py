@@ -38,7 +38,7 @@ from scribeviz.networks.importance import LogNormal
 from scribeviz.networks.vae import Amortized
 from scribeviz.networks.weights import fill, weights
 from scribeviz.results.gene_index import GeneIndex, gene_columns
-from scribeviz.results.stored import check_format, group, grouped
+from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -84,6 +84,8 @@ class CellVAEResults:
         Whether training ended because the validation loss no longer fell.
     trained_on
         What tells the cells from others (:attr:`Counts.depths_fingerprint`).
+    obs
+        Cell-level metadata, where there were any.
     """
 
     module: Amortized
@@ -101,6 +103,7 @@ class CellVAEResults:
     covariate: Covariate | None = None
     settled: bool = True
     trained_on: str = ""
+    obs: pd.DataFrame | None = None
 
     @property
     def n_genes(self) -> int:
@@ -367,7 +370,7 @@ class CellVAEResults:
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file, without pickle; :meth:`load` reads it back."""
         arrays: dict[str, Any] = grouped("weights", weights(self.module))
-        arrays |= grouped("history", self.history)
+        arrays |= grouped("history", self.history) | frame_arrays("obs", self.obs)
         arrays |= {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {"train": self.split.train, "validation": self.split.validation}
         meta = {
@@ -431,6 +434,7 @@ class CellVAEResults:
             history=group(arrays, "history"),
             total=total,
             covariate=covariate,
+            obs=frame_from(arrays, "obs"),
             **{name: arrays[name] for name in _ARRAYS} | {name: meta[name] for name in _PLAIN},
         )
 

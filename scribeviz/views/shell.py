@@ -32,6 +32,7 @@ from scribeviz.views.fit.fit_page import FitView
 from scribeviz.views.model.model_page import ModelView
 from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
+from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.unsent import send_left_over
 
 _LOG = logging.getLogger(__name__)
@@ -167,9 +168,8 @@ class Shell(pn.viewable.Viewer):
         explored, message = None, ""
         try:
             explored = await asyncio.to_thread(load_explored, run.path)
-        except (OSError, KeyError, ValueError) as problem:
-            _LOG.exception("a run could not be read")
-            message = f"The results of this run cannot be read ({type(problem).__name__})."
+        except UNREADABLE as problem:
+            message = why_unreadable(problem)
         # As a callback of the document it waits for the message that brings the page.
         pn.state.execute(partial(self._show_run, explored, message, gene, asked), schedule=True)
 

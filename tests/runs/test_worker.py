@@ -5,14 +5,17 @@ import shutil
 
 import jax
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 
 import scribeviz.fitting.count_models
 import scribeviz.results.count_results
 import scribeviz.runs.worker
-from scribeviz import ModelSpec, SVIConfig
+from scribeviz import CustomModel, ModelSpec, SVIConfig, register_model
 from scribeviz.data.counts import plain_counts
 from scribeviz.inference.svi import LossNotFiniteError
+from scribeviz.models.custom.registry import CustomSpec
 from scribeviz.runs.folder import RunFolder, RunState, create_run
 from scribeviz.runs.worker import main, work
 
@@ -205,6 +208,28 @@ def test_the_unexpected_is_told_in_words_and_logged_in_full(
     assert "Traceback (most recent call last)" in capsys.readouterr().err
     assert run.has_checkpoint  # the fit itself is not lost
     assert not run.has_results
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_custom_model_that_cannot_predict_fails_before_the_first_step(new_run):
+    def model(n_cells, n_genes, counts=None):
+        rate = numpyro.sample("rate", dist.Gamma(2.0, 1.0))
+        if counts is not None:
+            every = dist.Poisson(rate).expand([n_cells, n_genes]).to_event(2)
+            numpyro.sample("counts", every, obs=counts)
+
+    def guide(n_cells, n_genes, counts=None):
+        del n_cells, n_genes, counts
+        numpyro.sample("rate", dist.LogNormal(numpyro.param("loc", 0.0), 0.1))
+
+    mine = CustomModel(key="mine", model=model, guide=guide, param_spec={"loc": {"type": "global"}})
+    register_model(mine)
+    run = new_run(model=CustomSpec("mine"))
+    work(run)
+    assert run.status.state is RunState.FAILED
+    assert "samples no 'counts' when counts is None" in run.status.error
+    assert run.status.step == 0
+    assert not run.has_checkpoint
 
 
 def test_a_worker_that_is_told_nothing_ends(monkeypatch, tmp_path):

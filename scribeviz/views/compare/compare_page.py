@@ -1,7 +1,6 @@
 """Choose between models: which predicts unseen cells best, and for which genes."""
 
 import asyncio
-import logging
 from functools import partial
 from io import StringIO
 from typing import Any
@@ -22,6 +21,7 @@ from scribeviz.views.compare.compare_state import CompareState, family, finished
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.parts import (
     TABLE_LOOK,
     button,
@@ -41,7 +41,6 @@ from scribeviz.views.shared.parts import (
     words_html,
 )
 
-_LOG = logging.getLogger(__name__)
 _COLUMNS = {
     "model": "Model",
     "described": "In words",
@@ -177,11 +176,8 @@ class CompareView(pn.viewable.Viewer):
             table = await asyncio.to_thread(score, explored, by_id)
             named = {name: by_id[one.run_id] for name, one in explored.items()}
             trusted = await asyncio.to_thread(trust, named)
-        except ValueError as problem:
-            self._refuse(runs, str(problem))
-        except (OSError, KeyError) as problem:
-            _LOG.exception("a run could not be read")
-            self._refuse(runs, f"One of these runs cannot be read ({type(problem).__name__}).")
+        except UNREADABLE as problem:
+            self._refuse(runs, why_unreadable(problem))
         else:
             if runs == state.runs:  # else others were ticked meanwhile
                 state.show(runs, explored, table, trusted)

@@ -20,6 +20,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.models.parameterizations import Site
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore.explored import Explored, posterior_draws
+from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 
 # Longer than names of obs columns are, so that they differ.
 _ENTROPY, _COMPONENT = "entropy of the assignment", "component of the model"
@@ -276,7 +277,8 @@ def _entropies_of(path: Path, n_cells: int) -> np.ndarray:
     """Entropy of every cell's assignment in another run."""
     try:
         return entropy(RunFolder(path).probabilities)
-    except (OSError, KeyError):  # deleted meanwhile
+    except UNREADABLE as problem:  # its cells are drawn without a colour, and the log says why
+        why_unreadable(problem)
         return np.full(n_cells, np.nan)
 
 

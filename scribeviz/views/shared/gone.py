@@ -1,0 +1,18 @@
+"""A run that a page wanted to read and that is gone, or cannot be read."""
+
+import logging
+
+_LOG = logging.getLogger(__name__)
+
+UNREADABLE = (OSError, KeyError, ValueError)
+"""What reading a run raises: deleted meanwhile, half of it missing, or of another version."""
+
+
+def why_unreadable(problem: Exception) -> str:
+    """A sentence for the page; the trace goes to the log."""
+    _LOG.error("a run could not be read", exc_info=problem)
+    if isinstance(problem, FileNotFoundError):
+        return "This run is not on this server any more."
+    if isinstance(problem, ValueError):
+        return str(problem)
+    return f"The results of this run cannot be read ({type(problem).__name__})."
