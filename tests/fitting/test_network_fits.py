@@ -343,7 +343,10 @@ class MissesGenes(OwnVAE):
         (Swapped, "Swapped fails on 5 cells of 7 genes"),
         (MissesGenes, "MissesGenes fails on 5 cells of 7 genes"),
         (ReturnsNothing, r"ReturnsNothing fails on 5 cells of 7 genes: AttributeError"),
-        (WrongName, r"WrongName fails on 5 cells of 7 genes: KeyError: 'variance'"),
+        (
+            WrongName,
+            r"WrongName: inference returns 'mean', 'var', 'z'; it has to return a dict with 'mean'",
+        ),
         (OneNumber, r"reconstruction has shape \(\) .* and \(5,\) is needed"),
         (PerGene, r"reconstruction has shape \(5, 7\) .* and \(5,\) is needed"),
     ],

@@ -350,7 +350,7 @@ def test_what_does_not_fit_is_refused_before_the_first_step(change, says, small_
 def test_an_error_in_the_users_code_is_named_and_kept(role, small_counts):
     says = (
         rf"the {role} raising of 'good' failed when it was tried for 40 cells and 12 genes "
-        r"\(.*test_custom_checks\.py, line \d+\): TypeError: dot_general"
+        r"\(.*test_checks\.py, line \d+\): TypeError: dot_general"
     )
     with pytest.raises(CustomModelError, match=says) as caught:
         check(replace(GOOD, **{role: raising}), small_counts)
