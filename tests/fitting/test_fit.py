@@ -128,7 +128,7 @@ def test_more_components_than_cells_are_refused():
 
 @pytest.mark.parametrize("more", [{"n_components": 2}, {"priors": {"p": ("beta", 2, 2)}}])
 def test_a_spec_and_its_parts_together_are_refused(more):
-    with pytest.raises(ValueError, match="a ModelSpec already says n_components and priors"):
+    with pytest.raises(ValueError, match="this model brings its own components and priors"):
         fit(np.eye(3, dtype=int), ModelSpec(), **more)
 
 

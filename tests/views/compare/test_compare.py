@@ -9,6 +9,7 @@ import pytest
 from panel import ui
 
 from scribeviz import ModelSpec, NUTSConfig, SVIConfig
+from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.runs.folder import create_run
 from scribeviz.runs.worker import work
 from scribeviz.views.compare.compare_page import CompareView, _trust_card
@@ -182,10 +183,12 @@ def test_the_family_keeps_the_settings_that_apply():
     priors = {"p": ("beta", 2, 3)}
     spec = ModelSpec(likelihood="nbvcp", n_components=3, total_mrna=1e5, priors=priors)
     found = family(spec)
-    assert [one.likelihood for one in found] == ["nbdm", "zinb", "nbvcp", "zinbvcp"]
+    assert [one.likelihood for one in found] == list(LIKELIHOODS)
     assert all(one.n_components == 3 for one in found)
-    assert [one.total_mrna for one in found] == [0, 0, 1e5, 1e5]
-    assert all(dict(one.priors)["p"].numbers == (2, 3) for one in found)
+    assert [one.total_mrna for one in found] == [0, 0, 1e5, 1e5, 0]
+    *with_p, poisson = found
+    assert all(dict(one.priors)["p"].numbers == (2, 3) for one in with_p)
+    assert poisson.priors == ()
 
 
 def test_a_link_names_runs_and_a_gene(store):
@@ -249,12 +252,10 @@ def test_a_broken_run_is_a_sentence(view, finished_runs, monkeypatch):
     assert "cannot be read" in view.state.problem
 
 
-def test_four_models_are_queued_at_once(view, monkeypatch):
+def test_the_family_is_queued_at_once(view, monkeypatch):
     monkeypatch.setattr(pn.state, "_notifications", None, raising=False)
     before = len(view.fit.history)
     view._fit_family(None)
     view.fit.refresh()
     queued = view.fit.history[: len(view.fit.history) - before]
-    assert sorted(run.spec.model.likelihood for run, _ in queued) == sorted(
-        ["nbdm", "zinb", "nbvcp", "zinbvcp"]
-    )
+    assert sorted(run.spec.model.likelihood for run, _ in queued) == sorted(LIKELIHOODS)
