@@ -90,7 +90,10 @@ def _parser() -> argparse.ArgumentParser:
 class _ListModels(argparse.Action):
     """Lists what ``--model`` takes: not in the help, which would have to import all models."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, *_: object
+    ) -> None:
+        _configure(namespace.models)
         from scribeviz.fitting.kinds import offers
         from scribeviz.models.custom.registry import load_configured_models
 

@@ -130,3 +130,10 @@ def test_the_models_are_listed(capsys):
     assert ended.value.code == 0
     listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
     assert {*LIKELIHOODS, "cellvae"} <= set(listed)
+
+
+@pytest.mark.usefixtures("registry")
+def test_models_of_a_file_are_listed_with_the_others(capsys, tutorial_file):
+    with pytest.raises(SystemExit):
+        main(["fit", "--models", str(tutorial_file), "--list-models"])
+    assert "nbdm-lognormal" in capsys.readouterr().out

@@ -397,7 +397,7 @@ def test_a_fit_put_together_by_hand_is_saved(counts, tmp_path):
     assert back.prior_params == {"mixing_prior": (1.0, 1.0), "p_prior": (1.0,)}
 
 
-def test_mcmc_starts_from_a_fit(counts):
+def test_mcmc_starts_from_a_fit(counts, tmp_path):
     before = scribe.run_scribe(counts, n_steps=500, progress=False)
     results = scribe.run_scribe(
         counts, inference_method="mcmc", n_warmup=100, n_samples=200, start_from=before,
@@ -409,6 +409,11 @@ def test_mcmc_starts_from_a_fit(counts):
     assert np.abs(off).max() < 0.3
     with pytest.raises(ValueError, match="cannot be the start of"):
         scribe.run_scribe(counts, zero_inflated=True, start_from=before, progress=False)
+    results.save(tmp_path / "chains.h5")
+    back = scribe.ScribeMCMCResults.load(tmp_path / "chains.h5")
+    assert back.prior_params == results.prior_params
+    assert back.prior_params
+    assert back.settled
 
 
 def test_numpyros_optimizer_and_loss_are_taken(counts):

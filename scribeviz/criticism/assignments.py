@@ -1,6 +1,7 @@
 """Which component a cell belongs to, how sure that is, and what else it goes along with."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -45,29 +46,34 @@ def assignments(model: CountModel, rows: CellRows, values: Values) -> Assignment
     model
         A mixture.
     rows
-        The counts, from :func:`scribeviz.data.tables.cell_rows`.
+        The counts, from :meth:`CountModel.rows`.
     values
         Posterior draws by site, with a leading axis of draws.
     """
-
-    @jax.jit
-    def average(values: Values, rows: CellRows) -> tuple[Array, Array]:
-        def add(totals: tuple[Array, Array], draw: Values) -> tuple[tuple[Array, Array], None]:
-            shares = model.counts_given(draw, rows.log_depth).responsibilities(rows)
-            votes = jax.nn.one_hot(shares.argmax(axis=0), k, axis=0)
-            return (totals[0] + shares, totals[1] + votes), None
-
-        nothing = jnp.zeros((k, model.n_cells))
-        totals, _ = jax.lax.scan(add, (nothing, nothing), values)
-        n_draws = next(iter(values.values())).shape[0]
-        return totals[0] / n_draws, totals[1] / n_draws
-
-    k = model.spec.n_components
     arrays = {name: jnp.asarray(value) for name, value in values.items()}
-    averages = average(arrays, jax.tree.map(jnp.asarray, rows))
+    of_any_cells = replace(model, depth=None)  # depths are in the rows
+    averages = _averages(of_any_cells, arrays, jax.tree.map(jnp.asarray, rows))
     probabilities, votes = (np.asarray(each).T for each in averages)
     likeliest = assigned(probabilities)
     return Assignments(probabilities, votes[np.arange(len(votes)), likeliest])
+
+
+@partial(jax.jit, static_argnames="model")
+def _averages(
+    model: CountModel, values: Values, rows: CellRows
+) -> tuple[Float[Array, "components cells"], Float[Array, "components cells"]]:
+    """Probabilities, and shares of the draws in which a component is the likeliest."""
+    k = model.spec.n_components
+
+    def add(totals: tuple[Array, Array], draw: Values) -> tuple[tuple[Array, Array], None]:
+        shares = model.counts_given(draw, rows.log_depth).responsibilities(rows)
+        votes = jax.nn.one_hot(shares.argmax(axis=0), k, axis=0)
+        return (totals[0] + shares, totals[1] + votes), None
+
+    nothing = jnp.zeros((k, model.n_cells))
+    totals, _ = jax.lax.scan(add, (nothing, nothing), values)
+    n_draws = next(iter(values.values())).shape[0]
+    return totals[0] / n_draws, totals[1] / n_draws
 
 
 def assignment_probabilities(

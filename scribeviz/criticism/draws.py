@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from scribeviz.models.builder import CountModel
-from scribeviz.models.likelihood import LOG_DEPTH, Likelihood
+from scribeviz.models.likelihood import GIVEN, Likelihood
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import Values
 
@@ -48,7 +48,7 @@ class NaturalDraws:
     """
 
     likelihood_key: str
-    natural: Mapping[str, Float[np.ndarray, "draws components *genes"]]
+    natural: Mapping[str, Float[np.ndarray, "draws components #groups #genes"]]
     weights: Float[np.ndarray, "draws components"]
     groups: Float[np.ndarray, " groups"]
     group_of_cell: Int[np.ndarray, " cells"]
@@ -161,9 +161,11 @@ def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
     values
         Draws by site, with a leading axis of draws.
     """
+    given = model.likelihood.depth == GIVEN
+    no_cell = jnp.zeros(1) if given else None  # the same depths in every draw: they come below
 
     def one(draw: Values) -> tuple[dict[str, Array], Array]:
-        natural = model.natural(draw)
+        natural = model.natural(draw, no_cell)
         weights = jnp.exp(natural.pop("log_weights"))
         return model.likelihood.single_counts(natural), weights
 
@@ -171,9 +173,11 @@ def natural_draws(model: CountModel, values: Values) -> NaturalDraws:
     natural, weights = jax.vmap(one)({name: jnp.asarray(v) for name, v in values.items()})
     arrays = {name: np.asarray(value, np.float32) for name, value in natural.items()}
     group_of_cell, spread = np.zeros(model.n_cells, np.int32), None
-    if LOG_DEPTH in arrays:
-        depths, group_of_cell, spread = _grouped(arrays[LOG_DEPTH][..., 0], model.n_cells)
-        arrays[LOG_DEPTH] = depths[..., None]
+    if "log_depth" in arrays:
+        by_cell = model.fitted_log_depth[None, None] if given else arrays["log_depth"][..., 0]
+        depths, group_of_cell, spread = _grouped(by_cell, model.n_cells)
+        shape = (len(weights), *depths.shape[1:], 1)
+        arrays["log_depth"] = np.broadcast_to(depths[..., None], shape)
     return NaturalDraws(
         likelihood_key=model.spec.likelihood,
         natural=arrays,

@@ -17,6 +17,7 @@ GOOD_K = 0.7  # above it an estimate is not to be relied on
 _CLEAR = 2.0  # standard errors
 _COLUMNS = ["elpd_loo", "se", "difference", "difference_se", "p_loo", "worst_k", "n_unreliable"]
 _COLUMNS += ["weight", "n_cells"]
+_FEWEST_DRAWS = 25  # a fifth of them are a tail, to which two numbers are fitted
 _FEWEST_CELLS = 30  # fewer say nothing about a difference
 
 
@@ -81,10 +82,20 @@ def loo(log_likelihood: Float[np.ndarray, "draws cells"]) -> CellScores:
     log_likelihood
         In nats, from :func:`scribeviz.criticism.integrated.integrated_log_likelihood`; draws are
         taken as independent.
+
+    Raises
+    ------
+    ValueError
+        If there are too few draws for a tail to be fitted to.
     """
     import arviz_stats
     import xarray as xr
 
+    if len(log_likelihood) < _FEWEST_DRAWS:
+        raise ValueError(
+            f"leave-one-out needs {_FEWEST_DRAWS} posterior draws at least, and 100 or more to be "
+            f"steady; there are {len(log_likelihood)}."
+        )
     values = (("chain", "draw", "cell"), np.asarray(log_likelihood, np.float64)[None])
     tree = xr.DataTree.from_dict({"log_likelihood": xr.Dataset({"counts": values})})
     with warnings.catch_warnings():

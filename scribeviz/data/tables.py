@@ -225,27 +225,32 @@ def _log_factorials(counts: Counts) -> Float32[np.ndarray, " cells"]:
 
 def cell_rows(counts: Counts, *, with_entries: bool = False) -> CellRows:
     """Reduce ``counts`` to (gene, count) pairs per cell; memory grows with the non-zeros."""
-    keys = _pair_keys(counts)
-    unique, pair_of_entry = np.unique(keys, return_inverse=True)
-    pair_gene, pair_count = _split(unique, counts)
+    pair_gene, pair_count, pair_of_entry = indexed_pairs(counts)
     per_cell = np.diff(counts.matrix.indptr)
     cell_of_entry = np.repeat(np.arange(counts.n_cells, dtype=np.int32), per_cell)
     by_pair = np.argsort(pair_of_entry, kind="stable")
-    per_pair = np.bincount(pair_of_entry, minlength=unique.size)
+    per_pair = np.bincount(pair_of_entry, minlength=pair_gene.size)
     return CellRows(
         pair_gene=pair_gene.astype(np.int32),
         pair_count=pair_count.astype(np.float32),
-        pairs_of_cell=padded_lists(pair_of_entry, per_cell, size=unique.size),
+        pairs_of_cell=padded_lists(pair_of_entry, per_cell, size=pair_gene.size),
         cells_of_pair=padded_lists(cell_of_entry[by_pair], per_pair, size=counts.n_cells),
         pairs_of_gene=padded_lists(
-            np.arange(unique.size),  # sorted by gene
+            np.arange(pair_gene.size),  # sorted by gene
             np.bincount(pair_gene, minlength=counts.n_genes),
-            size=unique.size,
+            size=pair_gene.size,
         ),
         cell_total=counts.cell_totals.astype(np.float32),
         log_factorials=_log_factorials(counts),
         entries=entries(counts) if with_entries else None,
     )
+
+
+def indexed_pairs(counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Genes and counts of the distinct pairs, sorted, and which pair each non-zero is."""
+    unique, pair_of_entry = np.unique(_pair_keys(counts), return_inverse=True)
+    gene, count = _split(unique, counts)
+    return gene, count, pair_of_entry
 
 
 def distinct_pairs(counts: Counts) -> DistinctPairs:

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Array
 
 from scribeviz.data.counts import Counts, CountsError
-from scribeviz.fitting.plan import Fit
+from scribeviz.fitting.plan import Fit, batch_size_of
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
 from scribeviz.models.builder import build
@@ -17,16 +17,6 @@ from scribeviz.models.parameterizations import Values
 from scribeviz.models.spec import ModelSpec
 from scribeviz.results.sampled import ScribeMCMCResults, by_chain
 from scribeviz.results.variational import ScribeSVIResults
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pandas as pd
-    import scipy.sparse as sp
-    from anndata import AnnData
-
-    type Data = Counts | AnnData | str | Path | np.ndarray | sp.sparray | sp.spmatrix | pd.DataFrame
-from scribeviz.fitting.plan import batch_size_of
 
 # Of every start of a mixture so many steps are done before the best goes on.
 _TRIAL_STEPS = 200
@@ -137,6 +127,7 @@ class NUTSFit(Fit[NUTSCheckpoint]):
             obs=self.counts.obs,
             prior_params=prior_params(self.model.spec),
             depth=self.model.depth_of(self.counts),
+            settled=checkpoint.settled,
         )
 
 
@@ -184,6 +175,8 @@ def prepare_fit(
         )
     if start_from is not None:
         _check_same(start_from, spec, seen)
+        if isinstance(config, SVIConfig):
+            _check_same_guide(start_from.model_config, spec)
     batch_size = batch_size_of(config, seen) if isinstance(config, SVIConfig) else None
     model = build(spec, seen.n_cells, seen.n_genes, batch_size)
     left_out = counts.genes[counts.gene_totals == 0]
@@ -191,20 +184,45 @@ def prepare_fit(
     if isinstance(config, SVIConfig):
         params = None if start_from is None else start_from.params
         return SVIFit(seen, left_out, model, tables, config, method or SVIMethod(), params)
-    values = None if start_from is None else model.posterior_means(start_from.params)
+    values = None if start_from is None else start_from.model.posterior_means(start_from.params)
     return NUTSFit(seen, left_out, model, tables, config, values)
 
 
 def _check_same(results: ScribeSVIResults, spec: ModelSpec, counts: Counts) -> None:
-    sites = {site.key for site in spec.sites}
-    fitted = {site.key for site in results.model_config.sites}
-    if sites != fitted or results.model_config.n_components != spec.n_components:
+    if not results.can_start_others:
         raise ValueError(
-            f"a fit of {results.model_config.name} with {', '.join(sorted(fitted))} cannot be the "
-            f"start of {spec.name} with {', '.join(sorted(sites))}; fit the same model first."
+            f"{type(results).__name__} cannot be a start; give a variational fit of the same model."
+        )
+    before = results.model_config
+    if replace(before, priors=(), guides=(), guide_rank=0, total_mrna=0.0) != replace(
+        spec, priors=(), guides=(), guide_rank=0, total_mrna=0.0
+    ):
+        raise ValueError(
+            f"a fit of {_parameters(before)} cannot be the start of {_parameters(spec)}; fit the "
+            "same model first."
         )
     if results.n_cells != counts.n_cells or not np.array_equal(results.genes, counts.genes):
         raise ValueError(
             f"the fit to start from saw {results.n_cells:,} cells and {results.n_genes:,} genes; "
             f"{counts.name} has {counts.n_cells:,} and {counts.n_genes:,} with counts, or others."
         )
+
+
+def _parameters(spec: ModelSpec) -> str:
+    own = ", own odds per component" if spec.component_specific_params else ""
+    return f"{spec.name} with {', '.join(sorted(site.key for site in spec.sites))}{own}"
+
+
+def _check_same_guide(before: ModelSpec, spec: ModelSpec) -> None:
+    families, wanted = ({s.key: each.guide(s) for s in each.sites} for each in (before, spec))
+    if families != wanted or before.guide_rank != spec.guide_rank:
+        raise ValueError(
+            "the fit to start from has another posterior "
+            f"({_posterior(families, before.guide_rank)}) than is asked for "
+            f"({_posterior(wanted, spec.guide_rank)}); fit one of the same families first."
+        )
+
+
+def _posterior(families: Mapping[str, str], rank: int) -> str:
+    said = ", ".join(f"{key}: {family}" for key, family in families.items())
+    return f"{said}, rank {rank}" if rank else said

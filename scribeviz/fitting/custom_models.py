@@ -2,26 +2,14 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from scribeviz.data.counts import Counts
-from scribeviz.fitting.plan import Fit
+from scribeviz.fitting.plan import Fit, batch_size_of
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
 from scribeviz.models.custom.model import CustomModel, bind
 from scribeviz.models.custom.sites import check_prediction
 from scribeviz.results.custom_results import CustomResults
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import pandas as pd
-    import scipy.sparse as sp
-    from anndata import AnnData
-
-    type Data = Counts | AnnData | str | Path | np.ndarray | sp.sparray | sp.spmatrix | pd.DataFrame
-from scribeviz.fitting.plan import batch_size_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import numpy as np
 from scribeviz.data.counts import Counts
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.kinds import kind_of, model_named
+from scribeviz.fitting.plan import run
+from scribeviz.results.protocol import Results
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
     type Data = Counts | AnnData | str | Path | np.ndarray | sp.sparray | sp.spmatrix | pd.DataFrame
-from scribeviz.fitting.plan import run
-from scribeviz.results.protocol import Results
 
 
 def fit(  # noqa: PLR0913  what one call has to say
@@ -91,6 +91,5 @@ def fit(  # noqa: PLR0913  what one call has to say
     chosen = model_named(model, n_components, priors)
     kind = kind_of(chosen)
     config = kind.config(inference_method, settings)
-    more = {} if networks is None else {"networks": networks}
-    prepared = kind.prepare(as_counts(data, layer=layer), chosen, config, start_from, **more)
+    prepared = kind.prepare(as_counts(data, layer=layer), chosen, config, start_from, networks)
     return run(prepared, progress=progress)

@@ -32,6 +32,10 @@ type ChosenModel = ModelSpec | CustomSpec | CellVAE
 """A model as a run keeps it: data alone."""
 
 _WIDTH = 88
+_BRINGS_ITS_OWN = (
+    "this model brings its own components and priors; set them there, or give a model of counts by "
+    f"name ({', '.join(LIKELIHOODS)})."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,12 +44,12 @@ class Kind:
 
     Attributes
     ----------
-    key, plural
-        Its name here, and several of it in a sentence.
+    plural
+        Several of it in a sentence.
     methods
         Keys of the ways to fit it, the usual one first.
     prepare
-        ``(counts, model, config, start_from, **more) -> Fit``.
+        ``(counts, model, config, start_from, networks) -> Fit``.
     load
         ``(path, model, config) -> results``.
     code
@@ -56,11 +60,8 @@ class Kind:
         Whether a form of settings makes it.
     has_latent_space
         Whether results know where each cell lies (``get_latent_representation``).
-    writes_cells
-        Whether results say something of each cell or gene that AnnData can hold.
     """
 
-    key: str
     plural: str
     methods: tuple[str, ...]
     prepare: Callable[..., Fit]
@@ -69,7 +70,6 @@ class Kind:
     has_priors: bool = False
     has_settings: bool = False
     has_latent_space: bool = False
-    writes_cells: bool = True
 
     def config(self, method: str | None, settings: Mapping[str, Any]) -> InferenceConfig:
         """Settings of a way to fit it, the usual one when left out.
@@ -90,10 +90,10 @@ class Kind:
             raise ValueError(
                 f"inference_method={key!r} is not known; choose {_listed(self.methods)}."
             )
-        self.check(METHODS[key])
+        self.check_method(METHODS[key])
         return METHODS[key]
 
-    def check(self, method: Method) -> None:
+    def check_method(self, method: Method) -> None:
         """Raise unless it is fitted in this way."""
         if method.key not in self.methods:
             raise ValueError(
@@ -110,9 +110,15 @@ def _listed(keys: tuple[str, ...]) -> str:
 
 
 def _prepare_counts_model(
-    counts: Counts, model: ModelSpec, config: Any, start_from: Any = None
+    counts: Counts, model: ModelSpec, config: Any, start_from: Any = None, networks: Any = None
 ) -> Fit:
+    _check_no_networks(networks)
     return prepare_fit(counts, model, config, start_from=start_from)
+
+
+def _check_no_networks(networks: Any) -> None:
+    if networks is not None:
+        raise NotOfferedError("networks are parts of a CellVAE; this model has none.")
 
 
 def _load_counts_model(path: Path, _model: ModelSpec, config: InferenceConfig) -> Results:
@@ -132,7 +138,10 @@ def _counts_model_code(spec: ModelSpec) -> str:
 # Models of the user's own.
 
 
-def _prepare_custom(counts: Counts, model: CustomModel, config: Any, start_from: Any = None) -> Fit:
+def _prepare_custom(
+    counts: Counts, model: CustomModel, config: Any, start_from: Any = None, networks: Any = None
+) -> Fit:
+    _check_no_networks(networks)
     if start_from is not None:
         raise NotOfferedError("a custom model starts where its guide says, not from another fit.")
     return prepare_custom(counts, model, config)
@@ -177,7 +186,6 @@ def _cellvae_code(spec: CellVAE) -> str:
 
 
 COUNTS_MODEL = Kind(
-    key="counts",
     plural="models of counts",
     methods=("svi", "mcmc"),
     prepare=_prepare_counts_model,
@@ -186,16 +194,13 @@ COUNTS_MODEL = Kind(
     has_priors=True,
 )
 CUSTOM = Kind(
-    key="custom",
     plural="custom models",
     methods=("svi",),
     prepare=_prepare_custom,
     load=_load_custom,
     code=_registered_code,
-    writes_cells=False,
 )
 BUILT_IN_NETWORK = Kind(
-    key="cellvae",
     plural="networks",
     methods=("training",),
     prepare=_prepare_network,
@@ -205,7 +210,6 @@ BUILT_IN_NETWORK = Kind(
     has_latent_space=True,
 )
 NETWORK = Kind(
-    key="network",
     plural="networks",
     methods=("training",),
     prepare=_prepare_network,
@@ -238,7 +242,8 @@ def kind_of(model: Any) -> Kind:
 
     A module of the user's own, or a class of modules, is a network.
     """
-    return _KINDS.get(type(resolved(model)), NETWORK)
+    model = resolved(model)
+    return next((kind for cls, kind in _KINDS.items() if isinstance(model, cls)), NETWORK)
 
 
 def known_kind_of(model: ChosenModel) -> Kind | None:
@@ -264,25 +269,31 @@ def model_named(model: Any, n_components: int | None = None, priors: Any = None)
         If no model has that name, or components and priors are given to a model that brings its
         own.
     """
-    if isinstance(model, str) and model in CUSTOM_MODELS:
-        model = CUSTOM_MODELS[model]
-    if isinstance(model, str) and model == CELLVAE:
-        model = CellVAE()
+    given: dict[str, Any] = {} if n_components is None else {"n_components": n_components}
+    if priors:
+        given["priors"] = priors
     if isinstance(model, str):
-        return model_spec(model, n_components=n_components, priors=priors or {})
-    if n_components is not None or priors:
-        raise ValueError(
-            "this model brings its own components and priors; set them there, or give a model of "
-            f"counts by name ({', '.join(LIKELIHOODS)})."
-        )
+        return resolved(chosen_named(model, **given))
+    if given:
+        raise ValueError(_BRINGS_ITS_OWN)
     return resolved(model)
 
 
 def chosen_named(name: str, **settings: Any) -> ChosenModel:
-    """The choice of a model by its name, as a run keeps it."""
-    if name in CUSTOM_MODELS:
-        return CustomSpec(name)
-    return CellVAE() if name == CELLVAE else model_spec(name, **settings)
+    """The choice of a model by its name, as a run keeps it.
+
+    ``settings`` are those of a :class:`ModelSpec`.
+
+    Raises
+    ------
+    ValueError
+        If no model has that name, or one that is no model of counts is given settings.
+    """
+    if name not in CUSTOM_MODELS and name != CELLVAE:
+        return model_spec(name, **settings)
+    if settings:
+        raise ValueError(_BRINGS_ITS_OWN)
+    return CustomSpec(name) if name in CUSTOM_MODELS else CellVAE()
 
 
 def chosen_from_dict(content: Mapping[str, Any]) -> ChosenModel:

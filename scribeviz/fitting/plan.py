@@ -64,7 +64,7 @@ def run(prepared: Fit[Any], *, progress: bool = True) -> Results:
     """Fit to the end."""
     keep_on_disk()
     last = None
-    with progress_bar(prepared.n_steps, shown=progress) as report:
+    with progress_bar(prepared, shown=progress) as report:
         for checkpoint in prepared.checkpoints():
             report(checkpoint)
             last = checkpoint
@@ -73,16 +73,19 @@ def run(prepared: Fit[Any], *, progress: bool = True) -> Results:
 
 
 @contextmanager
-def progress_bar(n_steps: int, *, shown: bool = True) -> Iterator[Callable[[AnyCheckpoint], None]]:
+def progress_bar(
+    prepared: Fit[Any], *, shown: bool = True
+) -> Iterator[Callable[[AnyCheckpoint], None]]:
     """A progress bar on the terminal or in a notebook; gives what to call with each checkpoint."""
     from tqdm.auto import tqdm
 
-    with tqdm(total=n_steps, unit="step", disable=not shown) as bar:
+    with tqdm(total=prepared.n_steps, unit="step", disable=not shown) as bar:
 
         def report(checkpoint: AnyCheckpoint) -> None:
             # Settled early: that is the whole of it.
             bar.total = checkpoint.step if checkpoint.settled else checkpoint.n_steps
-            bar.set_postfix_str(f"loss {checkpoint.losses[-50:].mean():,.1f}", refresh=False)
+            losses = prepared.losses(checkpoint)
+            bar.set_postfix_str(f"loss {losses[-50:].mean():,.1f}", refresh=False)
             bar.update(checkpoint.step - bar.n)
 
         yield report

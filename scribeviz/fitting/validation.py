@@ -133,7 +133,7 @@ def check_posterior(  # noqa: PLR0913
         ``worst_r_hat`` of the sampler; ``verdict`` in words.
     """
     spec = model_named(model, n_components, priors)
-    kind_of(spec).check(METHODS["mcmc"])
+    kind_of(spec).check_method(METHODS["mcmc"])
     counts = as_counts(data, layer=layer)
     ours = cast("ScribeSVIResults", fit(counts, spec, seed=seed, progress=False, **settings))
     sampled = fit(

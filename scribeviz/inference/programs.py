@@ -42,10 +42,6 @@ class Programs[P]:
             self._kept.popitem(last=False)
         return program
 
-    def clear(self) -> None:
-        """Forget all."""
-        self._kept.clear()
-
 
 def by_content(function: Callable | None) -> Hashable:
     """What to know a function by: methods of equal objects are the same.

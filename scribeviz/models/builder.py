@@ -27,7 +27,7 @@ from scribeviz.models.depth import Depth
 from scribeviz.models.distribution import CountDistribution
 from scribeviz.models.guide import Guide, MeanField
 from scribeviz.models.guides import GUIDE_FAMILIES
-from scribeviz.models.likelihood import GIVEN, LOG_DEPTH, NO_DEPTH, Likelihood
+from scribeviz.models.likelihood import GIVEN, NO_DEPTH, Likelihood
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import MIXING, SUPPORTS, Parameterization, Site, Values
 from scribeviz.models.priors import SIMPLEX
@@ -149,7 +149,7 @@ class CountModel:
         natural = self._of_sites(values)
         if self.likelihood.depth == GIVEN:
             given = self.fitted_log_depth if log_depth is None else log_depth
-            natural[LOG_DEPTH] = jnp.asarray(given)
+            natural["log_depth"] = jnp.asarray(given)
         return natural
 
     def _of_sites(self, values: Values) -> dict[str, Array]:

@@ -36,9 +36,6 @@ from scribeviz.models.score_tables import ScoreTable
 NO_DEPTH, CAPTURE, GIVEN = "none", "capture", "given"
 """Where the depth of a cell comes from: nowhere, inferred as capture, or taken from its total."""
 
-LOG_DEPTH = "log_depth"
-"""The parameter that differs between cells."""
-
 type Parameters = Mapping[str, np.ndarray]
 
 
@@ -162,7 +159,10 @@ class Likelihood(ABC):
     def log_prob_by_depth(
         self, rows: CellRows, natural: Values
     ) -> Callable[[Float[Array, "components cells"]], Float[Array, "components cells"]]:
-        """:meth:`log_prob_cells` as a function of log depths; what they do not change, once."""
+        """Give :meth:`log_prob_cells` as a function of log depths.
+
+        An entry may compute once what these do not change.
+        """
 
         def at(log_depth: Array) -> Array:
             def of_component(single: tuple[Values, Array]) -> Array:

@@ -34,10 +34,9 @@ def grouped(
     counts: Counts,
     group_of_cell: Int[np.ndarray, " cells"],
     n_groups: int,
-    depth: Float[np.ndarray, " cells"] | None = None,
+    depth: Float[np.ndarray, " cells"],
 ) -> GroupedCounts:
-    """Part the cells, whose relative depths are 1 when left out."""
-    depth = np.ones(counts.n_cells) if depth is None else depth
+    """Part the cells of these relative depths."""
     members = [np.flatnonzero(group_of_cell == group) for group in range(n_groups)]
     groups = [counts.select_cells(cells) for cells in members]
     depths = [depth[cells] for cells in members]

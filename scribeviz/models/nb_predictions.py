@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.special import gammaln
 
-type Parameters = Mapping[str, np.ndarray]
+from scribeviz.models.likelihood import Parameters
 
 
 def log_odds(parameters: Mapping[str, Any]) -> Any:

@@ -32,10 +32,10 @@ from scribeviz.models.likelihood import (
     StartSettings,
     log_depth_of,
 )
-from scribeviz.models.lists import at_pairs, for_each_list, sum_over_lists
+from scribeviz.models.lists import at_pairs, sum_over_lists
 from scribeviz.models.moments import grouped
 from scribeviz.models.parameterizations import MU, Parameterization, Values
-from scribeviz.models.score_tables import ScoreTable, padded
+from scribeviz.models.score_tables import ScoreTable
 
 _MEAN = Parameterization(
     key="standard",
@@ -114,20 +114,21 @@ class Poisson(Likelihood):
         self, natural: Values, table: ScoreTable, *, by_cell: bool
     ) -> Float[Array, "components scored"]:
         """Weighted log-probability of every cell or gene, under each component."""
-        log_depth = log_depth_of(natural)
-        counted = _counted(table, log_depth, by_cell=by_cell)
+        depth = jnp.exp(log_depth_of(natural))
+        log_depth_sum = table.log_depth_sum
+        assert log_depth_sum is not None  # noqa: S101  depth is given
 
         def one(log_mean: Array) -> Array:
             per_pair = log_mean[table.pair_gene] * table.pair_count - table.pair_log_factorial
             # Nothing is differentiated here, so that the transposed lists do not matter.
             seen = sum_over_lists((per_pair * table.pair_weight)[None], table.pairs, table.pairs)[0]
-            mean, depth = jnp.exp(log_mean), jnp.exp(log_depth)
+            mean = jnp.exp(log_mean)
             expected = (
                 (table.weight * mean).sum() * depth
                 if by_cell
                 else mean * (table.weight * depth).sum()
             )
-            return seen + counted - expected
+            return seen + log_depth_sum - expected
 
         return jax.lax.map(one, natural["log_mean"])
 
@@ -188,19 +189,6 @@ def _varying(
 ) -> Float[Array, "components cells"]:
     expected = jnp.exp(natural["log_mean"]).sum(axis=1)[:, None]
     return jnp.asarray(rows.cell_total) * log_depth - expected * jnp.exp(log_depth)
-
-
-def _counted(table: ScoreTable, log_depth: Array, *, by_cell: bool) -> Float[Array, " scored"]:
-    """Weighted sum of x ln s over what each cell or gene shows."""
-    assert table.nonzeros is not None  # noqa: S101  cells differ in depth
-    weights, depths = padded(table.weight), padded(log_depth)
-
-    def of_rows(summed: Array, scored: Array, count: Array) -> Array:
-        if by_cell:
-            return depths[scored] * (weights[summed] * count).sum(axis=1)
-        return (weights[summed] * depths[summed] * count).sum(axis=1)
-
-    return for_each_list(of_rows, table.nonzeros.lists, table.nonzeros.counts)
 
 
 @partial(jax.jit, static_argnames="n_counts")

@@ -8,7 +8,7 @@ from jaxtyping import Array, ArrayLike, Float, Int
 from scipy.special import gammaln
 
 from scribeviz.data.counts import Counts
-from scribeviz.data.tables import PaddedLists, padded_lists
+from scribeviz.data.tables import PaddedLists, indexed_pairs, padded_lists
 
 
 class Nonzeros(NamedTuple):
@@ -42,9 +42,11 @@ class ScoreTable(NamedTuple):
     n_scored
         Its shape says how many there are.
     nonzeros
-        Only where cells differ in depth.
+        Only where cells differ in a depth that is inferred.
     log_depth
         Of the cells, where it is given.
+    log_depth_sum
+        Then also the weighted sum of count times log depth over what every scored shows.
     """
 
     pair_gene: Int[np.ndarray, " pairs"]
@@ -56,6 +58,7 @@ class ScoreTable(NamedTuple):
     n_scored: np.ndarray
     nonzeros: Nonzeros | None
     log_depth: Float[np.ndarray, " cells"] | None = None
+    log_depth_sum: Float[np.ndarray, " scored"] | None = None
 
 
 def score_table(
@@ -85,7 +88,7 @@ def score_table(
     if not by_cell:
         n_scored, n_summed = n_summed, n_scored
     weight = np.ones(n_summed) if weights is None else weights
-    gene, count, pair_of_entry = _distinct_pairs(counts)
+    gene, count, pair_of_entry = indexed_pairs(counts)
     per_cell = np.diff(counts.matrix.indptr)
     if by_cell:
         pairs = padded_lists(pair_of_entry, per_cell, size=gene.size)
@@ -95,6 +98,10 @@ def score_table(
         pairs = padded_lists(np.arange(gene.size), per_gene, size=gene.size)
         each = np.repeat(weight, per_cell)
         pair_weight = np.bincount(pair_of_entry, weights=each, minlength=gene.size)
+    log_depth_sum = None
+    if log_depth is not None:
+        exact = counts.matrix.astype(np.float64)
+        log_depth_sum = log_depth * (exact @ weight) if by_cell else (weight * log_depth) @ exact
     return ScoreTable(
         pair_gene=gene.astype(np.int32),
         pair_count=count.astype(np.float64),
@@ -103,8 +110,9 @@ def score_table(
         pairs=pairs,
         weight=weight,
         n_scored=np.empty(n_scored, np.int8),
-        nonzeros=_nonzeros(counts, by_cell=by_cell) if cells_differ else None,
+        nonzeros=_nonzeros(counts, by_cell=by_cell) if cells_differ and log_depth is None else None,
         log_depth=log_depth,
+        log_depth_sum=log_depth_sum,
     )
 
 
@@ -112,17 +120,6 @@ def padded(values: ArrayLike) -> Array:
     """With an entry for the padding of lists, whose weight is thereby 0."""
     array = jnp.asarray(values)
     return jnp.append(array, jnp.zeros((), array.dtype))
-
-
-def _distinct_pairs(counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Genes and counts of the distinct pairs, sorted, and which pair each non-zero is."""
-    matrix = counts.matrix
-    # One packed integer sorts many times faster than np.unique over two columns.
-    base = int(matrix.data.max(initial=0)) + 1
-    keys = matrix.indices.astype(np.int64) * base + matrix.data
-    distinct, pair_of_entry = np.unique(keys, return_inverse=True)
-    gene, count = np.divmod(distinct, base)
-    return gene, count, pair_of_entry
 
 
 def _nonzeros(counts: Counts, *, by_cell: bool) -> Nonzeros:

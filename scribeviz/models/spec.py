@@ -215,10 +215,10 @@ class ModelSpec:
         own_odds = OWN_ODDS in axes and self.component_specific_params
         return own_odds or ("components" in axes and self.is_mixture)
 
-    def with_likelihood(self, key: str) -> "ModelSpec":
-        """The same with another count distribution: what does not apply to it is left out."""
-        settings = {f.name: getattr(self, f.name) for f in fields(self)}
-        return applicable_spec(**(settings | {"likelihood": key}))
+    def changed(self, **settings: Any) -> "ModelSpec":
+        """The same with other ``settings``: what does not apply to them any more is left out."""
+        before = {f.name: getattr(self, f.name) for f in fields(self)}
+        return applicable_spec(**(before | settings))
 
     def as_dict(self) -> dict[str, Any]:
         """The spec as JSON-able content; :func:`spec_from_dict` reads it back."""
@@ -275,11 +275,15 @@ def applicable_spec(likelihood: str, **settings: Any) -> ModelSpec:
         settings["component_specific_params"] = False
     if not entry.has_capture:
         settings["total_mrna"] = 0.0
-    chosen = {name: dict(settings.pop(name, ())) for name in ("priors", "guides")}
+    priors, guides = (dict(settings.pop(name, ())) for name in ("priors", "guides"))
     plain = ModelSpec(likelihood=likelihood, **settings)
-    sites = {site.key for site in plain.sites}
-
-    def kept(name: str) -> tuple[tuple[str, Any], ...]:
-        return tuple((site, value) for site, value in chosen[name].items() if site in sites)
-
-    return replace(plain, priors=kept("priors"), guides=kept("guides"))
+    sites = {site.key: site for site in plain.sites}
+    return replace(
+        plain,
+        priors=tuple((key, prior) for key, prior in priors.items() if key in sites),
+        guides=tuple(
+            (key, family)
+            for key, family in guides.items()
+            if key in sites and family in plain.guides_of(sites[key])
+        ),
+    )

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scribeviz.data.counts import Counts
-from scribeviz.fitting.network_fits import prepare_network
 from scribeviz.fitting.plan import run
 from scribeviz.networks.cellvae import CellVAE, TrainingConfig
-from scribeviz.results.network_results import CellVAEResults
+
+if TYPE_CHECKING:
+    from scribeviz.results.network_results import CellVAEResults
 
 
 def check_for_autoencoder(said: Mapping[str, Any]) -> None:
@@ -43,8 +44,10 @@ def run_autoencoder(
     batch_size: int | None,
     seed: int,
     progress: bool,
-) -> CellVAEResults:
+) -> "CellVAEResults":
     """Train a CellVAE, for about ``n_steps`` at most where they are given."""
+    from scribeviz.fitting.network_fits import prepare_network  # flax takes a second to import
+
     config = TrainingConfig(seed=seed, **({} if batch_size is None else {"batch_size": batch_size}))
     spec = CellVAE(likelihood="zinb" if zero_inflated else "nb")
     prepared = prepare_network(data, spec, config)

@@ -108,13 +108,14 @@ class SVIResultsFactory:
         prior_params: Mapping[str, Any],
     ) -> ScribeSVIResults:
         """Make :class:`ScribeSVIResults` from what NumPyro or the engine returned."""
-        del count_data
+        model, counts = build(model_config, n_cells, n_genes), as_counts(count_data)
         params = {name: np.asarray(value) for name, value in svi_results.params.items()}
         common: dict[str, Any] = {
             "n_cells": n_cells,
             "n_genes": n_genes,
             "model_type": model_type,
             "n_components": n_components,
+            "depth": model.depth_of(counts),
             "prior_params": {
                 name: prior_numbers(prior) or prior for name, prior in prior_params.items()
             },

@@ -1,12 +1,12 @@
 """``run_scribe`` and ``rerun_scribe``: the first SCRIBE's way to say :func:`scribeviz.fit`.
 
-Translates words; computes nothing.
+Its arguments become those of the library, which fits.
 """
 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -29,8 +29,10 @@ from scribeviz.reference.better import improvement
 from scribeviz.reference.prior_numbers import priors_of
 from scribeviz.results.count_results import CountResults
 from scribeviz.results.custom_results import CustomResults
-from scribeviz.results.network_results import CellVAEResults
 from scribeviz.results.variational import ScribeSVIResults
+
+if TYPE_CHECKING:
+    from scribeviz.results.network_results import CellVAEResults
 
 _LOG = logging.getLogger(__name__)
 _MOST_STEPS = 100_000
@@ -91,7 +93,7 @@ def run_scribe(
     get_model_args_fn: Callable | None = None,
     custom_log_likelihood_fn: Callable | None = None,
     progress: bool = True,
-) -> CountResults | CustomResults | CellVAEResults:
+) -> "CountResults | CustomResults | CellVAEResults":
     """Fit a model of the SCRIBE family, or a model of your own.
 
     Parameters

@@ -2,14 +2,12 @@
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
 from jaxtyping import Array, PRNGKeyArray
 
 from scribeviz.criticism.dirichlet import fit_dirichlet
-
-_SEED = 42
+from scribeviz.results.drawn import key_or_default
 
 
 def sample_dirichlet_from_parameters(
@@ -31,7 +29,7 @@ def sample_dirichlet_from_parameters(
     jax.Array
         ``(draws, variables)``, or ``(draws, variables, n_samples_dirichlet)`` for several.
     """
-    key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+    key = key_or_default(rng_key)
     drawn = dist.Dirichlet(jnp.asarray(parameter_samples)).sample(key, (n_samples_dirichlet,))
     return drawn[0] if n_samples_dirichlet == 1 else jnp.moveaxis(drawn, 0, -1)
 

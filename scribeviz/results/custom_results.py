@@ -23,8 +23,9 @@ from scribeviz.data.readers import as_counts
 from scribeviz.models.custom.model import BoundModel, CustomModel, bind
 from scribeviz.models.custom.params import select_component, select_genes, without_components
 from scribeviz.models.custom.programs import programs_of
+from scribeviz.results.drawn import keep, keeps_draws, key_or_default
+from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, gene_columns
-from scribeviz.results.kept_draws import keeps_draws
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _FORMAT = 1
-_SEED = 42
 _MOST_REPLICATES, _FEWEST_REPLICATES = 100, 20
 _SECONDS_FOR_REPLICATES = 20.0
 _SCORED_DRAWS = 200
@@ -126,27 +126,31 @@ class CustomResults:
         NotOfferedError
             If an observed site does not tell the cells apart.
         """
-        data = as_counts(counts)
-        draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), n_samples, self.params)
-        logs = self.cell_log_likelihood(data, draws)
-        if logs is None:
+        scores = self._scores(self._counts(counts), seed, n_samples)
+        if scores is None:
             raise NotOfferedError(
                 f"{self.model_type} cannot be scored: an observed site (a factor, say) does not "
                 "tell the cells apart; observe the counts in a plate of cells."
             )
-        return replace(loo(logs), scored=data.depths_fingerprint)
+        return scores
 
     def to_anndata(
-        self, adata: "AnnData", key_added: str = "scribeviz", *, layer: str | None = None
+        self,
+        adata: "AnnData",
+        key_added: str = "scribeviz",
+        *,
+        misfit: bool = False,
+        layer: str | None = None,
     ) -> None:
-        """Write how the model fits every gene: ``var[key_misfit]`` and so on, and ``uns[key]``.
+        """Write about the model to ``uns[key]``, and with ``misfit`` how it fits every gene.
 
-        What its parameters mean only the model's author knows: they are not written.
+        The latter are ``var[key_misfit]``, ``var[key_p_value]`` and ``var[key_problem]``.  What
+        the parameters mean only the model's author knows: they are not written.
         """
         from scribeviz.results.writing import write_gene_table
 
-        counts = as_counts(adata, layer=layer)
-        write_gene_table(self.gene_table(counts), adata, key_added)
+        if misfit:
+            write_gene_table(self.gene_table(as_counts(adata, layer=layer)), adata, key_added)
         adata.uns[key_added] = {"model": self.model_type, "n_steps": self.loss_history.size}
 
     def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":
@@ -218,9 +222,9 @@ class CustomResults:
         store_samples: bool = True,
     ) -> dict[str, np.ndarray]:
         """Draw parameters from the guide; each has a leading axis of draws."""
-        drawn = self.bound.sample_posterior(_key(rng_key), n_samples, self.params)
+        drawn = self.bound.sample_posterior(key_or_default(rng_key), n_samples, self.params)
         if store_samples:
-            self._keep("posterior_samples", drawn)
+            keep(self, "posterior_samples", drawn)
         return drawn
 
     def get_predictive_samples(
@@ -244,7 +248,7 @@ class CustomResults:
         del batch_size  # one data set is drawn at a time
         drawn = self._predicted(self.posterior_samples or self.get_posterior_samples(), rng_key)
         if store_samples:
-            self._keep("predictive_samples", drawn)
+            keep(self, "predictive_samples", drawn)
         return drawn
 
     def _predicted(
@@ -257,7 +261,7 @@ class CustomResults:
             np.int32,
             instead="results[genes].get_predictive_samples(), or fewer posterior samples",
         )
-        keys = jax.random.split(_key(rng_key), n_samples)
+        keys = jax.random.split(key_or_default(rng_key), n_samples)
         return np.stack(list(self._data_sets(keys, draws)))
 
     def get_ppc_samples(
@@ -269,13 +273,13 @@ class CustomResults:
     ) -> dict[str, Any]:
         """Posterior draws, and a data set for each, by the names of the reference."""
         del batch_size  # one data set is drawn at a time
-        parameter_key, data = jax.random.split(_key(rng_key))
+        parameter_key, data = jax.random.split(key_or_default(rng_key))
         parameters = self.get_posterior_samples(
             parameter_key, n_samples, store_samples=store_samples
         )
         predictive = self._predicted(parameters, data)
         if store_samples:
-            self._keep("predictive_samples", predictive)
+            keep(self, "predictive_samples", predictive)
         return {"parameter_samples": parameters, "predictive_samples": predictive}
 
     def log_likelihood(self, counts: Any, cells_axis: int = 0) -> np.ndarray:
@@ -289,8 +293,8 @@ class CustomResults:
         function = self.custom_model.custom_log_likelihood_fn
         if function is None:
             raise ValueError(_missing("custom_log_likelihood_fn", "get_ppc_samples()"))
-        matrix = as_counts(counts.T if cells_axis == 1 else counts).matrix.toarray()
-        return np.asarray(function(jnp.asarray(matrix), self.params))
+        data = fitted_counts(counts.T if cells_axis == 1 else counts, self.genes)
+        return np.asarray(function(jnp.asarray(data.matrix.toarray()), self.params))
 
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file; :meth:`load` reads it back.  The functions are not in it."""
@@ -318,7 +322,8 @@ class CustomResults:
         check_format(meta, _FORMAT, path)
         if meta["custom_model"] != custom_model.key:
             raise ValueError(
-                f"{path} is a fit of {meta['custom_model']!r}, not of {custom_model.key!r}."
+                f"{Path(path).name} is a fit of {meta['custom_model']!r}, not of "
+                f"{custom_model.key!r}."
             )
         genes = arrays["genes"]
         bound = BoundModel(
@@ -346,13 +351,18 @@ class CustomResults:
         seed
             Of the data sets: 100 of them, or as many as 20 seconds allow, but 20 at least.
         """
-        counts = as_counts(counts)
+        counts = self._counts(counts)
         replicates = self.data_sets(jax.random.PRNGKey(seed), _MOST_REPLICATES)
         critique = criticise_replicates(counts, _while_there_is_time(replicates))
         return replace(critique, notes=self.notes, scores=self._scores(counts, seed))
 
-    def _scores(self, counts: Counts, seed: int) -> CellScores | None:
-        draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), _SCORED_DRAWS, self.params)
+    def _counts(self, data: Any) -> Counts:
+        return fitted_counts(data, self.genes, n_cells=self.n_cells)
+
+    def _scores(
+        self, counts: Counts, seed: int, n_samples: int = _SCORED_DRAWS
+    ) -> CellScores | None:
+        draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), n_samples, self.params)
         logs = self.cell_log_likelihood(counts, draws)
         if logs is None:
             return None
@@ -376,7 +386,7 @@ class CustomResults:
             In nats, shape ``(draws, n_cells)``; None where an observed site (a ``factor``, say)
             does not tell the cells apart.
         """
-        whole, data = bind(self.custom_model, as_counts(counts))
+        whole, data = bind(self.custom_model, self._counts(counts))
 
         @jax.jit
         def one(draw: dict[str, Array]) -> Array | None:
@@ -412,10 +422,6 @@ class CustomResults:
         for i, key in enumerate(keys):
             yield np.asarray(one(key, {name: jnp.asarray(v[i]) for name, v in draws.items()}))
 
-    def _keep(self, name: str, value: Any) -> None:
-        # The one thing of a result that may change, as in the reference: what was drawn last.
-        object.__setattr__(self, name, value)
-
 
 def _by_cell(logs: Array, n_cells: int) -> Array | None:
     """Sum over all axes but that of the cells, the first of its size; None if none is."""
@@ -423,10 +429,6 @@ def _by_cell(logs: Array, n_cells: int) -> Array | None:
     if not axes:
         return None
     return jnp.moveaxis(logs, axes[0], 0).reshape(n_cells, -1).sum(axis=1)
-
-
-def _key(rng_key: PRNGKeyArray | None) -> PRNGKeyArray:
-    return jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

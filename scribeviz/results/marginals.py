@@ -10,7 +10,11 @@ from scribeviz.models.builder import CountModel
 from scribeviz.models.guide import MeanField
 from scribeviz.models.parameterizations import Site
 
-BACKENDS = ("numpyro", "scipy")
+
+def check_backend(backend: str) -> None:
+    """Raise ``ValueError`` if there is no such backend."""
+    if backend not in {"numpyro", "scipy"}:
+        raise ValueError(f"backend={backend!r} is neither 'numpyro' nor 'scipy'.")
 
 
 def distributions(
@@ -32,8 +36,7 @@ def distributions(
     ValueError
         If there is no such backend.
     """
-    if backend not in BACKENDS:
-        raise ValueError(f"backend={backend!r} is neither 'numpyro' nor 'scipy'.")
+    check_backend(backend)
     marginals = {}
     for site in model.spec.sites:
         family, arrays = model.marginal(site, params)

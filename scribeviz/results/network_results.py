@@ -37,6 +37,7 @@ from scribeviz.networks.entry_draws import (
 from scribeviz.networks.importance import LogNormal
 from scribeviz.networks.vae import Amortized
 from scribeviz.networks.weights import fill, weights
+from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, gene_columns
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
@@ -332,14 +333,23 @@ class CellVAEResults:
         return self.critique(counts, seed).genes
 
     def to_anndata(
-        self, adata: "AnnData", key_added: str = "scribeviz", *, layer: str | None = None
+        self,
+        adata: "AnnData",
+        key_added: str = "scribeviz",
+        *,
+        misfit: bool = False,
+        layer: str | None = None,
     ) -> None:
         """Write where cells lie to ``obsm[key_latent]``, and about the model to ``uns[key]``.
 
-        Also ``obs[key_trained]``: whether a cell was trained on.
+        Also ``obs[key_trained]``: whether a cell was trained on; and with ``misfit`` how the model
+        fits every gene: ``var[key_misfit]``, ``var[key_p_value]`` and ``var[key_problem]``.
         """
+        from scribeviz.results.writing import write_gene_table
+
         counts = as_counts(adata, layer=layer)
         place = self.get_latent_representation(counts)
+        genes = self.gene_table(counts) if misfit else None
         if self._counts(counts).depths_fingerprint == self.trained_on:
             trained = np.zeros(self.n_cells, bool)
             trained[self.split.train] = True
@@ -352,6 +362,8 @@ class CellVAEResults:
             "notes": self.notes,
             **({} if self.spec is None else self.spec.as_dict()[self.spec.name]),
         }
+        if genes is not None:
+            write_gene_table(genes, adata, key_added)
 
     def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":  # noqa: ARG002
         """Refused: a network has weights, and no posterior of parameters."""
@@ -440,17 +452,7 @@ class CellVAEResults:
 
     def _counts(self, data: Any) -> Counts:
         """Data with the genes that were trained on, in their order."""
-        counts = as_counts(data)
-        if np.array_equal(counts.genes, self.genes):
-            return counts
-        position = {name: i for i, name in enumerate(counts.genes)}
-        missing = [name for name in self.genes if name not in position]
-        if missing:
-            raise CountsError(
-                f"the network was trained on {self.n_genes:,} genes, of which these data lack "
-                f"{len(missing):,}, such as {missing[0]!r}."
-            )
-        return counts.select_genes(np.array([position[name] for name in self.genes]))
+        return fitted_counts(data, self.genes)
 
     def _batches(self, data: Any) -> Blocks:
         counts = self._counts(data)

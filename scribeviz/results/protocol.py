@@ -70,7 +70,14 @@ class Results(Protocol):
     def loo(self, counts: Any) -> CellScores:
         """How well unseen cells are predicted."""
 
-    def to_anndata(self, adata: "AnnData", key_added: str = "scribeviz") -> None:
+    def to_anndata(
+        self,
+        adata: "AnnData",
+        key_added: str = "scribeviz",
+        *,
+        misfit: bool = False,
+        layer: str | None = None,
+    ) -> None:
         """Write into ``adata``, under names that begin with ``key_added``."""
 
     def to_datatree(self, n_samples: int = 500) -> "xr.DataTree":

@@ -17,29 +17,30 @@ from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig
 from scribeviz.models.depth import Depth
 from scribeviz.models.spec import ModelSpec, spec_from_dict
 from scribeviz.results.count_results import (
-    CountResults,
     check_component,
     columns_of,
     depth_arrays,
     depth_from,
+    depth_in,
+    priors_as_lists,
     select_component,
     select_genes,
 )
+from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.from_mcmc import held_by, prior_draws_of
 from scribeviz.results.gene_index import GeneIndex
-from scribeviz.results.kept_draws import keeps_draws
+from scribeviz.results.reference_members import ReferenceMembers
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 _FORMAT = 1
-_SEED = 42
 
 
 @keeps_draws
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ScribeMCMCResults(CountResults):
+class ScribeMCMCResults(ReferenceMembers):
     """The posterior of a count model, as sampled by NUTS.
 
     Attributes
@@ -50,6 +51,8 @@ class ScribeMCMCResults(CountResults):
         Whether the transition to each draw diverged, shape ``(chains, draws)``.
     loss_history
         Negative log joint density of every transition, warm-up included, in nats.
+    settled
+        Whether all the draws that were asked for were made.
     model_config, n_cells, genes, left_out_genes, obs, depth
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples, prior_predictive_samples
@@ -66,6 +69,7 @@ class ScribeMCMCResults(CountResults):
     obs: pd.DataFrame | None = None
     prior_params: Mapping[str, Any] = field(default_factory=dict)
     depth: Depth | None = field(default=None, repr=False)
+    settled: bool = True
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
     prior_predictive_samples: np.ndarray | None = field(default=None, repr=False)
@@ -84,11 +88,6 @@ class ScribeMCMCResults(CountResults):
     def model_type(self) -> str:
         """Name of the model, such as ``nbdm_mix``."""
         return self.model_config.name
-
-    @property
-    def settled(self) -> bool:
-        """Whether the chains agree; the notes say more."""
-        return True
 
     @property
     def can_start_others(self) -> bool:
@@ -129,6 +128,8 @@ class ScribeMCMCResults(CountResults):
         ------
         ValueError
             If ``model_type`` is not that of ``model_config``, or ``mcmc`` sampled another model.
+        CountsError
+            If the model takes the depth of cells as given, and ``adata.X`` holds no counts.
         """
         if model_type != model_config.name:
             raise ValueError(
@@ -140,6 +141,7 @@ class ScribeMCMCResults(CountResults):
             "genes": np.asarray(adata.var_names, object),
             "obs": adata.obs,
             "prior_params": prior_params,
+            "depth": depth_in(adata, model_config),
         }
         held = held_by(mcmc, model_config)
         return cls(model_config=model_config, **(held | given | kwargs))
@@ -180,11 +182,11 @@ class ScribeMCMCResults(CountResults):
             If it would not fit the memory budget.
         """
         del batch_size
-        key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+        key = key_or_default(rng_key)
         of_sites, of_counts = jax.random.split(key)
         drawn = self._data_sets(prior_draws_of(self.model, of_sites, n_samples), of_counts)
         if store_samples:
-            self._keep("prior_predictive_samples", drawn)
+            keep(self, "prior_predictive_samples", drawn)
         return drawn
 
     def chains(self, n_samples: int) -> dict[str, np.ndarray]:
@@ -223,7 +225,7 @@ class ScribeMCMCResults(CountResults):
         chosen = np.linspace(0, n_draws - 1, wanted).round().astype(int)
         drawn = self._with_derived({name: value[chosen] for name, value in every.items()})
         if store_samples:
-            self._keep("posterior_samples", drawn)
+            keep(self, "posterior_samples", drawn)
         return drawn
 
     def get_map(
@@ -264,13 +266,14 @@ class ScribeMCMCResults(CountResults):
     def __getitem__(self, index: GeneIndex) -> "ScribeMCMCResults":
         """Keep some genes: a name, names, a mask, a slice, an integer or integers."""
         columns = columns_of(self, index)
+        predictive, of_priors = self.predictive_samples, self.prior_predictive_samples
         return replace(
             self,
             samples=select_genes(self.samples, self.model_config, columns) or {},
             genes=self.genes[columns],
             posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
-            predictive_samples=None,
-            prior_predictive_samples=None,
+            predictive_samples=None if predictive is None else predictive[..., columns],
+            prior_predictive_samples=None if of_priors is None else of_priors[..., columns],
         )
 
     def get_component(self, component_index: int) -> "ScribeMCMCResults":
@@ -283,19 +286,15 @@ class ScribeMCMCResults(CountResults):
         """
         spec = self.model_config
         check_component(spec, component_index)
-        mixing = spec.sites[-1]
         samples = {}
         for site in spec.sites[:-1]:
             value = self.samples[site.key]
             varies = spec.has_axis(site, "components")
             samples[site.key] = value[:, :, component_index] if varies else value
-        priors = tuple((key, prior) for key, prior in spec.priors if key != mixing.key)
         return replace(
             self,
             samples=samples,
-            model_config=replace(
-                spec, n_components=1, component_specific_params=False, priors=priors
-            ),
+            model_config=spec.changed(n_components=1),
             posterior_samples=select_component(self.posterior_samples, spec, component_index),
             predictive_samples=None,
             prior_predictive_samples=None,
@@ -311,7 +310,13 @@ class ScribeMCMCResults(CountResults):
             "left_out_genes": self.left_out_genes,
             **depth_arrays(self.depth),
         }
-        meta = {"format": _FORMAT, "model": self.model_config.as_dict(), "n_cells": self.n_cells}
+        meta = {
+            "format": _FORMAT,
+            "model": self.model_config.as_dict(),
+            "n_cells": self.n_cells,
+            "prior_params": priors_as_lists(self.prior_params),
+            "settled": self.settled,
+        }
         write_arrays(Path(path), arrays, meta)
 
     @classmethod
@@ -334,7 +339,9 @@ class ScribeMCMCResults(CountResults):
             n_cells=meta["n_cells"],
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
+            prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
             depth=depth_from(arrays),
+            settled=meta.get("settled", True),
         )
 
 

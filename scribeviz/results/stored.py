@@ -1,6 +1,7 @@
 """What the files of all results share: named groups of arrays, and tables of cells and genes."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,13 @@ def group(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray
     return {n.removeprefix(start): v for n, v in arrays.items() if n.startswith(start)}
 
 
-def check_format(meta: Mapping[str, Any], newest: int, path: Any) -> None:
+def check_format(meta: Mapping[str, Any], newest: int, path: str | Path) -> None:
     """Raise ``ValueError`` if a file was written by a newer version."""
     if meta["format"] > newest:
-        raise ValueError(f"{path} has format {meta['format']}; this version reads up to {newest}.")
+        raise ValueError(
+            f"{Path(path).name} was written by a newer version of scribeviz (format "
+            f"{meta['format']}; this one reads up to {newest}): update scribeviz."
+        )
 
 
 def frame_arrays(prefix: str, frame: pd.DataFrame | None) -> dict[str, np.ndarray]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
@@ -16,17 +15,19 @@ from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.models.depth import Depth
 from scribeviz.models.spec import ModelSpec, spec_from_dict
 from scribeviz.results.count_results import (
-    CountResults,
     check_component,
     columns_of,
     depth_arrays,
     depth_from,
+    depth_in,
+    priors_as_lists,
     select_component,
     select_genes,
 )
+from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.gene_index import GeneIndex
-from scribeviz.results.kept_draws import keeps_draws
 from scribeviz.results.marginals import distributions, mode
+from scribeviz.results.reference_members import ReferenceMembers
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -36,12 +37,10 @@ _LOG = logging.getLogger(__name__)
 
 _FORMAT = 2
 
-_SEED = 42
-
 
 @keeps_draws
 @dataclass(frozen=True, eq=False)
-class ScribeSVIResults(CountResults):
+class ScribeSVIResults(ReferenceMembers):
     """The posterior of a count model, as found by variational inference.
 
     Attributes
@@ -135,7 +134,13 @@ class ScribeSVIResults(CountResults):
         model_config: ModelSpec,
         **kwargs: Any,
     ) -> "ScribeSVIResults":
-        """Make results with the metadata of ``adata``; ``kwargs`` are other attributes."""
+        """Make results with the metadata of ``adata``; ``kwargs`` are other attributes.
+
+        Raises
+        ------
+        CountsError
+            If the model takes the depth of cells as given, and ``adata.X`` holds no counts.
+        """
         attributes: dict[str, Any] = {
             "n_cells": adata.n_obs,
             "n_genes": adata.n_vars,
@@ -146,6 +151,7 @@ class ScribeSVIResults(CountResults):
             "uns": dict(adata.uns),
             "n_obs": adata.n_obs,
             "n_vars": adata.n_vars,
+            "depth": depth_in(adata, model_config),
         }
         return cls(
             params=params,
@@ -204,8 +210,7 @@ class ScribeSVIResults(CountResults):
                     del params[name]
                 elif spec.has_axis(site, "components"):
                     params[name] = np.asarray(params[name])[component_index]
-        priors = tuple((key, prior) for key, prior in spec.priors if key != mixing.key)
-        single = replace(spec, n_components=1, component_specific_params=False, priors=priors)
+        single = spec.changed(n_components=1)
         samples = select_component(self.posterior_samples, spec, component_index)
         return replace(
             self,
@@ -281,10 +286,10 @@ class ScribeSVIResults(CountResults):
             (n_samples, n_genes) or (n_samples, n_components, n_genes), ``p_hat`` (n_samples,
             n_cells) with capture …
         """
-        key = jax.random.PRNGKey(_SEED) if rng_key is None else rng_key
+        key = key_or_default(rng_key)
         drawn = self._with_derived(self.model.sample_posterior(key, n_samples, self.params))
         if store_samples:
-            self._keep("posterior_samples", drawn)
+            keep(self, "posterior_samples", drawn)
         return drawn
 
     @property
@@ -317,7 +322,7 @@ class ScribeSVIResults(CountResults):
             "model": self.model_config.as_dict(),
             "n_cells": self.n_cells,
             "settled": self.settled,
-            "prior_params": {n: np.ravel(v).tolist() for n, v in self.prior_params.items()},
+            "prior_params": priors_as_lists(self.prior_params),
         }
         write_arrays(Path(path), arrays, meta)
 

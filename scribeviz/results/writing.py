@@ -45,7 +45,7 @@ def write_results(
     if counts is not None and spec.is_mixture:
         means = [_of_all(results, adata, one) for one in summary.mean]
         varm["component_means"] = np.stack(means, axis=1)
-        probabilities = results.cell_type_probabilities_map(counts, use_mean=True)["probabilities"]
+        probabilities = results.assignment_probabilities(counts)
         names = [str(i + 1) for i in range(k)]
         likeliest = [names[i] for i in probabilities.argmax(axis=1)]
         obs["component"] = pd.Categorical(likeliest, categories=names)
@@ -118,7 +118,10 @@ def _about(results: "CountResults") -> dict[str, Any]:
         "parameterization": spec.parameterization,
         "n_components": spec.n_components,
         "unconstrained": spec.unconstrained,
+        "component_specific_params": spec.component_specific_params,
         "guide_rank": spec.guide_rank,
+        "total_mrna": spec.total_mrna,
+        "guides": {site.key: spec.guide(site) for site in spec.sites},
         "priors": {
             site.key: [spec.prior(site).family, *map(str, spec.prior(site).numbers)]
             for site in spec.sites

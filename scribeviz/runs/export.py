@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from scribeviz.fitting.kinds import kind_of
 from scribeviz.results.writing import write_gene_table
 from scribeviz.runs.folder import RunFolder
 
@@ -16,8 +15,7 @@ KEY = "scribeviz"
 def as_h5ad(run: RunFolder) -> BytesIO:
     """The counts with ``obs``, and what was found, under names that begin with ``scribeviz``.
 
-    Of a user's own model only the judgement of the genes is written: what its parameters mean is
-    not known.
+    Of a custom model only the judgement of the genes: what its parameters mean is not known.
     """
     import anndata
 
@@ -26,8 +24,7 @@ def as_h5ad(run: RunFolder) -> BytesIO:
         counts.matrix, obs=counts.obs.copy(), var=pd.DataFrame(index=counts.genes)
     )
     adata.obsm.update(counts.embeddings)
-    if kind_of(run.spec.model).writes_cells:
-        results.to_anndata(adata, KEY)
+    results.to_anndata(adata, KEY)
     write_gene_table(run.critique.genes, adata, KEY)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "run.h5ad"

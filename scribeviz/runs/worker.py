@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 import psutil
 
+from scribeviz._offered import NotOfferedError
 from scribeviz.data.counts import CountsError
 from scribeviz.fitting.kinds import kind_of, resolved
 from scribeviz.fitting.methods import method_of
@@ -52,7 +53,7 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
     try:
         load_configured_models()
         state, error = _fit(folder, report)
-    except (CountsError, ValueError) as problem:
+    except (CountsError, ValueError, NotOfferedError) as problem:
         traceback.print_exc()
         state, error = RunState.FAILED, str(problem)
     except MemoryError:
@@ -102,10 +103,8 @@ def _prepare(folder: RunFolder) -> Fit:
         if not first.path.is_dir():
             raise ValueError("the fit that this run starts from has been deleted; start it anew.")
         before = first.results
-    if before is not None and not before.can_start_others:
-        raise ValueError(f"{spec.start_from} is no variational fit, so nothing can start from it.")
     kind = kind_of(spec.model)
-    kind.check(method_of(spec.config))
+    kind.check_method(method_of(spec.config))
     return kind.prepare(folder.counts, resolved(spec.model), spec.config, before)
 
 

@@ -90,6 +90,16 @@ def warm_up() -> None:
     threading.Thread(target=example_first, name="example", daemon=True).start()
 
 
+class _NeverBusy(param.Parameterized):
+    """What a page follows instead of Panel's "busy", which is one for the whole server.
+
+    Each visitor's timer would have each visitor's page walked through, and ten of them stall the
+    server.  A plain value would not do: the server would keep its watcher, and with it the page.
+    """
+
+    busy = param.Boolean(False, constant=True)
+
+
 class Shell(pn.viewable.Viewer):
     """A session's page."""
 
@@ -134,9 +144,7 @@ class Shell(pn.viewable.Viewer):
             busy_indicator=None,
         )
         with edit_readonly(page):
-            # Panel lets every page follow one "busy" of the whole server: with each visitor's timer
-            # each visitor's page would be walked through, and ten of them stall the server.
-            page.busy = False
+            page.busy = _NeverBusy().param.busy
         return page
 
     async def refresh(self) -> None:

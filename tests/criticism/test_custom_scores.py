@@ -60,3 +60,16 @@ def test_a_model_that_does_not_tell_cells_apart_has_no_scores(counts):
         param_spec={"loc": {"type": "global"}},
     )
     assert fitted(custom, counts, 20).critique(counts).scores is None
+
+
+def test_data_are_matched_by_the_names_of_their_genes(tutorial, counts):
+    results = fitted(tutorial, counts, n_steps=50)
+    draws = results.get_posterior_samples(n_samples=3)
+    turned = counts.select_genes(np.arange(counts.n_genes)[::-1])
+    np.testing.assert_allclose(
+        results.cell_log_likelihood(turned, draws), results.cell_log_likelihood(counts, draws)
+    )
+    with pytest.raises(scribeviz.CountsError, match=r"80 cells were fitted.*these data have 79"):
+        results.critique(counts.select_cells(np.arange(79)))
+    with pytest.raises(scribeviz.CountsError, match="these data lack 1, such as"):
+        results.loo(counts.select_genes(np.arange(1, counts.n_genes)))

@@ -29,6 +29,12 @@ def test_left_out_scores_are_the_exact_ones(conjugate):
     assert 0.5 < scores.p_loo < 2
 
 
+def test_too_few_draws_are_refused(rng):
+    with pytest.raises(ValueError, match=r"needs 25 posterior draws at least.*there are 24"):
+        loo(rng.normal(-3.0, 0.1, (24, 10)))
+    assert np.isfinite(loo(rng.normal(-3.0, 0.1, (25, 10))).elpd).all()
+
+
 def test_waic_is_close_to_it(conjugate):
     log_likelihood, exact = conjugate
     np.testing.assert_allclose(waic(log_likelihood).sum(), exact.sum(), atol=0.2)

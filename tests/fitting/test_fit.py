@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import scipy.stats as st
 from sklearn.metrics import adjusted_rand_score
 
-from scribeviz import CountsError, ModelSpec, fit, simulate
+from scribeviz import CountsError, ModelSpec, NotOfferedError, fit, simulate
 from scribeviz.criticism.assignments import assigned, assignment_probabilities
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.tables import cell_rows
@@ -200,7 +200,7 @@ def test_a_fit_promotes_no_ranks_in_silence(small_counts, n_components):
 
 def test_the_bar_shows_steps_and_ends_full(capsys):
     prepared = prepare_fit(plain_counts(np.eye(4) + 1), ModelSpec(), SVIConfig(n_steps=200))
-    with progress_bar(200) as report:
+    with progress_bar(prepared) as report:
         for checkpoint in prepared.checkpoints():
             report(checkpoint)
     shown = capsys.readouterr().err
@@ -211,3 +211,25 @@ def test_the_bar_shows_steps_and_ends_full(capsys):
 def test_no_bar_when_it_is_not_wanted(capsys):
     fit(np.eye(4, dtype=int), n_steps=5, progress=False)
     assert capsys.readouterr().err == ""
+
+
+def test_what_cannot_be_a_start_is_refused_in_words(small_counts):
+    spec = ModelSpec(guides={"r": "gamma"})
+    before = fit(small_counts, spec, n_steps=5, progress=False)
+    with pytest.raises(ValueError, match=r"another posterior \(.*r: gamma\) than is asked for"):
+        fit(small_counts, "nbdm", start_from=before, **QUICK)
+    with pytest.raises(ValueError, match=r"nbvcp with .*; fit the same model first"):
+        fit(small_counts, "nbvcp", start_from=before, **QUICK)
+    with pytest.raises(ValueError, match="saw 40 cells and 9 genes"):
+        fit(small_counts.select_genes(np.arange(1, 12)), spec, start_from=before, **QUICK)
+    chains = fit(
+        small_counts, inference_method="mcmc", n_warmup=20, n_samples=20, start_from=before,
+        progress=False,
+    )  # fmt: skip
+    assert np.isfinite(chains.get_samples()["r"]).all()
+    with pytest.raises(ValueError, match="ScribeMCMCResults cannot be a start"):
+        fit(small_counts, "nbdm", start_from=chains, **QUICK)
+    with pytest.raises(NotOfferedError, match="networks are parts of a CellVAE"):
+        fit(small_counts, "nbdm", networks=[], progress=False)
+    with pytest.raises(TypeError, match="3 is no model"):
+        fit(small_counts, 3, **QUICK)

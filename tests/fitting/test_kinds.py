@@ -228,7 +228,7 @@ def test_a_custom_model_is_fitted_like_any_other(small_counts):
     assert set(results.gene_table(counts)["gene"]) == set(counts.genes)
     assert results.to_datatree(20)["posterior"].sizes["draw"] == 20
     adata = ad.AnnData(counts.matrix)
-    assert results.to_anndata(adata) is None
+    assert results.to_anndata(adata, misfit=True) is None
     assert adata.var["scribeviz_misfit"].notna().all()
     with pytest.raises(ValueError, match="custom models cannot be fitted by sampling"):
         scribeviz.fit(counts, model, inference_method="mcmc")

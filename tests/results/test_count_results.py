@@ -1,5 +1,7 @@
 """Every documented shape and error of the results, for one component and for three."""
 
+from dataclasses import replace
+
 import anndata as ad
 import jax
 import numpy as np
@@ -173,6 +175,13 @@ def test_a_component_is_a_result_of_its_own(mixture):
         results.get_component(3)
 
 
+def test_the_posterior_of_the_weights_goes_with_them(mixture):
+    _, results = mixture
+    spec = replace(results.model_config, guides={"mixing_weights": "dirichlet", "r": "lognormal"})
+    one = replace(results, model_config=spec, posterior_samples=None).get_component(0)
+    assert dict(one.model_config.guides) == {"r": "lognormal"}
+
+
 @pytest.mark.parametrize(
     ("index", "columns"),
     [
@@ -279,7 +288,7 @@ def test_genes_in_another_order_are_the_same_genes(mixture, of_named):
     np.testing.assert_allclose(of_named.log_likelihood_map(adata.X), expected)  # by place
     other = adata.copy()
     other.var_names = [f"H{i}" for i in range(adata.n_vars)]
-    with pytest.raises(scribeviz.CountsError, match="without 'G0'"):
+    with pytest.raises(scribeviz.CountsError, match="lack 1, such as 'G0'"):
         of_named.log_likelihood_map(other)
 
 
@@ -346,6 +355,20 @@ def test_the_references_engine_and_factory(single):
     assert made.get_map()["r"].shape == (G,)
     with pytest.raises(ValueError, match="n_cells and n_genes"):
         SVIInferenceEngine.run_inference(results.model_config, counts.matrix, C, G + 1, n_steps=1)
+
+
+def test_what_takes_depths_as_given_is_put_together_with_them():
+    counts, _ = scribeviz.simulate("poisson", n_cells=C, n_genes=G, seed=2)
+    spec = scribeviz.ModelSpec(likelihood="poisson")
+    run = SVIInferenceEngine.run_inference(spec, counts.matrix, C, G, n_steps=30)
+    made = SVIResultsFactory.create_results(
+        run, spec, None, counts.matrix, C, G, "poisson", None, {}
+    )
+    assert made.depth == scribeviz.fit(counts, spec, n_steps=5, progress=False).depth
+    assert made.loo(counts, 30).elpd.shape == (C,)
+    adata = ad.AnnData(counts.matrix)
+    of_adata = ScribeSVIResults.from_anndata(adata, made.params, made.loss_history, spec)
+    assert of_adata.depth == made.depth
 
 
 def test_notes_say_what_is_open(mixture, single):

@@ -1,6 +1,8 @@
 """Opening runs beside the page, and what the address says."""
 
 import asyncio
+import gc
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import panel as pn
@@ -86,7 +88,7 @@ def test_damaged_results_are_a_sentence(shell, told, monkeypatch):
     monkeypatch.setattr(shell_module, "load_explored", broken)
     shell.go("Explore")
     go_on(shell)
-    assert told == ["The results of this run cannot be read (OSError)."]
+    assert told == ["The files of this run are damaged: it cannot be read."]
     assert shell.session.explore.opening == ""
 
 
@@ -112,3 +114,9 @@ def test_an_unknown_gene_of_a_link_is_told(shell, mixture, told):
     follow(shell, place="Explore", run=mixture.id, gene="NONSENSE")
     assert shell.session.explore.explored is not None
     assert told == ["No gene of this run is called NONSENSE."]
+
+
+def test_the_server_does_not_keep_the_pages_of_those_who_left(shell):
+    page = weakref.ref(shell.__panel__())
+    gc.collect()
+    assert page() is None

@@ -15,7 +15,7 @@ from scribeviz.runs.folder import RunState, RunStatus, create_run
 from scribeviz.views.data.data_state import DataState, open_data, open_example, take_layer
 from scribeviz.views.explore.explored import load_explored
 from scribeviz.views.fit.fit_state import FitState
-from scribeviz.views.model.model_state import ModelState, PriorState, prior_numbers
+from scribeviz.views.model.model_state import ModelState, PriorState, numbers_form
 from scribeviz.views.session import PLACES, ExploreState, Session, default_folder
 
 
@@ -210,7 +210,7 @@ def test_a_spec_that_is_shown_is_the_spec(spec):
 def test_choosing_a_family_takes_its_own_numbers():
     state = PriorState(ModelSpec().sites[1])
     assert state.prior == Prior("lognormal", (0.0, 1.0))
-    prior_numbers(state).scale = 3.0
+    numbers_form(state).scale = 3.0
     assert state.prior == Prior("lognormal", (0.0, 3.0))
     state.choose_family("lognormal")  # no change: the numbers stay
     assert state.prior == Prior("lognormal", (0.0, 3.0))
@@ -223,7 +223,7 @@ def test_choosing_a_family_takes_its_own_numbers():
 def test_a_number_out_of_bounds_changes_nothing():
     state = PriorState(ModelSpec().sites[1])
     with pytest.raises(ValueError, match="scale"):
-        prior_numbers(state).scale = -1.0
+        numbers_form(state).scale = -1.0
     assert state.prior == Prior("lognormal", (0.0, 1.0))
 
 

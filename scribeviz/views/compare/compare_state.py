@@ -212,7 +212,7 @@ def family(spec: ChosenModel) -> list[ModelSpec]:
     """All count distributions with the settings of ``spec`` that apply to each."""
     kind = known_kind_of(spec)
     plain: Any = spec if kind is not None and kind.has_priors else ModelSpec()
-    return [plain.with_likelihood(key) for key in LIKELIHOODS]
+    return [plain.changed(likelihood=key) for key in LIKELIHOODS]
 
 
 def distinct(names: list[str]) -> list[str]:
@@ -230,12 +230,13 @@ def settings_of(run: RunFolder) -> dict[str, str]:
     spec = run.spec
     model: dict[str, Any] = {}
     for name, value in spec.model.as_dict().items():
-        nested = isinstance(value, Mapping) and name != "priors"
+        nested = isinstance(value, Mapping) and name not in {"priors", "guides"}
         model |= dict(value) if nested else {name: value}
-    priors = model.pop("priors", {})
+    priors, guides = model.pop("priors", {}), model.pop("guides", {})
     config: InferenceConfig = spec.config
     settings = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
     settings |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
+    settings |= {f"posterior of {name}": _in_words(value) for name, value in dict(guides).items()}
     settings["method"] = type(config).__name__.removesuffix("Config")
     return settings | {
         f.name.replace("_", " "): _in_words(getattr(config, f.name)) for f in fields(config)

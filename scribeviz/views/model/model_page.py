@@ -144,7 +144,12 @@ class ModelView(pn.viewable.Viewer):
         state = self.state
         switch = ui.Switch.from_param(
             state.param.component_specific_params,
-            visible=pn.bind(lambda k: k > 1, state.param.n_components),
+            visible=pn.bind(
+                lambda *_: state.components_can_differ_in_odds,
+                state.param.likelihood,
+                state.param.parameterization,
+                state.param.n_components,
+            ),
         )
         return ui.Column(
             number_field(state, "n_components", width=200),

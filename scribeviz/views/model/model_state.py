@@ -1,7 +1,7 @@
 """Which model is chosen, and its priors.  Plain ``param``: it runs without a server."""
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import fields
 from typing import Any
 
 import param
@@ -37,15 +37,6 @@ class PriorState(param.Parameterized):
         super().__init__(prior=site.prior, guide=site.guide)
         self.site = site
 
-    @property
-    def guides(self) -> dict[str, str]:
-        """The families that the posterior can have, by label."""
-        return {
-            guide.label: key
-            for key, guide in GUIDE_FAMILIES.items()
-            if self.site.support in guide.supports and not guide.follows_odds
-        }
-
     def choose_family(self, key: str) -> None:
         """Change the family, with its own first numbers."""
         if key == self.prior.family:
@@ -55,7 +46,7 @@ class PriorState(param.Parameterized):
         self.prior = self.site.prior if is_own else Prior(key, defaults)
 
 
-def prior_numbers(state: PriorState) -> param.Parameterized:
+def numbers_form(state: PriorState) -> param.Parameterized:
     """The numbers of the chosen family as a form, which writes them back."""
     family = PRIOR_FAMILIES[state.prior.family]
     entries = {
@@ -126,9 +117,18 @@ class ModelState(param.Parameterized):
         return self.kind.has_priors and self.n_components > 1
 
     @property
+    def components_can_differ_in_odds(self) -> bool:
+        """Whether the chosen model is a mixture whose genes share odds."""
+        return self.is_mixture and self._without_priors().odds is not None
+
+    @property
     def methods(self) -> tuple[str, ...]:
         """Keys of the ways to fit the chosen model, the usual one first."""
         return self.kind.methods
+
+    def guides_of(self, site: Site) -> dict[str, str]:
+        """The families that the posterior of ``site`` can have as things are chosen, by label."""
+        return {GUIDE_FAMILIES[key].label: key for key in self._without_priors().guides_of(site)}
 
     @param.depends("likelihood", "parameterization", "n_components", "unconstrained", watch=True)
     def _offer_priors(self) -> None:
@@ -149,16 +149,11 @@ class ModelState(param.Parameterized):
             return self.network.value()
         if not self.kind.has_priors:
             return CustomSpec(self.likelihood)
-        plain = self._without_priors()
-        usual = {site.key: site.prior for site in plain.sites}
-        chosen = {key: state.prior for key, state in self.priors.items()}
-        changed = tuple((key, prior) for key, prior in chosen.items() if prior != usual[key])
-        guides = tuple(
-            (key, state.guide)
-            for key, state in self.priors.items()
-            if state.guide != state.site.guide and state.guide in plain.guides_of(state.site)
+        chosen = self.priors.items()
+        return self._without_priors().changed(
+            priors={key: one.prior for key, one in chosen if one.prior != one.site.prior},
+            guides={key: one.guide for key, one in chosen if one.guide != one.site.guide},
         )
-        return replace(plain, priors=changed, guides=guides)
 
     def show(self, spec: ChosenModel) -> None:
         """Choose what ``spec`` says."""

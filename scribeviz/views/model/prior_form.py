@@ -10,9 +10,9 @@ from holoviews.streams import Pipe
 from panel import ui
 from panel.viewable import Viewable
 
-from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, families_on
+from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, SIMPLEX, families_on
 from scribeviz.plots.densities import prior_density
-from scribeviz.views.model.model_state import ModelState, PriorState, prior_numbers
+from scribeviz.views.model.model_state import ModelState, PriorState, numbers_form
 from scribeviz.views.model.prior_words import prior_in_words
 from scribeviz.views.shared.newest import Newest, draw
 from scribeviz.views.shared.number_slider import Scale, number_slider
@@ -35,7 +35,8 @@ class PriorView(pn.viewable.Viewer):
         self._pipe = Pipe(data=self._curve())
         self._newest = Newest(self._draw, _AFTER_SECONDS)
         self.state.param.watch(self._follow, "prior")
-        self.model.param.watch(self._changed, "n_components")
+        if self.state.site.support is SIMPLEX:
+            self.model.param.watch(self._shares_changed, "n_components")
         self._show()
 
     def __panel__(self) -> Viewable:
@@ -49,32 +50,35 @@ class PriorView(pn.viewable.Viewer):
             margin=(4, 0, 6, 0),
         )
         family.param.watch(lambda event: self.state.choose_family(event.new), "value")
-        guides = self.state.guides
-        guide = ui.Select.from_param(
-            self.state.param.guide,
-            label="Posterior",
-            options=guides,
-            width=_FIELD_WIDTH,
-            margin=(4, 0, 6, 12),
-            visible=len(guides) > 1,
-        )
         draw = partial(prior_density, label=site.label, log_axis=site.support == POSITIVE)
         picture = hv.DynamicMap(
             lambda curve: draw(*curve), streams={"curve": self._pipe.param.data}
         )
         return ui.Column(
             words(f"{site.label}. {site.doc}"),
-            ui.Row(family, guide),
+            ui.Row(family, pn.bind(self._guide_choice, self.model.param.guide_rank)),
             self._inputs,
             self._meaning,
             ui.HoloViews(picture, sizing_mode="stretch_width", height=150),
             sizing_mode="stretch_width",
         )
 
+    def _guide_choice(self, _: int) -> Viewable | None:
+        guides = self.model.guides_of(self.state.site)
+        if len(guides) == 1:
+            return None
+        return ui.Select.from_param(
+            self.state.param.guide,
+            label="Posterior",
+            options=guides,
+            width=_FIELD_WIDTH,
+            margin=(4, 0, 6, 12),
+        )
+
     def _number_inputs(self) -> list[Viewable]:
         prior, usual = self.state.prior, self.state.site.prior
         family = PRIOR_FAMILIES[prior.family]
-        numbers = prior_numbers(self.state)
+        numbers = numbers_form(self.state)
         made = []
         for i, parameter in enumerate(family.parameters):
             begin = usual.numbers[i] if prior.family == usual.family else parameter.default
@@ -93,6 +97,10 @@ class PriorView(pn.viewable.Viewer):
         if event.new.family != event.old.family:
             self._inputs[:] = self._number_inputs()
         self._changed()
+
+    def _shares_changed(self, *_: param.parameterized.Event) -> None:
+        if self.model.is_mixture:  # one component has no shares
+            self._changed()
 
     def _changed(self, *_: param.parameterized.Event) -> None:
         if pn.state.curdoc is None:

@@ -1,6 +1,7 @@
 """A run that a page wanted to read and that is gone, or cannot be read."""
 
 import logging
+from json import JSONDecodeError
 
 _LOG = logging.getLogger(__name__)
 
@@ -13,6 +14,6 @@ def why_unreadable(problem: Exception) -> str:
     _LOG.error("a run could not be read", exc_info=problem)
     if isinstance(problem, FileNotFoundError):
         return "This run is not on this server any more."
-    if isinstance(problem, ValueError):
+    if isinstance(problem, ValueError) and not isinstance(problem, JSONDecodeError | UnicodeError):
         return str(problem)
-    return f"The results of this run cannot be read ({type(problem).__name__})."
+    return "The files of this run are damaged: it cannot be read."
