@@ -20,11 +20,16 @@ class CountsError(ValueError):
     ----------
     use_layer
         The layer of the same file that does hold counts, when there is one.
+    can_round
+        Whether these are counts with fractions, which ``rounding`` makes whole.
     """
 
-    def __init__(self, message: str, *, use_layer: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, use_layer: str | None = None, can_round: bool = False
+    ) -> None:
         super().__init__(message)
         self.use_layer = use_layer
+        self.can_round = can_round
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

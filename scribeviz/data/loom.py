@@ -8,9 +8,9 @@ import h5py
 import pandas as pd
 import scipy.sparse as sp
 
-from scribeviz.data.checks import as_csr
 from scribeviz.data.counts import CountsError
 from scribeviz.data.hdf5 import open_hdf5, texts
+from scribeviz.data.structure import as_csr
 
 if TYPE_CHECKING:
     from anndata import AnnData

@@ -17,10 +17,12 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scribeviz.data.anndata_files import read_h5ad, read_zarr
-from scribeviz.data.checks import check_counts, check_matrix, count_sources, numbered_names
+from scribeviz.data.checks import check_counts, check_matrix
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.loom import read_loom
+from scribeviz.data.names import numbered_names
 from scribeviz.data.reading import READER_ERRORS, first_line
+from scribeviz.data.sources import count_sources
 from scribeviz.data.tenx import is_10x_folder, read_10x_folder, read_10x_h5
 from scribeviz.data.text_tables import read_table
 

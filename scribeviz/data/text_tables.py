@@ -15,8 +15,8 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scribeviz.data.checks import Orientation, names_say, numbered_names
 from scribeviz.data.counts import CountsError
+from scribeviz.data.names import Orientation, names_say, numbered_names
 from scribeviz.data.reading import with_note
 
 if TYPE_CHECKING:

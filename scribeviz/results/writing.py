@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from scribeviz.criticism.assignments import entropy
-from scribeviz.data.checks import gene_names
 from scribeviz.data.counts import Counts, CountsError, are_made_up
+from scribeviz.data.names import gene_names
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -104,7 +104,7 @@ def _of_all(results: "CountResults", adata: "AnnData", values: np.ndarray) -> np
 
 def _names(fitted: Iterable[str], adata: "AnnData") -> list[str]:
     """Names of the genes of ``adata`` as they were when it was read."""
-    given, named = np.asarray(list(fitted)), gene_names(cast("pd.DataFrame", adata.var))
+    given, named = np.asarray(list(fitted)), gene_names(cast("pd.DataFrame", adata.var))[0]
     # The genes of a bare matrix have no names, but places.
     return list(given if len(given) == len(named) and are_made_up(given) else named)
 

@@ -4,18 +4,12 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-from scribeviz.data.checks import (
-    READING_NOTES,
-    Orientation,
-    as_csr,
-    check_counts,
-    check_matrix,
-    count_sources,
-    names_say,
-    unique_names,
-)
+from scribeviz.data.checks import READING_NOTES, check_counts, check_matrix
 from scribeviz.data.counts import CountsError
+from scribeviz.data.names import Orientation, names_say, unique_names
 from scribeviz.data.readers import as_counts
+from scribeviz.data.sources import count_sources
+from scribeviz.data.structure import as_csr
 
 COUNTS = np.array([[0, 2, 1], [4, 0, 1]])
 FORMATS = {
@@ -224,7 +218,7 @@ def test_numbered_names_avoid_the_names_that_are_there():
 
 @pytest.mark.parametrize("column", ["gene_symbols", "feature_name", "Symbol"])
 def test_symbols_are_shown_where_names_are_ids(column):
-    ids = ["ENSG00000000001", "ENSG00000000002.3", "ENSMUSG00000000003"]
+    ids = ["ENSG00000000001", "ENSG00000000002.3", "ENSG00000000003"]
     symbols = pd.Categorical(["CD4", None, "CD4"])
     var = pd.DataFrame({column: symbols}, index=ids)
     counts = check_matrix(COUNTS, var=var, obs=pd.DataFrame(index=["a", "b"]), name="m")
@@ -288,7 +282,7 @@ def test_names_tell_the_orientation(rows, columns, found):
 
 
 def test_dense_data_are_read_in_blocks(monkeypatch):
-    monkeypatch.setattr("scribeviz.data.checks._BLOCK_BYTES", 50)
+    monkeypatch.setattr("scribeviz.data.structure._BLOCK_BYTES", 50)
     matrix = np.random.default_rng(0).poisson(0.5, (23, 4))
     assert as_csr(matrix).toarray().tolist() == matrix.tolist()
 

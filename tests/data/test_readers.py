@@ -11,7 +11,6 @@ import pytest
 import scipy.io
 import scipy.sparse as sp
 
-from scribeviz.data.checks import count_sources
 from scribeviz.data.counts import CountsError
 from scribeviz.data.examples import demo
 from scribeviz.data.readers import (
@@ -23,6 +22,7 @@ from scribeviz.data.readers import (
     open_file,
     read,
 )
+from scribeviz.data.sources import count_sources
 
 COUNTS = np.array([[0, 2, 1, 0], [4, 0, 1, 0], [0, 0, 7, 0]])
 GENES = ["ACTB", "MT-CO1", "RPL13A", "Zzz1"]
