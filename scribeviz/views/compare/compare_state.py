@@ -13,6 +13,7 @@ import param
 from scribeviz.criticism.assignments import entropy
 from scribeviz.criticism.loo import compare, verdict
 from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.data.cell_filter import CellFilter
 from scribeviz.fitting.kinds import ChosenModel, known_kind_of
 from scribeviz.fitting.methods import InferenceConfig, method_of
 from scribeviz.fitting.validation import compare_posteriors
@@ -226,7 +227,7 @@ def distinct(names: list[str]) -> list[str]:
 
 
 def settings_of(run: RunFolder) -> dict[str, str]:
-    """Every setting of a run in words, those of the model before those of the method."""
+    """Every setting of a run in words: of the model, of the data, then of the method."""
     spec = run.spec
     model: dict[str, Any] = {}
     for name, value in spec.model.as_dict().items():
@@ -237,6 +238,8 @@ def settings_of(run: RunFolder) -> dict[str, str]:
     settings = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
     settings |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
     settings |= {f"posterior of {name}": _in_words(value) for name, value in dict(guides).items()}
+    kept = [CellFilter.from_dict(each).described for each in spec.filters]
+    settings["cells and genes kept"] = "; then ".join(kept) or "all"
     settings["method"] = type(config).__name__.removesuffix("Config")
     return settings | {
         f.name.replace("_", " "): _in_words(getattr(config, f.name)) for f in fields(config)

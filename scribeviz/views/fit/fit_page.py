@@ -14,6 +14,7 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
+from scribeviz.data.droplets import empty_droplets
 from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
@@ -93,6 +94,7 @@ class FitView(pn.viewable.Viewer):
         return card(
             "Settings",
             ui.HTML(what, margin=(0, 0, 8, 0)),
+            pn.bind(_empty_droplets, self.data.param.counts),
             picker,
             pn.bind(self._inputs_of, self.state.param.method),
             start,
@@ -145,6 +147,13 @@ class FitView(pn.viewable.Viewer):
         if counts is None:
             return words_html("Open data first; earlier runs can be looked at already.", faint=True)
         return words_html(f"{self.model.spec().described} on {counts.name}", faint=True)
+
+
+def _empty_droplets(counts: Counts | None) -> Viewable:
+    warning = "" if counts is None else empty_droplets(counts)
+    if not warning:
+        return ui.Spacer(height=0)
+    return notice(f"{warning} The Data page offers to leave them out.", "warning")
 
 
 class RunList(pn.viewable.Viewer):
