@@ -141,10 +141,9 @@ class CellFilter:
                 f"no {what} of {counts.name} would be kept ({self.described}); widen the filter."
             )
         some = counts.select_cells(np.flatnonzero(cells)).select_genes(np.flatnonzero(genes))
-        note = (
-            f"{some.n_cells:,} of {counts.n_cells:,} cells and {some.n_genes:,} of "
-            f"{counts.n_genes:,} genes were kept: {self.described}."
-        )
+        kept = some_of(some.n_cells, counts.n_cells, "cells")
+        kept += f" and {some_of(some.n_genes, counts.n_genes, 'genes')}"
+        note = f"Filtered: {kept} were kept ({self.described})."
         return replace(
             some,
             notes=(*counts.notes, note),
@@ -196,6 +195,17 @@ class CellFilter:
         if unknown := [name for name in content if name not in known]:
             raise ValueError(f"a filter of cells has no {' and no '.join(map(repr, unknown))}.")
         return cls(**content)
+
+
+def some_of(some: int, every: int, what: str) -> str:
+    """How many of how many, in words.
+
+    Examples
+    --------
+    >>> some_of(2_638, 2_700, "cells"), some_of(2_700, 2_700, "cells")
+    ('2,638 of 2,700 cells', 'all 2,700 cells')
+    """
+    return f"all {every:,} {what}" if some == every else f"{some:,} of {every:,} {what}"
 
 
 def _is_whole(value: object) -> bool:

@@ -1,5 +1,7 @@
 """Which part of a distribution is kept: a histogram with a shaded range, barcodes by rank."""
 
+from typing import Any
+
 import holoviews as hv
 import numpy as np
 from jaxtyping import Float
@@ -9,12 +11,13 @@ from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, look
 
 HEIGHT = 190
 _MOST_POINTS = 1_000
+_MOST_TICKS = 5
 
 
 def cells_by(values: Float[np.ndarray, " cells"], *, xlabel: str, log_y: bool) -> hv.Histogram:
     """Histogram of a number of each cell; heights on a logarithmic axis where few cells matter."""
     picture = log_histogram(values, xlabel=xlabel)
-    return picture.opts(height=HEIGHT, **_heights(picture, log_y=log_y))
+    return picture.opts(xticks=_few_ticks(picture.edges), **_shape(picture, log_y=log_y))
 
 
 def cells_by_share(
@@ -24,28 +27,40 @@ def cells_by_share(
     edges = np.linspace(0, max(float(percent.max(initial=0)), 0.1) * 1.01, 41)
     cells, _ = np.histogram(percent, edges)
     picture = hv.Histogram((edges, cells), kdims="value", vdims="cells")
-    return picture.opts(
-        **look(
-            color=OBSERVED,
-            line_color="white",
-            height=HEIGHT,
-            tools=["hover"],
-            xlabel=xlabel,
-            ylabel="cells",
-        )
-        | _heights(picture, log_y=log_y)
+    common = look(
+        color=OBSERVED, line_color="white", tools=["hover"], xlabel=xlabel, ylabel="cells"
     )
+    return picture.opts(**(common | _shape(picture, log_y=log_y)))
 
 
-def _heights(picture: hv.Histogram, *, log_y: bool) -> dict[str, object]:
-    if not log_y:
-        return {}
-    return {"logy": True, "ylim": (0.5, 2 * float(picture.dimension_values("cells").max()))}
+def with_range(picture: hv.Histogram, ends: hv.DynamicMap) -> hv.Overlay:
+    """A histogram and, over it, the range of :func:`kept_span` as it moves."""
+    return (picture * ends).opts(shared_axes=False)
 
 
 def kept_span(low: float, high: float) -> hv.VSpan:
     """The part of the horizontal axis that is kept."""
-    return hv.VSpan(low, high).opts(color=PREDICTED, alpha=0.16, line_alpha=0)
+    return hv.VSpan(low, high).opts(color=PREDICTED, alpha=0.16, line_alpha=0, apply_ranges=False)
+
+
+def _shape(picture: hv.Histogram, *, log_y: bool) -> dict[str, Any]:
+    # Fixed ends: a range that is typed must not move the axes.
+    highest = float(picture.dimension_values("cells").max())
+    heights = {"logy": True, "ylim": (0.5, 2 * highest)} if log_y else {"ylim": (0, 1.06 * highest)}
+    ends = float(picture.edges[0]), float(picture.edges[-1])
+    return {"height": HEIGHT, "xlim": ends} | heights
+
+
+def _few_ticks(edges: Float[np.ndarray, " edges"]) -> list[tuple[float, str]]:
+    """Ticks of a logarithmic axis that do not run into each other on a narrow picture."""
+    low, high = float(edges[0]), float(edges[-1])
+    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
+    for steps in ((1, 2, 5), (1, 3), (1,)):
+        ticks = [power * step for power in powers for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) <= _MOST_TICKS:
+            break
+    return [(tick, f"{tick:,.0f}" if tick >= 1 else f"{tick:g}") for tick in ticks]
 
 
 def barcodes_by_rank(totals: Float[np.ndarray, " barcodes"], knee: int) -> hv.Overlay:

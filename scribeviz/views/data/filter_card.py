@@ -92,7 +92,7 @@ class FilterCard(pn.viewable.Viewer):
         counts = self.state.data.counts
         if kept.keeps_all or counts is None:
             return ui.Spacer(height=0)
-        return notice(f"Filtered. {counts.notes[-1]}", "info")
+        return notice(counts.notes[-1], "info")
 
     def _opened(self, *_: param.parameterized.Event) -> None:
         """Fill the card when it is opened, and again when other data are."""

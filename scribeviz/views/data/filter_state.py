@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import param
 
-from scribeviz.data.cell_filter import CellFilter
+from scribeviz.data.cell_filter import CellFilter, some_of
 from scribeviz.data.cell_labels import LabelColumn, label_columns
 from scribeviz.data.cell_qc import CellQC, cell_qc
 from scribeviz.data.counts import Counts
@@ -186,8 +186,8 @@ class FilterState(param.Parameterized):
         found, counts = self.outcome, self._read
         if found.problem:
             return found.problem
-        cells = _of(found.n_cells, counts.n_cells, "cells")
-        return f"Keeps {cells} and {_of(found.n_genes, counts.n_genes, 'genes')}."
+        cells = some_of(found.n_cells, counts.n_cells, "cells")
+        return f"Keeps {cells} and {some_of(found.n_genes, counts.n_genes, 'genes')}."
 
     @property
     def why_not(self) -> str:
@@ -235,7 +235,3 @@ class FilterState(param.Parameterized):
 
     def _changed(self, *_: param.parameterized.Event) -> None:
         self.settings += 1
-
-
-def _of(some: int, every: int, what: str) -> str:
-    return f"all {every:,} {what}" if some == every else f"{some:,} of {every:,} {what}"

@@ -8,7 +8,7 @@ from holoviews.streams import Pipe
 from panel import ui
 from panel.viewable import Viewable
 
-from scribeviz.plots.kept_range import kept_span
+from scribeviz.plots.kept_range import kept_span, with_range
 from scribeviz.views.data.filter_state import FilterState, KeptRange
 from scribeviz.views.shared.number_slider import Scale, number_slider
 from scribeviz.views.shared.parts import heading, number_field
@@ -56,7 +56,7 @@ def _shaded(
     span = hv.DynamicMap(lambda ends: kept_span(*ends), streams={"ends": pipe.param.data})
     names = [name for name in ("low", "high", "max_mt_percent") if name in state.param]
     state.param.watch(lambda *_: pipe.send(ends()), names)
-    return ui.HoloViews(picture * span, sizing_mode="stretch_width", height=190)
+    return ui.HoloViews(with_range(picture, span), sizing_mode="stretch_width", height=190)
 
 
 def _two_ended(state: KeptRange, about: str) -> ui.IntRangeSlider:
