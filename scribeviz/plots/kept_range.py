@@ -35,7 +35,9 @@ def cells_by_share(
 
 def with_range(picture: hv.Histogram, ends: hv.DynamicMap) -> hv.Overlay:
     """A histogram and, over it, the range of :func:`kept_span` as it moves."""
-    return (picture * ends).opts(shared_axes=False)
+    common = look()
+    # Two layers have a look of their own, which would take over at the first move.
+    return (picture * ends).opts(shared_axes=False, fontsize=common["fontsize"])
 
 
 def kept_span(low: float, high: float) -> hv.VSpan:
@@ -48,7 +50,7 @@ def _shape(picture: hv.Histogram, *, log_y: bool) -> dict[str, Any]:
     highest = float(picture.dimension_values("cells").max())
     heights = {"logy": True, "ylim": (0.5, 2 * highest)} if log_y else {"ylim": (0, 1.06 * highest)}
     ends = float(picture.edges[0]), float(picture.edges[-1])
-    return {"height": HEIGHT, "xlim": ends} | heights
+    return {"height": HEIGHT, "xlim": ends, "yticks": 4} | heights
 
 
 def _few_ticks(edges: Float[np.ndarray, " edges"]) -> list[tuple[float, str]]:

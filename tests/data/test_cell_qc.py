@@ -26,8 +26,16 @@ def test_nothing_is_worked_out_twice():
 
 @pytest.mark.parametrize(
     "gene",
-    ["MT-CO1", "mt-Co1", "Mt-nd4", "mt:CoI", "MT.ND1", "GRCh38_MT-CO1", "mm10___mt-Nd1"]
-    + ["ATMG00160"],
+    [
+        "MT-CO1",
+        "mt-Co1",
+        "Mt-nd4",
+        "mt:CoI",
+        "MT.ND1",
+        "GRCh38_MT-CO1",
+        "mm10___mt-Nd1",
+        "ATMG00160",
+    ],
 )
 def test_mitochondrial_genes_of_many_species(gene):
     assert mitochondrial(plain_counts(MATRIX, genes=[gene, "A", "B"])).tolist() == [True, 0, 0]

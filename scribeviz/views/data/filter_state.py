@@ -132,6 +132,11 @@ class FilterState(param.Parameterized):
         (min_counts, max_counts), (min_genes, max_genes) = (
             self.ranges[name].bounds for name in ("counts", "genes")
         )
+        for name, each in self.ranges.items():
+            if each.low > each.high:
+                raise ValueError(
+                    f"No cell has at least {each.low:,} and at most {each.high:,} {name}."
+                )
         if self.column and not self.values:
             raise ValueError(f"Choose at least one value of {self.column}.")
         everything = (
