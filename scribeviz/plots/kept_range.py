@@ -35,9 +35,8 @@ def cells_by_share(
 
 def with_range(picture: hv.Histogram, ends: hv.DynamicMap) -> hv.Overlay:
     """A histogram and, over it, the range of :func:`kept_span` as it moves."""
-    common = look()
-    # Two layers have a look of their own, which would take over at the first move.
-    return (picture * ends).opts(shared_axes=False, fontsize=common["fontsize"])
+    # The page's theme sets the letters once; sizes of ours would take over at the first move.
+    return (picture.opts(fontsize={}) * ends).opts(shared_axes=False)
 
 
 def kept_span(low: float, high: float) -> hv.VSpan:

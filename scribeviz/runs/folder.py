@@ -63,6 +63,11 @@ class RunSpec:
         return ", ".join(filter(None, [self.model.described, method_of(self.config).result]))
 
     @property
+    def data_label(self) -> str:
+        """The data's name, and how many cells are left where some were left out."""
+        return f"{self.data_name}, {self.n_cells:,} cells" if self.filters else self.data_name
+
+    @property
     def label(self) -> str:
         """The same in short: the model's name, its components, and an unusual method."""
         k = self.model.n_components

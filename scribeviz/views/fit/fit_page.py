@@ -200,7 +200,7 @@ class RunList(pn.viewable.Viewer):
         return pd.DataFrame(
             {
                 "started": [when(run.spec.created) for run, _ in history],
-                "data": [run.spec.data_name for run, _ in history],
+                "data": [run.spec.data_label for run, _ in history],
                 "model": [run.spec.described for run, _ in history],
                 "state": [status.state.value for _, status in history],
                 "took": [in_words(status.seconds) if status.ended else "" for _, status in history],
