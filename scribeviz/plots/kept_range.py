@@ -12,6 +12,8 @@ from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, look
 HEIGHT = 190
 _MOST_POINTS = 1_000
 _MOST_TICKS = 5
+# As the page's theme has them, which speaks once: HoloViews sets others at the first move.
+_LETTERS = {"labels": "13px", "xticks": "12px", "yticks": "12px"}
 
 
 def cells_by(values: Float[np.ndarray, " cells"], *, xlabel: str, log_y: bool) -> hv.Histogram:
@@ -35,8 +37,7 @@ def cells_by_share(
 
 def with_range(picture: hv.Histogram, ends: hv.DynamicMap) -> hv.Overlay:
     """A histogram and, over it, the range of :func:`kept_span` as it moves."""
-    # The page's theme sets the letters once; sizes of ours would take over at the first move.
-    return (picture.opts(fontsize={}) * ends).opts(shared_axes=False)
+    return (picture.opts(fontsize=_LETTERS) * ends).opts(shared_axes=False)
 
 
 def kept_span(low: float, high: float) -> hv.VSpan:
@@ -47,9 +48,13 @@ def kept_span(low: float, high: float) -> hv.VSpan:
 def _shape(picture: hv.Histogram, *, log_y: bool) -> dict[str, Any]:
     # Fixed ends: a range that is typed must not move the axes.
     highest = float(picture.dimension_values("cells").max())
-    heights = {"logy": True, "ylim": (0.5, 2 * highest)} if log_y else {"ylim": (0, 1.06 * highest)}
+    heights = (
+        {"logy": True, "ylim": (0.5, 2 * highest)}
+        if log_y
+        else {"ylim": (0, 1.06 * highest), "yticks": 4}
+    )
     ends = float(picture.edges[0]), float(picture.edges[-1])
-    return {"height": HEIGHT, "xlim": ends, "yticks": 4} | heights
+    return {"height": HEIGHT, "xlim": ends} | heights
 
 
 def _few_ticks(edges: Float[np.ndarray, " edges"]) -> list[tuple[float, str]]:

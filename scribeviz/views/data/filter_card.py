@@ -153,7 +153,7 @@ class FilterCard(pn.viewable.Viewer):
         if not state.columns:
             return []
         names = {"whatever their label": NO_COLUMN} | {
-            f"{name}: calls of doublets or hashtags" if column.is_call else name: name
+            f"{name} (calls)" if column.is_call else name: name
             for name, column in state.columns.items()
         }
         column = ui.Select(
