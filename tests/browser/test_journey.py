@@ -519,7 +519,9 @@ def test_cells_are_filtered_and_come_back(page, app_url, shoot, console_errors):
     expect(page.get_by_text("Nothing is set: move a slider.")).to_be_visible()
     expect(apply).to_be_disabled()
     expect(undo).to_be_disabled()
-    field = page.get_by_role("textbox", name="At least").first
+    fields = page.get_by_role("textbox", name=re.compile("^At least"))  # of counts, of genes
+    expect(fields).to_have_count(2)
+    field = fields.first
     field.fill("600")
     field.press("Enter")
     sentence = page.get_by_text(re.compile(r"Keeps \d+ of 700 cells and all 765 genes\."))
