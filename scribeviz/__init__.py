@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Counts": "scribeviz.data.counts",
     "CountsError": "scribeviz.data.counts",
+    "CellFilter": "scribeviz.data.cell_filter",
     "demo": "scribeviz.data.examples",
     "read": "scribeviz.data.readers",
     "ModelSpec": "scribeviz.models.spec",

@@ -108,6 +108,7 @@ def _fit(chosen: argparse.Namespace) -> int:
 
     _configure(chosen.models)
     with waiting_worker() as worker:
+        from scribeviz.data.droplets import empty_droplets
         from scribeviz.data.examples import demo
         from scribeviz.data.readers import read
         from scribeviz.runs.folder import RunState, create_run
@@ -115,6 +116,8 @@ def _fit(chosen: argparse.Namespace) -> int:
         counts = demo() if chosen.file == "example" else read(chosen.file, chosen.layer)
         for note in counts.notes:
             print(note)  # noqa: T201
+        if warning := empty_droplets(counts):
+            print(f"{warning} The Data page of the dashboard leaves them out.")  # noqa: T201
         spec, method, config = _model_of(chosen)
         folder = create_run(chosen.out, counts, spec, config)
         status = fit_by(worker, folder)

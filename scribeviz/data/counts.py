@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,6 +56,9 @@ class Counts:
         ``(n_cells, 2)`` each.
     read_by
         The Python that reads these counts again; empty where nobody knows.
+    filters
+        What was left out since they were read: settings of
+        :class:`~scribeviz.data.cell_filter.CellFilter`, one after the other.
     """
 
     matrix: sp.csr_array
@@ -66,6 +70,7 @@ class Counts:
     notes: tuple[str, ...] = field(default=())
     embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
     read_by: str = ""
+    filters: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def n_cells(self) -> int:
@@ -134,6 +139,7 @@ class Counts:
             obs=self.obs.iloc[index],
             embeddings={name: places[index] for name, places in self.embeddings.items()},
             read_by="",
+            filters=(),
         )
 
     def gene(self, name: str) -> np.ndarray:
@@ -172,9 +178,9 @@ class Counts:
             arrays |= {f"obs/{i}/{part}": array for part, array in _column_arrays(values).items()}
         arrays |= {f"obsm/{i}": places for i, places in enumerate(self.embeddings.values())}
         columns = [str(column) for column in self.obs.columns]
-        meta = {"name": self.name, "notes": self.notes, "obs": columns}
+        meta: dict[str, Any] = {"name": self.name, "notes": self.notes, "obs": columns}
         meta |= {"shape": list(self.matrix.shape), "obsm": list(self.embeddings)}
-        meta["read_by"] = self.read_by
+        meta |= {"read_by": self.read_by, "filters": list(self.filters)}
         write_arrays(path, arrays, meta)
 
     def _columns_of_obs(self) -> list[pd.Series]:
@@ -204,6 +210,7 @@ class Counts:
             notes=tuple(meta["notes"]),
             embeddings={name: arrays[f"obsm/{i}"] for i, name in enumerate(meta.get("obsm", []))},
             read_by=meta.get("read_by", ""),
+            filters=tuple(meta.get("filters", ())),
         )
 
 

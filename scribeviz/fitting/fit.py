@@ -1,11 +1,13 @@
 """From data and a model to a result: what the command line, the workers and ``fit`` share."""
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from scribeviz.data.counts import Counts
+from scribeviz.data.droplets import empty_droplets, knee_of
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.kinds import kind_of, model_named
 from scribeviz.fitting.plan import run
@@ -91,5 +93,9 @@ def fit(  # noqa: PLR0913  what one call has to say
     chosen = model_named(model, n_components, priors)
     kind = kind_of(chosen)
     config = kind.config(inference_method, settings)
-    prepared = kind.prepare(as_counts(data, layer=layer), chosen, config, start_from, networks)
+    counts = as_counts(data, layer=layer)
+    if warning := empty_droplets(counts):
+        keep = f"scribeviz.CellFilter(min_counts={knee_of(counts)}).apply(counts)"
+        warnings.warn(f"{warning} To leave them out: {keep}.", stacklevel=2)
+    prepared = kind.prepare(counts, chosen, config, start_from, networks)
     return run(prepared, progress=progress)

@@ -55,11 +55,17 @@ class RunSpec:
     versions: Mapping[str, str]
     start_from: str = ""  # id of the run that this one goes on from
     read_by: str = ""  # the Python that reads the counts again
+    filters: tuple[Mapping[str, Any], ...] = ()  # what was left out of the data before the fit
 
     @property
     def described(self) -> str:
         """The model in words, and how it is fitted unless as usual."""
         return ", ".join(filter(None, [self.model.described, method_of(self.config).result]))
+
+    @property
+    def data_label(self) -> str:
+        """The data's name, and how many cells are left where some were left out."""
+        return f"{self.data_name}, {self.n_cells:,} cells" if self.filters else self.data_name
 
     @property
     def label(self) -> str:
@@ -78,7 +84,9 @@ class RunSpec:
         """Read what :meth:`as_dict` gave."""
         model = chosen_from_dict(content["model"])
         config = config_from_dict(content["config"])
-        return cls(**(dict(content) | {"model": model, "config": config}))
+        filters = tuple(content.get("filters", ()))  # runs of before have none
+        changed = {"model": model, "config": config, "filters": filters}
+        return cls(**(dict(content) | changed))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -308,6 +316,7 @@ def create_run(
     spec = RunSpec(
         data_name=counts.name,
         read_by=counts.read_by,
+        filters=counts.filters,
         fingerprint=counts.fingerprint,
         n_cells=counts.n_cells,
         n_genes=counts.n_genes,

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import panel as pn
 import param
@@ -26,6 +26,7 @@ from scribeviz.views.compare.compare_page import CompareView
 from scribeviz.views.compare.compare_state import CompareState, finished
 from scribeviz.views.data.data_page import DataView
 from scribeviz.views.data.data_state import open_data, open_example
+from scribeviz.views.data.filter_link import filter_as_text, filter_from_text
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explored import Explored, load_explored
 from scribeviz.views.fit.fit_page import FitView
@@ -219,6 +220,8 @@ class Shell(pn.viewable.Viewer):
         }
         said = {name: value for name, value in here.items() if value}
         search = f"?{urlencode(said, safe=',')}"
+        if kept := filter_as_text(session.data.filter):
+            search += f"&filter={quote(kept, safe=',:=/')}"
         if location is not None and location.search != search:
             location.search = search
 
@@ -317,6 +320,8 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
             session.data.show(await asyncio.to_thread(open_data, session.data.folder, str(source)))
         except CountsError as problem:
             session.data.refuse(str(problem))
+        if "filter" in asked:
+            _tell(await _keep(session, str(asked["filter"])))
     run = session.fit.store.run(str(asked["run"])) if "run" in asked else None
     if "run" in asked and run is None:
         _tell("The run of this link is not on this server any more.")
@@ -332,6 +337,21 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
         _tell(shell.compare.recall(runs, gene, finished_ids))
     if asked.get("place") in PLACES and session.is_open(asked["place"]):
         shell.go(asked["place"], gene)
+
+
+async def _keep(session: Session, text: str) -> str:
+    """Leave out what a link leaves out; gives a sentence if that cannot be done."""
+    data, opened = session.data, session.data.opened
+    if opened is None or opened.counts is None:
+        return ""  # why, is said already
+    try:
+        kept = filter_from_text(text)
+        counts = await asyncio.to_thread(kept.apply, opened.counts)
+    except ValueError as problem:
+        return f"The filter of this link cannot be applied, and all cells are shown: {problem}"
+    if data.opened is opened:
+        data.keep(kept, counts)
+    return ""
 
 
 def _tell(problem: str) -> None:

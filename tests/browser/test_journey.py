@@ -509,6 +509,65 @@ def test_normalised_data_are_refused_with_a_cure(page, app_url, shoot):
     expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
 
 
+def test_cells_are_filtered_and_come_back(page, app_url, shoot, console_errors):
+    open_example(page, app_url)
+    page.get_by_text("Filter cells and genes").click()
+    apply, undo = (page.get_by_role("button", name=name, exact=True) for name in ("Apply", "Undo"))
+    expect(page.get_by_text("Keeps all 700 cells and all 765 genes.")).to_be_visible(
+        timeout=PATIENT
+    )
+    expect(page.get_by_text("Nothing is set: move a slider.")).to_be_visible()
+    expect(apply).to_be_disabled()
+    expect(undo).to_be_disabled()
+    fields = page.get_by_role("textbox", name=re.compile("^At least"))  # of counts, of genes
+    expect(fields).to_have_count(2)
+    field = fields.first
+    field.fill("600")
+    field.press("Enter")
+    sentence = page.get_by_text(re.compile(r"Keeps \d+ of 700 cells and all 765 genes\."))
+    expect(sentence).to_be_visible()
+    seen = page.get_by_role("textbox", name="Genes seen in at least")
+    seen.fill("100")
+    seen.press("Enter")
+    sentence = page.get_by_text(re.compile(r"Keeps (\d+) of 700 cells and (\d+) of 765 genes\."))
+    expect(sentence).to_be_visible()
+    cells, genes = re.findall(r"(\d+) of", sentence.inner_text())
+    chip = page.get_by_text("PBMC 68k (example) ·")
+    expect(chip).to_contain_text("700 cells x 765 genes")  # nothing applies before Apply
+    shoot("28-filter")
+    apply.click()
+    expect(chip).to_contain_text(f"{cells} cells x {genes} genes")
+    expect(page.get_by_text(f"Filtered: {cells} of 700 cells")).to_be_visible()
+    expect(apply).to_be_disabled()
+    expect(page).to_have_url(re.compile("filter=counts:600-,seen:100$"))
+
+    # The address brings it back, and the code says it.
+    address = page.url
+    page.goto("about:blank")
+    page.goto(address)
+    expect(chip).to_contain_text(f"{cells} cells x {genes} genes", timeout=PATIENT)
+    page.get_by_text("Show the Python").click()
+    expect(page.get_by_text("scribeviz.CellFilter(min_counts=600, min_cells=100)")).to_be_visible()
+    page.get_by_text("Filter cells and genes").click()
+    expect(field).to_have_value("600", timeout=PATIENT)
+    shoot("29-filtered")
+    undo.click()
+    expect(chip).to_contain_text("700 cells x 765 genes")
+    expect(page.get_by_text("Filtered:")).to_have_count(0)
+    expect(field).not_to_have_value("600")
+
+    # An end of the slider by keyboard, on a telephone.
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.get_by_role("slider", name="Range of counts per cell").first.focus()
+    for _ in range(40):
+        page.keyboard.press("ArrowRight")
+    expect(page.get_by_text(re.compile(r"Keeps \d+ of 700 cells and all"))).to_be_visible()
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= 390, "the page scrolls sideways"
+    shoot("30-filter-narrow")
+    assert not console_errors
+
+
 def test_a_broken_file_is_a_sentence(page, app_url):
     page.goto(app_url)
     choose_file(page, "broken.h5ad")

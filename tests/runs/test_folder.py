@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scribeviz import ModelSpec, SVIConfig
+from scribeviz import CellFilter, ModelSpec, SVIConfig
 from scribeviz._storage import write_json
 from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.runs.folder import RunFolder, RunSpec, RunState, RunStatus, create_run
@@ -33,6 +33,22 @@ def test_a_spec_survives_json():
         versions={"jax": "1.0"},
     )
     assert RunSpec.from_dict(json.loads(json.dumps(spec.as_dict()))) == spec
+
+
+def test_a_run_knows_what_was_left_out_of_its_data(new_run, counts):
+    kept = CellFilter(min_counts=10, min_cells=2)
+    run = new_run(counts=kept.apply(counts))
+    assert [CellFilter.from_dict(each) for each in RunFolder(run.path).spec.filters] == [kept]
+    assert run.spec.n_cells < counts.n_cells
+    assert RunSpec.from_dict(json.loads(json.dumps(run.spec.as_dict()))) == run.spec
+
+
+def test_a_run_from_before_filters_can_be_read(new_run):
+    run = new_run()
+    content = run.spec.as_dict()
+    del content["filters"]
+    write_json(run.path / "spec.json", content)
+    assert RunFolder(run.path).spec == run.spec
 
 
 @pytest.mark.parametrize("state", RunState)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import scribeviz
-from scribeviz import ModelSpec, NUTSConfig, SVIConfig
+from scribeviz import CellFilter, ModelSpec, NUTSConfig, SVIConfig
 from scribeviz.data.examples import demo
 from scribeviz.models.custom.registry import CustomSpec
 from scribeviz.runs.folder import RunFolder, create_run
@@ -103,6 +103,21 @@ def test_a_model_of_ones_own(fitted):
     run = fitted("own", CustomSpec("nbdm-lognormal"), SVIConfig(**SETTINGS))
     names = executed(f"import scribeviz\n{read_code(run.spec)}\n{fit_code(run)}")
     np.testing.assert_array_equal(names["results"].loss_history, run.losses)
+
+
+def test_a_filter_is_part_of_the_code(counts, tmp_path):
+    kept = CellFilter(
+        min_counts=12,
+        min_cells=3,
+        obs_column="bulk_labels",
+        obs_values=sorted(set(counts.obs["bulk_labels"]))[:6],
+    )
+    some = kept.apply(counts)
+    run = create_run(tmp_path / "filtered", some, ModelSpec(), SVIConfig(**SETTINGS))
+    code = f"import scribeviz\n{read_code(run.spec)}"
+    again = executed(code)["counts"]
+    assert again.fingerprint == run.spec.fingerprint == some.fingerprint
+    assert 0 < again.n_cells < counts.n_cells
 
 
 def test_a_name_cannot_become_code(counts):

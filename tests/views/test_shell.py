@@ -4,10 +4,12 @@ import asyncio
 import gc
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import panel as pn
 import pytest
 
+from scribeviz import CellFilter
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views import shell as shell_module
 from scribeviz.views.explore.explore_page import ExploreView
@@ -114,6 +116,53 @@ def test_an_unknown_gene_of_a_link_is_told(shell, mixture, told):
     follow(shell, place="Explore", run=mixture.id, gene="NONSENSE")
     assert shell.session.explore.explored is not None
     assert told == ["No gene of this run is called NONSENSE."]
+
+
+def test_a_link_brings_back_what_was_left_out(shell, told):
+    follow(shell, data="example", filter="counts:600-,seen:3,obs:phase=G1/S")
+    data = shell.session.data
+    assert data.filter == CellFilter(
+        min_counts=600, min_cells=3, obs_column="phase", obs_values=["G1", "S"]
+    )
+    assert data.counts.fingerprint == data.filter.apply(data.opened.counts).fingerprint
+    assert 0 < data.counts.n_cells < 700
+    assert not told
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("counts:lots", "cannot be applied, and all cells are shown: counts needs two bounds"),
+        ("counts:999999-", "no cells of PBMC 68k (example) would be kept"),
+        ("obs:patient=7", "no column 'patient' in obs"),
+        (7, "'7' is no part of a filter"),
+    ],
+)
+def test_a_filter_that_cannot_be_applied_is_a_sentence(shell, told, text, says):
+    follow(shell, data="example", filter=text)
+    [sentence] = told
+    assert says in sentence
+    assert shell.session.data.counts.n_cells == 700
+    assert shell.session.data.filter == CellFilter()
+
+
+def test_a_filter_of_data_that_are_gone_is_nothing_more(shell, told):
+    follow(shell, data="gone.h5ad", filter="counts:600-")
+    assert shell.session.data.counts is None
+    assert "gone.h5ad" in shell.session.data.problem
+    assert not told
+
+
+def test_the_address_says_what_was_left_out(shell, monkeypatch):
+    follow(shell, data="example", filter="counts:600-,obs:phase=G1/S")
+    monkeypatch.setattr(type(pn.state), "location", SimpleNamespace(search=""))
+    shell._say_where()
+    assert pn.state.location.search.endswith(
+        "&data=example&run=mixture&filter=counts:600-,obs:phase=G1/S"
+    )
+    follow(shell, data="example")
+    shell._say_where()
+    assert "filter" not in pn.state.location.search
 
 
 def test_the_server_does_not_keep_the_pages_of_those_who_left(shell):

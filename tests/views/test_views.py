@@ -12,6 +12,7 @@ import pytest
 from panel import ui
 
 from scribeviz import ModelSpec
+from scribeviz.data.counts import plain_counts
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.networks.cellvae import CELLVAE
@@ -206,6 +207,15 @@ def test_a_fit_is_started_only_with_data(fit_view, data, counts):
     assert start.disabled
     data.counts = counts
     assert not start.disabled
+
+
+def test_empty_droplets_are_not_fitted_without_a_word(fit_view, data, counts, html_of):
+    panel = pn.panel(fit_view)
+    data.counts = counts
+    assert "empty droplets" not in html_of(panel)
+    totals = np.concatenate([np.full(50, 2_000), np.random.default_rng(0).poisson(5, 400)])
+    data.counts = plain_counts(totals[:, None], name="raw")
+    assert "400 of the 450 barcodes of raw look like empty droplets" in html_of(panel)
 
 
 def test_the_settings_of_the_page_are_those_of_the_run(fit_view, data, counts):

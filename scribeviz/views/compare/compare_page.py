@@ -135,7 +135,7 @@ class CompareView(pn.viewable.Viewer):
         return pd.DataFrame(
             {
                 "started": [when(run.spec.created) for run, _ in runs],
-                "data": [run.spec.data_name for run, _ in runs],
+                "data": [run.spec.data_label for run, _ in runs],
                 "model": [run.spec.described for run, _ in runs],
                 "took": [in_words(status.seconds) for _, status in runs],
             },

@@ -1,6 +1,6 @@
 """Which runs are compared, and what follows.  Plain ``param``: it runs without a server."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import fields
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ import param
 from scribeviz.criticism.assignments import entropy
 from scribeviz.criticism.loo import compare, verdict
 from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.data.cell_filter import CellFilter
 from scribeviz.fitting.kinds import ChosenModel, known_kind_of
 from scribeviz.fitting.methods import InferenceConfig, method_of
 from scribeviz.fitting.validation import compare_posteriors
@@ -197,9 +198,11 @@ def trust(runs: dict[str, RunFolder]) -> tuple[str, pd.DataFrame] | None:
 def check_same(one: Explored, other: Explored) -> None:
     """Raise unless both runs are of the same cells and genes."""
     if one.fingerprint != other.fingerprint:
+        kept, others = (_kept(each.counts.filters) for each in (one, other))
+        why = "" if kept == others else f" Kept for one: {kept}; for the other: {others}."
         raise ValueError(
-            f"{one.name} and {other.name} cannot be compared: they are fits of different data. "
-            "Tick runs of the same data set."
+            f"{one.name} and {other.name} cannot be compared: they are fits of different data."
+            f"{why} Tick runs of the same data set."
         )
     if list(one.counts.genes) != list(other.counts.genes):
         raise ValueError(
@@ -226,7 +229,7 @@ def distinct(names: list[str]) -> list[str]:
 
 
 def settings_of(run: RunFolder) -> dict[str, str]:
-    """Every setting of a run in words, those of the model before those of the method."""
+    """Every setting of a run in words: of the model, of the data, then of the method."""
     spec = run.spec
     model: dict[str, Any] = {}
     for name, value in spec.model.as_dict().items():
@@ -237,10 +240,17 @@ def settings_of(run: RunFolder) -> dict[str, str]:
     settings = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
     settings |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
     settings |= {f"posterior of {name}": _in_words(value) for name, value in dict(guides).items()}
+    settings["cells and genes"] = _kept(spec.filters)
     settings["method"] = type(config).__name__.removesuffix("Config")
     return settings | {
         f.name.replace("_", " "): _in_words(getattr(config, f.name)) for f in fields(config)
     }
+
+
+def _kept(filters: Iterable[Mapping[str, Any]]) -> str:
+    """What was kept of the data before a fit, in words."""
+    words = [CellFilter.from_dict(each).described for each in filters]
+    return ", then ".join(words) or "all cells and genes"
 
 
 def _about(run: RunFolder) -> dict[str, Any]:

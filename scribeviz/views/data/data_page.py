@@ -20,6 +20,8 @@ from scribeviz.views.data.data_state import (
     open_example,
     take_layer,
 )
+from scribeviz.views.data.filter_card import FilterCard
+from scribeviz.views.data.filter_state import FilterState
 from scribeviz.views.shared.parts import (
     button,
     card,
@@ -42,6 +44,7 @@ class DataView(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         self._asked = 0  # how often something was opened
+        self._filter = pn.panel(FilterCard(state=FilterState(data=self.state)))
 
     def __panel__(self) -> Viewable:
         return page(
@@ -145,7 +148,8 @@ class DataView(pn.viewable.Viewer):
         if opened.counts is None:
             parts.append(self._not_counts(opened))
         else:
-            parts += [*self._checklist(opened.counts), self._summary(opened.counts)]
+            summary = pn.bind(self._summary, self.state.param.counts)
+            parts += [*self._checklist(opened.counts), self._filter, summary]
         return ui.Column(*parts, sizing_mode="stretch_width")
 
     def _layer_picker(self, opened: OpenedData, file: OpenFile) -> Viewable:
@@ -176,7 +180,9 @@ class DataView(pn.viewable.Viewer):
     async def _take(self, source: str, file: OpenFile, layer: str) -> None:
         await self._open(f"Reading {layer} …", lambda: take_layer(source, file, layer))
 
-    def _summary(self, counts: Counts) -> Viewable:
+    def _summary(self, counts: Counts | None) -> Viewable:
+        if counts is None:
+            return ui.Spacer(height=0)
         depth = log_histogram(counts.cell_totals, xlabel="counts per cell")
         genes = log_histogram(
             np.diff(counts.matrix.indptr).astype(float), xlabel="genes seen per cell"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import param
 
+from scribeviz.data.cell_filter import CellFilter
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.data_folder import DataFile, list_files, resolve
 from scribeviz.data.examples import demo
@@ -82,6 +83,9 @@ class DataState(param.Parameterized):
     problem = param.String("", doc="Why nothing could be opened.")
     busy = param.String("", doc="What is going on, in words.")
     counts = param.ClassSelector(class_=Counts, doc="The counts that a model will see.")
+    filter = param.ClassSelector(
+        default=CellFilter(), class_=CellFilter, doc="What of the opened data is kept for it."
+    )
 
     upload_limit_bytes = 500_000_000
 
@@ -91,7 +95,11 @@ class DataState(param.Parameterized):
 
     def show(self, opened: OpenedData) -> None:
         """Make ``opened`` the data set of this session."""
-        self.param.update(opened=opened, problem="", counts=opened.counts)
+        self.param.update(opened=opened, problem="", counts=opened.counts, filter=CellFilter())
+
+    def keep(self, cell_filter: CellFilter, counts: Counts) -> None:
+        """Go on with what ``cell_filter`` keeps of the opened data."""
+        self.param.update(filter=cell_filter, counts=counts, problem="")
 
     def refuse(self, problem: str) -> None:
         """Say why a file could not be opened; what was open stays open."""

@@ -14,6 +14,7 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
+from scribeviz.data.droplets import empty_droplets
 from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
@@ -93,6 +94,7 @@ class FitView(pn.viewable.Viewer):
         return card(
             "Settings",
             ui.HTML(what, margin=(0, 0, 8, 0)),
+            pn.bind(_empty_droplets, self.data.param.counts),
             picker,
             pn.bind(self._inputs_of, self.state.param.method),
             start,
@@ -147,6 +149,13 @@ class FitView(pn.viewable.Viewer):
         return words_html(f"{self.model.spec().described} on {counts.name}", faint=True)
 
 
+def _empty_droplets(counts: Counts | None) -> Viewable:
+    warning = "" if counts is None else empty_droplets(counts)
+    if not warning:
+        return ui.Spacer(height=0)
+    return notice(f"{warning} The Data page offers to leave them out.", "warning")
+
+
 class RunList(pn.viewable.Viewer):
     """All runs, newest first; a click looks at one."""
 
@@ -191,7 +200,7 @@ class RunList(pn.viewable.Viewer):
         return pd.DataFrame(
             {
                 "started": [when(run.spec.created) for run, _ in history],
-                "data": [run.spec.data_name for run, _ in history],
+                "data": [run.spec.data_label for run, _ in history],
                 "model": [run.spec.described for run, _ in history],
                 "state": [status.state.value for _, status in history],
                 "took": [in_words(status.seconds) if status.ended else "" for _, status in history],

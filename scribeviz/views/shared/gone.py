@@ -11,9 +11,9 @@ UNREADABLE = (OSError, KeyError, ValueError)
 
 def why_unreadable(problem: Exception) -> str:
     """A sentence for the page; the trace goes to the log."""
+    if isinstance(problem, ValueError) and not isinstance(problem, JSONDecodeError | UnicodeError):
+        return str(problem)  # a sentence of ours: nothing is wrong with the server
     _LOG.error("a run could not be read", exc_info=problem)
     if isinstance(problem, FileNotFoundError):
         return "This run is not on this server any more."
-    if isinstance(problem, ValueError) and not isinstance(problem, JSONDecodeError | UnicodeError):
-        return str(problem)
     return "The files of this run are damaged: it cannot be read."

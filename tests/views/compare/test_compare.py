@@ -8,7 +8,7 @@ import panel as pn
 import pytest
 from panel import ui
 
-from scribeviz import ModelSpec, NUTSConfig, SVIConfig
+from scribeviz import CellFilter, ModelSpec, NUTSConfig, SVIConfig
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.runs.folder import create_run
 from scribeviz.runs.worker import work
@@ -20,6 +20,7 @@ from scribeviz.views.compare.compare_state import (
     family,
     finished,
     score,
+    settings_of,
     trust,
 )
 from scribeviz.views.data.data_state import DataState
@@ -100,6 +101,24 @@ def test_only_what_differs_is_listed(state):
     assert {"likelihood", "n components"} <= set(settings.index)
     assert "learning rate" not in settings.index
     assert list(settings.columns) == list(state.explored)
+
+
+def test_what_was_left_out_is_a_setting(counts, tmp_path):
+    kept = CellFilter(min_counts=5, min_cells=2)
+    run = create_run(tmp_path / "some", kept.apply(counts), ModelSpec(), SVIConfig())
+    words = "at least 5 counts, genes seen in at least 2 cells"
+    assert settings_of(run)["cells and genes"] == words
+    every = create_run(tmp_path / "every", counts, ModelSpec(), SVIConfig())
+    assert settings_of(every)["cells and genes"] == "all cells and genes"
+    assert run.spec.data_label == f"{counts.name}, {run.spec.n_cells} cells"
+    assert every.spec.data_label == counts.name
+
+
+def test_runs_of_other_cells_say_which(state):
+    one, other = list(state.explored.values())[:2]
+    some = CellFilter(min_counts=5).apply(other.counts)
+    with pytest.raises(ValueError, match=r"one: all cells and genes; for the other: at least 5 c"):
+        check_same(one, replace(other, counts=some, fingerprint=some.fingerprint))
 
 
 def test_entropies_only_of_two_mixtures(state):
