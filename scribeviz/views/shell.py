@@ -18,14 +18,15 @@ from panel import ui
 from panel.util import edit_readonly
 from panel.viewable import Viewable
 
-from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.counts import Counts
+from scribeviz.data.reading_process import keep_reader_waiting
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.compare.compare_page import CompareView
 from scribeviz.views.compare.compare_state import CompareState, finished
 from scribeviz.views.data.data_page import DataView
-from scribeviz.views.data.data_state import open_data, open_example
+from scribeviz.views.data.data_state import open_example
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explored import Explored, load_explored
 from scribeviz.views.fit.fit_page import FitView
@@ -79,6 +80,7 @@ def warm_up() -> None:
     """Do in the background, once, what the first visitor would otherwise wait for."""
     load_configured_models()
     run_store()
+    keep_reader_waiting()
 
     def example_first() -> None:
         open_example()
@@ -313,10 +315,7 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     """Go back to what an address asks for."""
     session = shell.session
     if source := asked.get("data"):
-        try:
-            session.data.show(await asyncio.to_thread(open_data, session.data.folder, str(source)))
-        except CountsError as problem:
-            session.data.refuse(str(problem))
+        await session.data.read(str(source))
     run = session.fit.store.run(str(asked["run"])) if "run" in asked else None
     if "run" in asked and run is None:
         _tell("The run of this link is not on this server any more.")
