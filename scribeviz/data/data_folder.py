@@ -44,7 +44,7 @@ def list_files(folder: Path) -> list[DataFile]:
         if len(files) == _MOST:
             break
         if _stays_inside(path, folder) and os.access(path, os.R_OK):
-            files.append(DataFile(name=name, size=_size(path), label=file_format.label))
+            files.append(DataFile(name=name, size=size_on_disk(path), label=file_format.label))
     return sorted(files, key=lambda file: file.name)
 
 
@@ -120,7 +120,8 @@ def _links_in(path: Path) -> Iterator[Path]:
                 yield inner
 
 
-def _size(path: Path) -> int:
+def size_on_disk(path: Path) -> int:
+    """Bytes of a file, or of all that is in a folder."""
     if path.is_file():
         return path.stat().st_size
     files = (Path(parent, name) for parent, _, names in os.walk(path) for name in names)

@@ -22,7 +22,6 @@ from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.loom import read_loom
 from scribeviz.data.names import numbered_names
 from scribeviz.data.reading import READER_ERRORS, first_line
-from scribeviz.data.sources import count_sources
 from scribeviz.data.tenx import is_10x_folder, read_10x_folder, read_10x_h5
 from scribeviz.data.text_tables import read_table
 
@@ -56,6 +55,10 @@ class Format:
     is_folder: bool
     recognise: Callable[[Path], bool]
     read: Callable[[Path], "AnnData"]
+
+
+class NoMemoryError(CountsError, MemoryError):
+    """A file needs more memory than there is."""
 
 
 @runtime_checkable
@@ -107,36 +110,6 @@ def as_counts(data: Any, layer: str | None = None, name: str | None = None) -> C
     )
 
 
-class OpenFile:
-    """An opened file: several matrices of it may hold the counts.
-
-    Parameters
-    ----------
-    path
-        As for :func:`open_file`.
-
-    Attributes
-    ----------
-    sources
-        Per matrix ("X", "raw", layers) why it holds no counts; empty where it does.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._name = path.name
-        self._adata = open_file(path)
-        self.sources: dict[str, str] = count_sources(self._adata)
-
-    def counts(self, layer: str = "X") -> Counts:
-        """The counts of one matrix.
-
-        Raises
-        ------
-        CountsError
-            If it does not hold counts; ``use_layer`` names one that does.
-        """
-        return check_counts(self._adata, layer, name=self._name)
-
-
 def read(path: str | Path, layer: str | None = None) -> Counts:
     """Open a file or folder and check the counts in it.
 
@@ -177,7 +150,7 @@ def open_file(path: str | Path) -> "AnnData":
     except PermissionError as error:
         raise CountsError(f"{path.name} may not be read: permission was denied.") from error
     except MemoryError as error:
-        raise CountsError(f"{path.name} does not fit into the memory of this machine.") from error
+        raise NoMemoryError(f"{path.name} does not fit into the memory of this machine.") from error
     except READER_ERRORS as error:
         raise CountsError(
             f"{path.name} cannot be read: it is damaged, or of another kind than its name says "

@@ -18,14 +18,15 @@ from panel import ui
 from panel.util import edit_readonly
 from panel.viewable import Viewable
 
-from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.counts import Counts
+from scribeviz.data.reading_process import keep_reader_waiting
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.compare.compare_page import CompareView
 from scribeviz.views.compare.compare_state import CompareState, finished
 from scribeviz.views.data.data_page import DataView
-from scribeviz.views.data.data_state import open_data, open_example
+from scribeviz.views.data.data_state import open_example
 from scribeviz.views.data.filter_link import filter_as_text, filter_from_text
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explored import Explored, load_explored
@@ -80,6 +81,7 @@ def warm_up() -> None:
     """Do in the background, once, what the first visitor would otherwise wait for."""
     load_configured_models()
     run_store()
+    keep_reader_waiting()
 
     def example_first() -> None:
         open_example()
@@ -316,10 +318,7 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     """Go back to what an address asks for."""
     session = shell.session
     if source := asked.get("data"):
-        try:
-            session.data.show(await asyncio.to_thread(open_data, session.data.folder, str(source)))
-        except CountsError as problem:
-            session.data.refuse(str(problem))
+        await session.data.read(str(source))
         if "filter" in asked:
             _tell(await _keep(session, str(asked["filter"])))
     run = session.fit.store.run(str(asked["run"])) if "run" in asked else None
@@ -342,11 +341,11 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
 async def _keep(session: Session, text: str) -> str:
     """Leave out what a link leaves out; gives a sentence if that cannot be done."""
     data, opened = session.data, session.data.opened
-    if opened is None or opened.counts is None:
+    if opened is None or opened.found.counts is None:
         return ""  # why, is said already
     try:
         kept = filter_from_text(text)
-        counts = await asyncio.to_thread(kept.apply, opened.counts)
+        counts = await asyncio.to_thread(kept.apply, opened.found.counts)
     except ValueError as problem:
         return f"The filter of this link cannot be applied, and all cells are shown: {problem}"
     if data.opened is opened:

@@ -15,7 +15,6 @@ from scribeviz.data.counts import CountsError
 from scribeviz.data.examples import demo
 from scribeviz.data.readers import (
     FORMATS,
-    OpenFile,
     as_counts,
     format_of,
     known_suffixes,
@@ -188,25 +187,6 @@ def test_layers_can_be_chosen(tmp_path):
     assert count_sources(open_file(path)) == {"X": "", "unspliced": ""}
     assert read(path, "unspliced").matrix.sum() == 2 * COUNTS.sum()
     assert as_counts(path, layer="unspliced").matrix.sum() == 2 * COUNTS.sum()
-
-
-def test_an_open_file_says_which_of_its_matrices_hold_counts(tmp_path):
-    path = write_adata(tmp_path / "a.h5ad")
-    adata = anndata.read_h5ad(path)
-    adata.layers["counts"] = adata.X.copy()
-    per_cell = COUNTS.sum(axis=1, keepdims=True)
-    adata.X = sp.csr_matrix(np.log1p(COUNTS / per_cell * 10_000))
-    adata.write_h5ad(path)
-    file = OpenFile(path)
-    assert file.sources.keys() == {"X", "counts"}
-    assert file.sources["counts"] == ""
-    assert file.sources["X"] != ""
-    with pytest.raises(CountsError) as caught:
-        file.counts("X")
-    assert caught.value.use_layer == "counts"
-    counts = file.counts("counts")
-    assert counts.matrix.toarray().tolist() == COUNTS.tolist()
-    assert counts.name == "a.h5ad"
 
 
 def test_as_counts_takes_paths(tmp_path):

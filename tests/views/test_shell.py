@@ -124,7 +124,7 @@ def test_a_link_brings_back_what_was_left_out(shell, told):
     assert data.filter == CellFilter(
         min_counts=600, min_cells=3, obs_column="phase", obs_values=["G1", "S"]
     )
-    assert data.counts.fingerprint == data.filter.apply(data.opened.counts).fingerprint
+    assert data.counts.fingerprint == data.filter.apply(data.opened.found.counts).fingerprint
     assert 0 < data.counts.n_cells < 700
     assert not told
 

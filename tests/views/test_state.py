@@ -1,3 +1,7 @@
+import asyncio
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import anndata as ad
@@ -12,7 +16,7 @@ from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import SHARED_ODDS
 from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.runs.folder import RunState, RunStatus, create_run
-from scribeviz.views.data.data_state import DataState, open_data, open_example, take_layer
+from scribeviz.views.data.data_state import DataState, open_data, open_example
 from scribeviz.views.explore.explored import load_explored
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState, PriorState, numbers_form
@@ -56,30 +60,31 @@ def test_a_file_of_counts_opens(data_folder):
     assert [file.name for file in state.files()] == ["lost.h5ad", "normalised.h5ad", "raw.h5ad"]
     state.show(open_data(data_folder, "raw.h5ad"))
     assert state.counts.n_cells == 30
-    assert (state.opened.layer, state.opened.problem) == ("X", "")
+    assert (state.opened.found.layer, state.opened.found.problem) == ("X", "")
 
 
 def test_a_file_with_its_counts_in_a_layer_says_so_and_the_layer_is_taken(data_folder):
     opened = open_data(data_folder, "normalised.h5ad")
-    assert opened.counts is None
-    assert opened.use_layer == "counts"
-    assert "normalised.h5ad" in opened.problem
-    assert opened.sources["counts"] == ""
-    assert opened.sources["X"] != ""
+    found = opened.found
+    assert found.counts is None
+    assert found.use_layer == "counts"
+    assert "normalised.h5ad" in found.problem
+    assert found.sources["counts"] == ""
+    assert found.sources["X"] != ""
     state = DataState(folder=data_folder)
     state.show(opened)
     assert state.counts is None
 
-    state.show(take_layer(opened.source, opened.file, opened.use_layer))
-    raw = open_data(data_folder, "raw.h5ad").counts
+    state.show(open_data(data_folder, opened.source, opened.found.use_layer))
+    raw = open_data(data_folder, "raw.h5ad").found.counts
     np.testing.assert_array_equal(state.counts.matrix.toarray(), raw.matrix.toarray())
-    assert (state.opened.layer, state.opened.problem) == ("counts", "")
+    assert (state.opened.found.layer, state.opened.found.problem) == ("counts", "")
 
 
 def test_a_file_without_counts_offers_nothing(data_folder):
-    opened = open_data(data_folder, "lost.h5ad")
-    assert (opened.counts, opened.use_layer) == (None, None)
-    assert "lost.h5ad" in opened.problem
+    found = open_data(data_folder, "lost.h5ad").found
+    assert (found.counts, found.use_layer) == (None, None)
+    assert "lost.h5ad" in found.problem
 
 
 def test_data_that_are_not_counts_close_what_was_open(data_folder):
@@ -107,6 +112,61 @@ def test_a_refusal_leaves_open_what_was_open(data_folder):
     assert state.problem == ""
 
 
+async def until(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110  of other threads too
+        await asyncio.sleep(0.01)
+    assert condition()
+
+
+def finish(coroutine):
+    """Run a coroutine to its end, also where a browser test has left a loop running."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
+
+
+@pytest.fixture
+def endless(data_folder):
+    """A state whose folder has a pipe into which nobody writes: reading it takes for ever."""
+    os.mkfifo(data_folder / "endless.csv")
+    return DataState(folder=data_folder)
+
+
+def test_reading_can_be_cancelled_and_what_was_open_stays(endless):
+    async def cancel():
+        await endless.read("raw.h5ad")
+        reading = asyncio.create_task(endless.read("endless.csv"))
+        await until(lambda: endless.busy == "Reading endless.csv …")
+        endless.cancel()
+        await asyncio.wait_for(reading, 30)
+
+    finish(cancel())
+    assert (endless.busy, endless.problem) == ("", "")
+    assert endless.counts.name == "raw.h5ad"
+
+
+def test_what_is_asked_for_later_cancels_what_is_being_read(endless):
+    async def ask_twice():
+        first = asyncio.create_task(endless.read("endless.csv"))
+        await until(lambda: endless.busy)
+        await endless.read("normalised.h5ad", "counts")
+        await asyncio.wait_for(first, 30)
+
+    finish(ask_twice())
+    assert endless.counts.read_by == "scribeviz.read('normalised.h5ad', layer='counts')"
+    assert (endless.busy, endless.problem) == ("", "")
+
+
+def test_a_place_that_is_read_is_named(endless):
+    said = []
+    endless.param.watch(lambda event: said.append(event.new), "busy")
+    finish(endless.read("normalised.h5ad", "counts"))
+    finish(endless.read("nowhere.h5ad"))
+    assert said == ["Reading counts of normalised.h5ad …", "", "Reading nowhere.h5ad …", ""]
+    assert "'nowhere.h5ad' is not in the data folder" in endless.problem
+    assert endless.counts is not None
+
+
 @pytest.mark.parametrize("inside", [".", "data"])
 def test_an_upload_is_kept_and_can_be_opened(data_folder, monkeypatch, inside):
     monkeypatch.chdir(data_folder.parent)
@@ -114,7 +174,7 @@ def test_an_upload_is_kept_and_can_be_opened(data_folder, monkeypatch, inside):
     state = DataState(folder=folder)
     name = state.receive("../../mine.csv", b"cell,A,B\nc1,1,2\nc2,0,3\n")
     assert name == "uploads/mine.csv"
-    assert open_data(folder, name).counts.n_cells == 2
+    assert open_data(folder, name).found.counts.n_cells == 2
 
 
 def test_an_upload_over_the_limit_is_refused_by_the_server(data_folder):

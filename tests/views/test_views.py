@@ -13,6 +13,7 @@ from panel import ui
 
 from scribeviz import ModelSpec
 from scribeviz.data.counts import plain_counts
+from scribeviz.data.opening import Opened
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.networks.cellvae import CELLVAE
@@ -82,7 +83,7 @@ def test_opened_counts_are_summed_up(data, html_of, labels_of):
 def test_names_and_problems_of_files_cannot_speak_html(data, counts, html_of, hostile):
     view = pn.panel(DataView(state=data))
     noted = replace(counts, notes=(f"The gene {hostile} was renamed.",))
-    data.show(OpenedData(hostile, None, {"X": ""}, "X", noted))
+    data.show(OpenedData(hostile, Opened(sources={"X": ""}, layer="X", counts=noted)))
     data.problem = f"{hostile} is no file of counts."
     shown = html_of(view)
     assert hostile not in shown
@@ -99,11 +100,20 @@ def test_a_layer_that_holds_the_counts_is_offered_and_taken(data, html_of, label
     data.show(open_data(data.folder, "layered.h5ad"))
     assert {"Use counts", "Counts are in"} <= labels_of(view)
     assert "layered.h5ad" in html_of(view)
-    opened = data.opened
-    finish(view._take(opened.source, opened.file, opened.use_layer))
+    finish(data.read(data.opened.source, data.opened.found.use_layer))
     assert data.counts.n_cells == 30
     assert (data.busy, data.problem) == ("", "")
     assert "Use counts" not in labels_of(view)
+
+
+def test_what_is_read_is_told_beside_a_way_out(data, html_of, labels_of):
+    view = pn.panel(DataView(state=data))
+    assert "Cancel" not in labels_of(view)
+    data.busy = "Reading a.h5ad …"
+    assert "Reading a.h5ad …" in html_of(view)
+    widget(view, "Cancel").clicks += 1
+    assert data.busy == ""
+    assert "Cancel" not in labels_of(view)
 
 
 def test_an_upload_is_opened_and_not_kept_in_memory(data):

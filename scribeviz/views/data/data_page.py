@@ -1,16 +1,14 @@
 """Choose the data, and see what they are."""
 
-import asyncio
-from collections.abc import Callable
-
 import numpy as np
 import panel as pn
 import param
 from panel import ui
 from panel.viewable import Viewable
 
-from scribeviz.data.counts import Counts, CountsError
-from scribeviz.data.readers import OpenFile
+from scribeviz.data.counts import Counts
+from scribeviz.data.opening import Opened
+from scribeviz.data.reading_process import Reading
 from scribeviz.data.uploads import size_in_words
 from scribeviz.plots.matrix import log_histogram
 from scribeviz.views.data.data_state import (
@@ -18,7 +16,6 @@ from scribeviz.views.data.data_state import (
     OpenedData,
     open_data,
     open_example,
-    take_layer,
 )
 from scribeviz.views.data.filter_card import FilterCard
 from scribeviz.views.data.filter_state import FilterState
@@ -43,7 +40,6 @@ class DataView(pn.viewable.Viewer):
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
-        self._asked = 0  # how often something was opened
         self._filter = pn.panel(FilterCard(state=FilterState(data=self.state)))
 
     def __panel__(self) -> Viewable:
@@ -51,14 +47,14 @@ class DataView(pn.viewable.Viewer):
             "Data",
             "Raw counts of cells and genes: nothing normalised, nothing log-transformed.",
             row(self._example_card(), self._file_card(), self._upload_card()),
-            pn.bind(in_progress, self.state.param.busy),
+            pn.bind(self._waiting, self.state.param.busy),
             pn.bind(self._refusal, self.state.param.problem),
             pn.bind(self._opened, self.state.param.opened),
         )
 
     def _example_card(self) -> Viewable:
         async def open_it(_: object) -> None:
-            await self._open("Opening the example …", open_example)
+            await self.state.open("Opening the example …", lambda _: open_example())
 
         return card(
             "Try the example",
@@ -80,8 +76,7 @@ class DataView(pn.viewable.Viewer):
         )
 
         async def open_it(_: object) -> None:
-            name = picker.value
-            await self._open(f"Opening {name} …", lambda: open_data(self.state.folder, name))
+            await self.state.read(picker.value)
 
         return card(
             "Open a file on this server", picker, button("Open the file", "folder_open", open_it)
@@ -111,30 +106,16 @@ class DataView(pn.viewable.Viewer):
         dropper.value = {}  # the widget would keep the whole file in memory
         raw = content.encode() if isinstance(content, str) else content
 
-        def receive_and_open() -> OpenedData:
-            return open_data(self.state.folder, self.state.receive(filename, raw))
+        def receive_and_open(reading: Reading) -> OpenedData:
+            name = self.state.receive(filename, raw)
+            return open_data(self.state.folder, name, reading=reading)
 
-        await self._open(f"Reading {filename} …", receive_and_open)
+        await self.state.open(f"Reading {filename} …", receive_and_open)
 
-    async def _open(self, doing: str, work: Callable[[], OpenedData]) -> None:
-        """Open in a thread: reading takes seconds, and the page should stay alive."""
-        self._asked += 1
-        mine = self._asked  # what was asked for later counts, however long this one takes
-        self.state.param.update(busy=doing, problem="")
-        opened, message = None, ""
-        try:
-            opened = await asyncio.to_thread(work)
-        except CountsError as problem:
-            message = str(problem)
-        finally:
-            if mine == self._asked:
-                self.state.busy = ""
-        if mine != self._asked:
-            return
-        if opened is not None:
-            self.state.show(opened)
-        else:
-            self.state.refuse(message)
+    def _waiting(self, doing: str) -> Viewable:
+        if not doing:
+            return ui.Spacer(height=0)
+        return ui.Row(in_progress(doing), button("Cancel", "close", lambda _: self.state.cancel()))
 
     def _refusal(self, problem: str) -> Viewable:
         return notice(problem, "error") if problem else ui.Spacer(height=0)
@@ -142,43 +123,41 @@ class DataView(pn.viewable.Viewer):
     def _opened(self, opened: OpenedData | None) -> Viewable:
         if opened is None:
             return empty("Open the example, a file of this server, or one of yours to begin.")
+        found = opened.found
         parts = []
-        if opened.file is not None and len(opened.sources) > 1:
-            parts.append(self._layer_picker(opened, opened.file))
-        if opened.counts is None:
-            parts.append(self._not_counts(opened))
+        if len(found.sources) > 1:
+            parts.append(self._layer_picker(opened.source, found))
+        if found.counts is None:
+            parts.append(self._not_counts(opened.source, found))
         else:
             summary = pn.bind(self._summary, self.state.param.counts)
-            parts += [*self._checklist(opened.counts), self._filter, summary]
+            parts += [*self._checklist(found.counts), self._filter, summary]
         return ui.Column(*parts, sizing_mode="stretch_width")
 
-    def _layer_picker(self, opened: OpenedData, file: OpenFile) -> Viewable:
+    def _layer_picker(self, source: str, found: Opened) -> Viewable:
         options = {
-            f"{name}: {problem or 'counts'}": name for name, problem in opened.sources.items()
+            f"{name}: {problem or 'counts'}": name for name, problem in found.sources.items()
         }
         picker = ui.Select(
-            label="Counts are in", options=options, value=opened.layer, margin=(0, 0, 10, 0)
+            label="Counts are in", options=options, value=found.layer, margin=(0, 0, 10, 0)
         )
 
         async def take(event: param.parameterized.Event) -> None:
-            await self._take(opened.source, file, event.new)
+            await self.state.read(source, event.new)
 
         picker.param.watch(take, "value")
         return picker
 
-    def _not_counts(self, opened: OpenedData) -> Viewable:
-        parts = [notice(opened.problem, "error")]
-        file, layer = opened.file, opened.use_layer
-        if file is not None and layer is not None:
+    def _not_counts(self, source: str, found: Opened) -> Viewable:
+        parts = [notice(found.problem, "error")]
+        layer = found.use_layer
+        if layer is not None:
 
             async def take(_: object) -> None:
-                await self._take(opened.source, file, layer)
+                await self.state.read(source, layer)
 
             parts.append(button(f"Use {layer}", "check", take))
         return ui.Column(*parts, sizing_mode="stretch_width")
-
-    async def _take(self, source: str, file: OpenFile, layer: str) -> None:
-        await self._open(f"Reading {layer} …", lambda: take_layer(source, file, layer))
 
     def _summary(self, counts: Counts | None) -> Viewable:
         if counts is None:

@@ -1,5 +1,7 @@
 """Which data set is open.  Plain ``param``: it runs in a test without a server."""
 
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,7 +12,8 @@ from scribeviz.data.cell_filter import CellFilter
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.data_folder import DataFile, list_files, resolve
 from scribeviz.data.examples import demo
-from scribeviz.data.readers import OpenFile
+from scribeviz.data.opening import Opened
+from scribeviz.data.reading_process import Reading, ReadingCancelledError
 from scribeviz.data.uploads import save_upload
 
 EXAMPLE = "example"
@@ -18,61 +21,56 @@ EXAMPLE = "example"
 
 @dataclass(frozen=True, slots=True)
 class OpenedData:
-    """A data set as it was opened: its counts, and what else the file holds.
+    """A data set as it was opened.
 
     Attributes
     ----------
     source
         ``"example"``, or the file's name in the data folder: what a link may say.
-    file
-        To take another layer from; None for the example.
-    sources
-        Per place that may hold counts ("X", "raw", layers), why it does not; empty if it does.
-    layer
-        The place that the counts are from.
-    counts
-        The counts; None if that place does not hold any.
-    problem, use_layer
-        Why not, and which other place does.
+    found
+        Its counts, and what else the file holds.
     """
 
     source: str
-    file: OpenFile | None
-    sources: dict[str, str]
-    layer: str
-    counts: Counts | None
-    problem: str = ""
-    use_layer: str | None = None
+    found: Opened
 
 
 @lru_cache(maxsize=1)
 def open_example() -> OpenedData:
     """Open the built-in example."""
-    return OpenedData(EXAMPLE, None, {"X": ""}, "X", demo())
+    return OpenedData(EXAMPLE, Opened(sources={"X": ""}, layer="X", counts=demo()))
 
 
-def open_data(folder: Path, name: str) -> OpenedData:
-    """Open a file of the data folder.
+def open_data(
+    folder: Path, name: str, layer: str = "X", reading: Reading | None = None
+) -> OpenedData:
+    """Take the counts from one place of a file of the data folder, or say why there are none.
+
+    Parameters
+    ----------
+    folder, name
+        The data folder, and what in it.
+    layer
+        ``"X"``, ``"raw"`` or a layer.
+    reading
+        To cancel it by.
 
     Raises
     ------
     CountsError
         If it is not there, or no file of counts at all.
+    ReadingCancelledError
+        If it was cancelled.
     """
     if name == EXAMPLE:
         return open_example()
-    return take_layer(name, OpenFile(resolve(folder, name)), "X")
-
-
-def take_layer(source: str, file: OpenFile, layer: str) -> OpenedData:
-    """Take the counts from one place of an opened file, or say why there are none."""
-    try:
-        # Relative to the data folder: no path of the server is told.
-        chosen = "" if layer == "X" else f", layer={layer!r}"
-        counts = replace(file.counts(layer), read_by=f"scribeviz.read({source!r}{chosen})")
-    except CountsError as problem:
-        return OpenedData(source, file, file.sources, layer, None, str(problem), problem.use_layer)
-    return OpenedData(source, file, file.sources, layer, counts)
+    found = (reading or Reading()).open(resolve(folder, name), layer)
+    if found.counts is None:
+        return OpenedData(name, found)
+    # Relative to the data folder: no path of the server is told.
+    chosen = "" if layer == "X" else f", layer={layer!r}"
+    counts = replace(found.counts, read_by=f"scribeviz.read({name!r}{chosen})")
+    return OpenedData(name, replace(found, counts=counts))
 
 
 class DataState(param.Parameterized):
@@ -89,13 +87,61 @@ class DataState(param.Parameterized):
 
     upload_limit_bytes = 500_000_000
 
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._reading = Reading()
+
     def files(self) -> list[DataFile]:
         """What can be opened."""
         return list_files(self.folder)
 
+    async def open(self, doing: str, work: Callable[[Reading], OpenedData]) -> None:
+        """Open what was asked for last: what was on its way is given up.
+
+        Parameters
+        ----------
+        doing
+            What is going on, in words.
+        work
+            Opens by a reading that can be cancelled; in a thread, for the page should stay alive.
+        """
+        self.cancel()
+        mine = self._reading
+        self.param.update(busy=doing, problem="")
+        try:
+            opened = await asyncio.to_thread(work, mine)
+        except ReadingCancelledError:
+            return
+        except CountsError as problem:
+            if mine is self._reading:
+                self.refuse(str(problem))
+        else:
+            if mine is self._reading:
+                self.show(opened)
+        finally:
+            if mine is self._reading:
+                self.busy = ""
+
+    async def read(self, name: str, layer: str = "X") -> None:
+        """Open one place of a file of the data folder."""
+        place = "" if layer == "X" else f"{layer} of "
+
+        def work(reading: Reading) -> OpenedData:
+            return open_data(self.folder, name, layer, reading)
+
+        await self.open(f"Reading {place}{name} …", work)
+
+    def cancel(self) -> None:
+        """Give up what is being opened; what was open stays open."""
+        self._reading.cancel()
+        self._reading = Reading()
+        self.busy = ""
+
     def show(self, opened: OpenedData) -> None:
         """Make ``opened`` the data set of this session."""
-        self.param.update(opened=opened, problem="", counts=opened.counts, filter=CellFilter())
+        self.param.update(
+            opened=opened, problem="", counts=opened.found.counts, filter=CellFilter()
+        )
 
     def keep(self, cell_filter: CellFilter, counts: Counts) -> None:
         """Go on with what ``cell_filter`` keeps of the opened data."""

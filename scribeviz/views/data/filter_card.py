@@ -68,7 +68,7 @@ class FilterCard(pn.viewable.Viewer):
             pn.bind(in_progress, state.param.busy),
             sizing_mode="stretch_width",
             visible=pn.bind(
-                lambda opened: opened is not None and opened.counts is not None,
+                lambda opened: opened is not None and opened.found.counts is not None,
                 state.data.param.opened,
             ),
         )

@@ -84,7 +84,7 @@ class FilterState(param.Parameterized):
     @property
     def counts(self) -> Counts | None:
         """The counts as they were read."""
-        return None if self.data.opened is None else self.data.opened.counts
+        return None if self.data.opened is None else self.data.opened.found.counts
 
     @property
     def qc(self) -> CellQC:
