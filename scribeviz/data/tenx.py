@@ -2,18 +2,21 @@
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 import pandas as pd
 import scipy.io
 import scipy.sparse as sp
 
 from scribeviz.data.anndata_files import read_h5ad
 from scribeviz.data.counts import CountsError
-from scribeviz.data.hdf5 import holds_anndata, open_hdf5
-from scribeviz.data.reading import READER_ERRORS, first_line, with_note
+from scribeviz.data.hdf5 import holds_anndata, open_hdf5, texts
+from scribeviz.data.reading import READER_ERRORS, first_line
+from scribeviz.data.structure import check_structure
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,23 +29,59 @@ _TENX_FILE = re.compile(
 
 def read_10x_h5(path: Path) -> "AnnData":
     """Read a matrix that Cell Ranger wrote as HDF5, of version 2 or later."""
-    import scanpy
+    # Not scanpy's reader: it trusts the structure, and takes no index that R wrote as a float.
+    from anndata import AnnData
 
     with open_hdf5(path) as file:
         if holds_anndata(file):
             return read_h5ad(path)
-        _check_10x_h5(file, path)
-    return _genes_only(scanpy.read_10x_h5(path, gex_only=False))
+        group = file[_check_10x_h5(file, path)]
+        names = group.get("features/name", group.get("gene_names"))
+        var = pd.DataFrame(index=texts(names))
+        var["gene_ids"] = texts(group["features/id"] if "features" in group else group["genes"])
+        for key in ("feature_type", "genome"):
+            if f"features/{key}" in group:
+                var[key] = texts(group[f"features/{key}"])
+        n_genes, n_cells = (int(number) for number in group["shape"][...])
+        parts = [group["data"][...], *(_whole(group[key], path) for key in ("indices", "indptr"))]
+        obs = pd.DataFrame(index=texts(group["barcodes"]))
+    return AnnData(_from_columns(parts, (n_genes, n_cells), path.name), obs=obs, var=var)
 
 
-def _check_10x_h5(file: h5py.File, path: Path) -> None:
+def _whole(dataset: h5py.Dataset, path: Path) -> np.ndarray:
+    """Positions as integers, also where R wrote them as floats."""
+    values = dataset[...]
+    if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and (values % 1 != 0).any()):
+        raise CountsError(
+            f"{path.name} is no whole 10x matrix: {dataset.name} holds no positions; export it "
+            "again with Cell Ranger."
+        )
+    return values.astype(np.int64)
+
+
+def _from_columns(
+    parts: Sequence[np.ndarray], shape: tuple[int, int], subject: str
+) -> sp.csr_matrix:
+    """Cells x genes from the compressed columns of genes x cells."""
+    data, indices, starts = parts
+    n_genes, n_cells = shape
+    try:
+        # The columns of the one are the rows of the other.
+        matrix = sp.csr_matrix((data, indices, starts), shape=(n_cells, n_genes))
+    except ValueError as error:
+        raise CountsError(f"{subject} is no whole 10x matrix ({error}); write it again.") from error
+    check_structure(matrix, subject)
+    return matrix
+
+
+def _check_10x_h5(file: h5py.File, path: Path) -> str:
+    """Name of the group that holds the matrix, once it has all parts."""
     if "matrix" in file:  # Cell Ranger 3 and later
         group, names = "matrix", "features/name"
         parts: tuple[str, ...] = (
             *_MATRIX_PARTS,
             names,
             "features/id",
-            "features/feature_type",
         )
     else:  # Cell Ranger 2: one group per genome
         genomes = [key for key, item in file.items() if isinstance(item, h5py.Group)]
@@ -68,6 +107,7 @@ def _check_10x_h5(file: h5py.File, path: Path) -> None:
     n_genes, n_cells = (int(number) for number in file[group]["shape"][...])
     n_names, n_barcodes = file[group][names].shape[0], file[group]["barcodes"].shape[0]
     _check_numbers(path, (n_genes, n_cells), n_names=n_names, n_barcodes=n_barcodes)
+    return group
 
 
 def is_10x_folder(path: Path) -> bool:
@@ -114,7 +154,7 @@ def read_10x_folder(path: Path) -> "AnnData":
     if 2 in features:
         var["feature_types"] = features[2].to_numpy(dtype=object)
     obs = pd.DataFrame(index=barcodes[0].to_numpy(dtype=object))
-    return _genes_only(AnnData(sp.csr_matrix(matrix.T), obs=obs, var=var))
+    return AnnData(sp.csr_matrix(matrix.T), obs=obs, var=var)
 
 
 def _tenx_parts(path: Path) -> tuple[Path, Path, Path]:
@@ -166,17 +206,3 @@ def _check_numbers(path: Path, shape: tuple[int, int], *, n_names: int, n_barcod
                 f"{path.name}: the matrix has {in_matrix:,} {kind}, but {named:,} are named; "
                 "matrix, features and barcodes must come from the same run."
             )
-
-
-def _genes_only(adata: "AnnData") -> "AnnData":
-    """Leave out antibodies, guides and the like: their counts follow other laws."""
-    if "feature_types" not in adata.var:
-        return adata
-    is_gene = (adata.var["feature_types"] == "Gene Expression").to_numpy()
-    if is_gene.all() or not is_gene.any():
-        return adata
-    others = sorted(set(adata.var["feature_types"][~is_gene].astype(str)))
-    kept = adata[:, is_gene].copy()
-    n_left = int((~is_gene).sum())
-    were = "feature that is no gene was" if n_left == 1 else "features that are no genes were"
-    return with_note(kept, f"{n_left:,} {were} left out: {', '.join(others)}.")

@@ -4,7 +4,7 @@ import csv
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -18,17 +18,25 @@ import scipy.sparse as sp
 from scribeviz.data.counts import CountsError
 from scribeviz.data.names import Orientation, names_say, numbered_names
 from scribeviz.data.reading import with_note
+from scribeviz.data.set_aside import says_it_is_no_count
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 _VALUES_PER_BLOCK = 4_000_000
-_SEPARATORS = (",", "\t", ";", " ")
+_SEPARATORS = ("\t", ",", ";", " ")
+_LOOKED_AT = 20  # lines that tell the layout
+_FEWEST_ROWS = 3  # that tell a column of text from a fault
+_MISSING = frozenset(("na", "n/a", "none", "null", "nan"))
+_OF_GENES = r"(?:ensembl[ _.-]?|hgnc[ _.-]?|hugo[ _.-]?)?(?:gene|feature|symbol)s?"
+_OF_CELLS = r"(?:cell|barcode|spot|sample)s?"
+_LABEL = r"(?:[ _.-]?(?:ids?|index|idx|names?|symbols?|barcodes?|labels?))?"
 _INDEX_LABEL = re.compile(
-    r"(?:unnamed: 0|index|x|id|names?|row\.?names?|cells?|genes?|barcodes?|features?|symbols?)"
-    r"|(?:cell|gene|feature)s?[ _.-]?(?:ids?|names?|symbols?|barcodes?)",
+    rf"unnamed: 0|index|x|id|names?|row\.?names?|{_OF_CELLS}{_LABEL}|{_OF_GENES}{_LABEL}",
     re.IGNORECASE,
 )
+_GENES_LABEL = re.compile(_OF_GENES + _LABEL, re.IGNORECASE)
+_CELLS_LABEL = re.compile(_OF_CELLS + _LABEL, re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,38 +48,67 @@ class _Layout:
     header: tuple[str, ...]
     columns: tuple[str, ...]
     has_row_names: bool
+    texts: tuple[int, ...]
 
     @property
     def width(self) -> int:
         return len(self.columns) + self.has_row_names
+
+    @property
+    def corner(self) -> str:
+        """What stands above the names of the rows."""
+        above = self.has_row_names and len(self.header) > len(self.columns)
+        return self.header[0] if above else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parsed:
+    """Numbers of a table with their names, and its columns of text by name."""
+
+    matrix: sp.csr_array
+    rows: list[str]
+    columns: list[str]
+    texts: dict[str, list[str]]
+    corner: str
+    is_utf8: bool
 
 
 def read_table(path: Path) -> "AnnData":
     """Read a text table of counts, cells in rows or in columns.
 
     The first line names the columns; the first column names the rows, unless it holds numbers
-    under a name of its own.  :func:`~scribeviz.data.checks.names_say` tells cells from genes; where
-    the names say nothing, rows are taken as cells, as everywhere in Python.
+    under a name of its own.  :func:`~scribeviz.data.names.names_say` tells cells from genes; where
+    the names say nothing, the label above the names of the rows does; where that says nothing
+    either, rows are taken as cells, as everywhere in Python.  Columns of text are kept beside the
+    counts, in ``obs`` or ``var``.
     """
     from anndata import AnnData
 
-    matrix, rows, columns = _parse_table(path)
-    cells_in_rows = names_say(rows or (), columns)
-    if cells_in_rows is Orientation.GENES_IN_ROWS:
+    parsed = _parse_table(path)
+    matrix, rows, columns = parsed.matrix, parsed.rows, parsed.columns
+    orientation = names_say(rows, columns)
+    note = _BY_NAMES[orientation]
+    if orientation is Orientation.UNKNOWN:
+        orientation, note = _by_corner(parsed.corner)
+    turned = orientation is Orientation.GENES_IN_ROWS
+    if turned:
         matrix = sp.csr_array(matrix.T)
     n_cells, n_genes = matrix.shape
-    cells, genes = (
-        (columns, rows) if cells_in_rows is Orientation.GENES_IN_ROWS else (rows, columns)
-    )
+    cells, genes = (columns, rows) if turned else (rows, columns)
     adata = AnnData(
         sp.csr_matrix(matrix),
         obs=pd.DataFrame(index=cells or numbered_names("cell", n_cells)),
         var=pd.DataFrame(index=genes or numbered_names("gene", n_genes)),
     )
-    return with_note(adata, _TABLE_NOTES[cells_in_rows])
+    about: Any = adata.var if turned else adata.obs
+    for name, texts in parsed.texts.items():
+        about[name] = texts
+    for each in (note, *_text_notes(parsed, "var" if turned else "obs")):
+        adata = with_note(adata, each)
+    return adata
 
 
-_TABLE_NOTES = {
+_BY_NAMES = {
     Orientation.CELLS_IN_ROWS: "Rows were read as cells and columns as genes, by their names.",
     Orientation.GENES_IN_ROWS: "Rows were read as genes and columns as cells, by their names.",
     Orientation.UNKNOWN: (
@@ -81,29 +118,81 @@ _TABLE_NOTES = {
 }
 
 
-def _parse_table(path: Path) -> tuple[sp.csr_array, list[str], list[str]]:
-    """The numbers, the names of the rows (empty where there are none) and of the columns."""
+def _by_corner(corner: str) -> tuple[Orientation, str]:
+    """Tell which way a table lies by the label above the names of its rows."""
+    if _GENES_LABEL.fullmatch(corner):
+        note = f"Rows were read as genes and columns as cells: {corner!r} stands above the rows."
+        return Orientation.GENES_IN_ROWS, note
+    if _CELLS_LABEL.fullmatch(corner):
+        note = f"Rows were read as cells and columns as genes: {corner!r} stands above the rows."
+        return Orientation.CELLS_IN_ROWS, note
+    return Orientation.UNKNOWN, _BY_NAMES[Orientation.UNKNOWN]
+
+
+def _text_notes(parsed: _Parsed, place: str) -> list[str]:
+    notes = []
+    if parsed.texts:
+        named = ", ".join(map(repr, parsed.texts))
+        kept = "A column of text was" if len(parsed.texts) == 1 else "Columns of text were"
+        notes.append(f"{kept} kept beside the counts, in {place}: {named}.")
+    if not parsed.is_utf8:
+        notes.append("The table is not UTF-8: its names were read as Latin-1.")
+    return notes
+
+
+def _parse_table(path: Path) -> _Parsed:
     with _open_text(path) as file:
         lines = _numbered_lines(file, path)
-        top = list(islice(lines, 2))
+        top = list(islice(lines, _LOOKED_AT))
         layout = _layout(top, path)
         lines = chain(top[1:], lines)
         blocks: list[sp.csr_array] = []
         rows: list[str] = []
+        texts: dict[int, list[str]] = {i: [] for i in layout.texts}
         step = max(1, _VALUES_PER_BLOCK // layout.width)
         while block := list(islice(lines, step)):
-            values, names = _parse_block(block, layout)
+            values, names = _parse_block(block, layout, texts)
             blocks.append(sp.csr_array(values))
             rows += names
-    return sp.vstack(blocks, format="csr"), rows, list(layout.columns)
+    counted = [i for i in range(len(layout.columns)) if i not in texts]
+    if not counted:
+        raise CountsError(f"{path.name} holds text only; a table of counts has columns of numbers.")
+    matrix = sp.vstack(blocks, format="csr")
+    columns = [layout.columns[i] for i in counted]
+    is_utf8 = not any(map(_is_mixed, (*rows, *layout.columns)))
+    return _Parsed(
+        matrix=matrix[:, counted] if texts else matrix,
+        rows=[_decoded(name) for name in rows],
+        columns=[_decoded(name) for name in columns],
+        texts={_decoded(layout.columns[i]): [*map(_decoded, each)] for i, each in texts.items()},
+        corner=layout.corner,
+        is_utf8=is_utf8,
+    )
 
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[TextIO]:
     compressed = path.name.lower().endswith(".gz")
     opener: Callable[..., Any] = gzip.open if compressed else open
-    with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline=None) as file:
+    with opener(path, "rb") as file:
+        try:
+            start = file.read(2)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            start = b""  # said when the lines are read
+    encoding = "utf-16" if start in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
+    # What is not UTF-8 is kept as it is until the names are known.
+    with opener(path, "rt", encoding=encoding, errors="surrogateescape", newline=None) as file:
         yield file
+
+
+def _is_mixed(name: str) -> bool:
+    """Whether a name holds bytes that are not UTF-8."""
+    return any("\udc80" <= letter <= "\udcff" for letter in name)
+
+
+def _decoded(name: str) -> str:
+    """A name, of Latin-1 where it is not UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("latin-1") if _is_mixed(name) else name
 
 
 def _numbered_lines(file: TextIO, path: Path) -> Iterator[tuple[int, str]]:
@@ -126,17 +215,13 @@ def _numbered_lines(file: TextIO, path: Path) -> Iterator[tuple[int, str]]:
 
 
 def _layout(top: list[tuple[int, str]], path: Path) -> _Layout:
-    """Tell the layout from the first two lines."""
+    """Tell the layout from the first lines."""
     if len(top) < 2:
         raise CountsError(
             f"{path.name} has fewer than two lines; it needs one of names and one per row."
         )
-    (_, first), (number, second) = top
-    separator = max(_SEPARATORS, key=first.count)
-    if separator not in first + second:
-        raise CountsError(
-            f"{path.name} has a single column; part the fields by comma, tab, semicolon or blank."
-        )
+    (_, first), (number, second) = top[:2]
+    separator = _separator([line for _, line in top], path)
     header, row = _fields(first, separator), _fields(second, separator)
     if len(row) not in {len(header), len(header) + 1}:
         raise CountsError(_ragged(path.name, number, len(row), len(header)))
@@ -150,23 +235,69 @@ def _layout(top: list[tuple[int, str]], path: Path) -> _Layout:
             f"the first line of {path.name} holds numbers; "
             "put a line above it that names the columns (genes or cells)."
         )
+    sample = [_fields(line, separator)[int(named) :] for _, line in top[1:]]
     return _Layout(
         file=path.name,
         separator=separator,
         header=tuple(header),
         columns=tuple(columns),
         has_row_names=named,
+        texts=_text_columns(sample, columns),
     )
 
 
-def _parse_block(block: list[tuple[int, str]], layout: _Layout) -> tuple[np.ndarray, list[str]]:
+def _separator(lines: list[str], path: Path) -> str:
+    """What parts the fields: it gives every line as many, and as many as it can."""
+    widths = {sep: [len(_fields(line, sep)) for line in lines] for sep in _SEPARATORS}
+    fitting = {
+        sep: rows[0]
+        for sep, (first, *rows) in widths.items()
+        if len(set(rows)) == 1 and rows[0] > 1 and rows[0] in {first, first + 1}
+    }
+    if fitting:
+        return max(fitting, key=lambda sep: fitting[sep])
+    if max(map(max, widths.values())) < 2:
+        raise CountsError(
+            f"{path.name} has a single column; part the fields by comma, tab, semicolon or blank."
+        )
+    return max(_SEPARATORS, key=lines[0].count)  # the line that does not fit is named later
+
+
+def _text_columns(sample: Sequence[Sequence[str]], names: Sequence[str]) -> tuple[int, ...]:
+    """Columns of labels: most fields are words.  A single word among counts is a fault."""
+    rows = [row for row in sample if len(row) == len(names)]
+
+    def holds_words(i: int) -> bool:
+        n_words = sum(_is_word(row[i]) for row in rows)
+        enough = _FEWEST_ROWS if not says_it_is_no_count(names[i]) else 1
+        return len(rows) >= enough and 2 * n_words > len(rows)
+
+    return tuple(i for i in range(len(names)) if holds_words(i))
+
+
+def _is_word(text: str) -> bool:
+    return not _is_number(text) and any(map(str.isalpha, text)) and text.lower() not in _MISSING
+
+
+def _parse_block(
+    block: list[tuple[int, str]], layout: _Layout, texts: dict[int, list[str]]
+) -> tuple[np.ndarray, list[str]]:
     """Numbers and row names of some lines; float64, shape ``(n_lines, n_columns)``."""
     names: list[str] = []
 
-    def keep_name(text: str) -> float:
-        names.append(text.strip())
-        return 0.0
+    def keeper(kept: list[str]) -> Callable[[str], float]:
+        def keep(text: str) -> float:
+            kept.append(text.strip())
+            return 0.0
 
+        return keep
+
+    first = int(layout.has_row_names)
+    converters: dict[int | str, Callable[[str], Any]] = {
+        first + i: keeper(kept) for i, kept in texts.items()
+    }
+    if layout.has_row_names:
+        converters[0] = keeper(names)
     try:
         values = np.loadtxt(
             [line for _, line in block],
@@ -174,13 +305,13 @@ def _parse_block(block: list[tuple[int, str]], layout: _Layout) -> tuple[np.ndar
             quotechar='"',
             comments=None,
             ndmin=2,
-            converters={0: keep_name} if layout.has_row_names else None,
+            converters=converters or None,
         )
     except ValueError as error:
         raise CountsError(_what_is_wrong(block, layout) or f"{layout.file}: {error}.") from error
     if values.shape[1] != layout.width:
         raise CountsError(_what_is_wrong(block, layout))
-    return values[:, int(layout.has_row_names) :], names
+    return values[:, first:], names
 
 
 def _what_is_wrong(block: list[tuple[int, str]], layout: _Layout) -> str:
@@ -195,8 +326,8 @@ def _what_is_wrong(block: list[tuple[int, str]], layout: _Layout) -> str:
         if len(fields) != layout.width:
             return _ragged(layout.file, number, len(fields), layout.width)
         values = fields[1:] if layout.has_row_names else fields
-        for column, text in zip(layout.columns, values, strict=True):
-            if not _is_number(text):
+        for i, (column, text) in enumerate(zip(layout.columns, values, strict=True)):
+            if i not in layout.texts and not _is_number(text):
                 row = f"row {fields[0]!r}" if layout.has_row_names else f"line {number:,}"
                 what = f"the text {text!r}" if text else "nothing"
                 return (

@@ -12,6 +12,7 @@ import pytest
 from scribeviz import CellFilter
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.droplets import knee_of
+from scribeviz.data.opening import Opened
 from scribeviz.views.data.data_page import DataView
 from scribeviz.views.data.data_state import DataState, OpenedData, open_example
 from scribeviz.views.data.filter_card import FilterCard
@@ -19,7 +20,7 @@ from scribeviz.views.data.filter_state import FilterState
 
 
 def opened_as(counts, source="mine.h5ad"):
-    return OpenedData(source, None, {"X": ""}, "X", counts)
+    return OpenedData(source, Opened(sources={"X": ""}, layer="X", counts=counts))
 
 
 @pytest.fixture
