@@ -9,8 +9,10 @@ __version__ = "0.1.0"
 _HOME = {
     "Counts": "scribeviz.data.counts",
     "CountsError": "scribeviz.data.counts",
+    "CountsWarning": "scribeviz.data.counts",
     "CellFilter": "scribeviz.data.cell_filter",
     "demo": "scribeviz.data.examples",
+    "as_counts": "scribeviz.data.readers",
     "read": "scribeviz.data.readers",
     "ModelSpec": "scribeviz.models.spec",
     "Prior": "scribeviz.models.priors",

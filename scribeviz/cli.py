@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,6 +82,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--port", type=int, default=5006)
     serve.add_argument("--address", default="127.0.0.1", help="of this machine, to listen on")
+    serve.add_argument(
+        "--allow-origin",
+        action="append",
+        metavar="HOST:PORT",
+        help="another address that browsers may come from, as through an SSH tunnel or by the "
+        "machine's name (say labserver:5006 or localhost:8080); may be given several times",
+    )
     serve.add_argument("--example", action="store_true", help="start with the built-in example")
     serve.add_argument("--no-browser", action="store_true", help="only print the address")
     serve.set_defaults(run=_serve)
@@ -108,12 +116,15 @@ def _fit(chosen: argparse.Namespace) -> int:
 
     _configure(chosen.models)
     with waiting_worker() as worker:
+        from scribeviz.data.counts import CountsWarning
         from scribeviz.data.droplets import empty_droplets
         from scribeviz.data.examples import demo
         from scribeviz.data.readers import read
         from scribeviz.runs.folder import RunState, create_run
 
-        counts = demo() if chosen.file == "example" else read(chosen.file, chosen.layer)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", CountsWarning)  # its notes are printed
+            counts = demo() if chosen.file == "example" else read(chosen.file, chosen.layer)
         for note in counts.notes:
             print(note)  # noqa: T201
         if warning := empty_droplets(counts):
@@ -189,6 +200,7 @@ def _serve(chosen: argparse.Namespace) -> int:
     for name, folder in (("SCRIBEVIZ_DATA", chosen.data), ("SCRIBEVIZ_RUNS", chosen.runs)):
         if folder is not None:
             os.environ[name] = str(folder.resolve())
+    _check_port(chosen.address, chosen.port)
     _configure(chosen.models)
     import panel as pn
 
@@ -200,6 +212,13 @@ def _serve(chosen: argparse.Namespace) -> int:
     path = "app?data=example" if chosen.example else "app"
     address = f"http://{chosen.address}:{chosen.port}/{path}"
     print(f"scribeviz is at {address}  (Ctrl-C ends it)", flush=True)  # noqa: T201
+    here = [f"{name}:{chosen.port}" for name in (chosen.address, "localhost", "127.0.0.1")]
+    allowed = list(dict.fromkeys([*here, *(chosen.allow_origin or [])]))
+    print(  # noqa: T201
+        f"Browsers may come from {', '.join(allowed)}; if the page stays empty behind a tunnel or "
+        "under another name, add --allow-origin HOST:PORT.",
+        flush=True,
+    )
     if not chosen.no_browser:
         import webbrowser
 
@@ -209,10 +228,26 @@ def _serve(chosen: argparse.Namespace) -> int:
         port=chosen.port,
         address=chosen.address,
         title="scribeviz",
+        websocket_origin=allowed,
         show=False,
         websocket_max_message_size=200_000_000,
     )
     return 0
+
+
+def _check_port(address: str, port: int) -> None:
+    """Say that a port is taken before anything is announced or opened."""
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as problem:
+            raise SystemExit(
+                f"scribeviz cannot listen on {address}:{port} ({problem.strerror}); choose another "
+                "port with --port, or end what uses this one."
+            ) from problem
 
 
 if __name__ == "__main__":

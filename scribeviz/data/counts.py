@@ -33,6 +33,10 @@ class CountsError(ValueError):
         self.can_round = can_round
 
 
+class CountsWarning(UserWarning):
+    """What was accepted as counts has something that its user should know."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Counts:
     """Raw counts (UMIs) of cells and genes, checked where they entered.

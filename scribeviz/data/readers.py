@@ -18,15 +18,20 @@ import scipy.sparse as sp
 
 from scribeviz.data.anndata_files import read_h5ad, read_zarr
 from scribeviz.data.checks import check_counts, check_matrix
-from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.counts import Counts, CountsError, CountsWarning
 from scribeviz.data.loom import read_loom
+from scribeviz.data.matrix_folders import is_matrix_folder, read_matrix_folder
 from scribeviz.data.names import numbered_names
 from scribeviz.data.reading import READER_ERRORS, first_line
-from scribeviz.data.tenx import is_10x_folder, read_10x_folder, read_10x_h5
+from scribeviz.data.tenx import read_10x_h5
 from scribeviz.data.text_tables import read_table
+from scribeviz.data.values import Rounding
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+# Warnings point at the line of the user's own that brought the data.
+_OURS = (str(Path(__file__).parents[1]),)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +73,13 @@ class _ArrayLike(Protocol):
     def __array__(self, *args: Any, **kwargs: Any) -> np.ndarray: ...
 
 
-def as_counts(data: Any, layer: str | None = None, name: str | None = None) -> Counts:
+def as_counts(
+    data: Any,
+    layer: str | None = None,
+    name: str | None = None,
+    *,
+    rounding: Rounding | None = None,
+) -> Counts:
     """Make checked counts of whatever holds them.
 
     Parameters
@@ -80,45 +91,68 @@ def as_counts(data: Any, layer: str | None = None, name: str | None = None) -> C
         Which matrix of an AnnData or a file; ``None`` for ``X``.
     name
         What to call the data; by default the file's name, else ``"counts"``.
+    rounding
+        What to do with fractions of corrected counts: ``"stochastic"`` rounds up with the
+        probability of the fraction (the same every time), ``"nearest"`` to the nearest whole
+        number, None refuses them.
 
     Raises
     ------
     CountsError
         If ``data`` is none of these, or does not hold counts.
 
+    Warns
+    -----
+    CountsWarning
+        For what was accepted but should be known: each note of the counts.
+
     Examples
     --------
     >>> as_counts(np.array([[0, 2], [1, 0]])).matrix.sum()
     np.int64(3)
     """
+    if isinstance(data, Counts):
+        if layer not in {None, "X"}:
+            raise CountsError(f"layer={layer!r} was asked for, but counts have no layers.")
+        return data if name is None else replace(data, name=name)
+    counts = _checked(data, layer, name, rounding)
+    for note in counts.notes:
+        warnings.warn(note, CountsWarning, skip_file_prefixes=_OURS)
+    return counts
+
+
+def _checked(data: Any, layer: str | None, name: str | None, rounding: Rounding | None) -> Counts:
     if isinstance(data, str | Path):
-        path = Path(data).expanduser()
-        return check_counts(open_file(path), layer, name=name or path.name)
-    if isinstance(data, Counts | pd.DataFrame | np.ndarray) or sp.issparse(data):
+        path = _local(data)
+        return check_counts(open_file(path), layer, name=name or path.name, rounding=rounding)
+    if isinstance(data, pd.DataFrame | np.ndarray) or sp.issparse(data):
         if layer not in {None, "X"}:
             raise CountsError(f"layer={layer!r} was asked for, but a bare matrix has no layers.")
-        return _bare_counts(data, name)
+        return _bare_counts(data, name, rounding)
     from anndata import AnnData
 
     if isinstance(data, AnnData):
-        return check_counts(data, layer, name=name or "counts")
+        return check_counts(data, layer, name=name or "counts", rounding=rounding)
     if isinstance(data, _ArrayLike):
-        return as_counts(np.asarray(data), layer, name)
+        return _checked(np.asarray(data), layer, name, rounding)
     raise CountsError(
         f"counts cannot be read from a {type(data).__name__}; pass an AnnData, a path, "
         "a SciPy sparse matrix, a NumPy array or a pandas DataFrame."
     )
 
 
-def read(path: str | Path, layer: str | None = None) -> Counts:
-    """Open a file or folder and check the counts in it.
+def read(path: str | Path, layer: str | None = None, *, rounding: Rounding | None = None) -> Counts:
+    """Open a file or folder and check the counts in it; as :func:`as_counts` of a path."""
+    return as_counts(Path(_local(path)), layer, rounding=rounding)
 
-    Raises
-    ------
-    CountsError
-        As :func:`open_file` and :func:`~scribeviz.data.checks.check_counts`.
-    """
-    return check_counts(open_file(path), layer, name=Path(path).name)
+
+def _local(path: str | Path) -> Path:
+    """A path of this machine; ``~`` is the user's folder."""
+    if "://" in str(path):
+        raise CountsError(
+            f"{path} is an address on a network; download the file and give its path."
+        )
+    return Path(path).expanduser()
 
 
 def open_file(path: str | Path) -> "AnnData":
@@ -141,7 +175,7 @@ def open_file(path: str | Path) -> "AnnData":
         If there is no such file, or its format is unknown, or it is empty, cut short or not what
         its name says.
     """
-    path = Path(path)
+    path = _local(path)
     try:
         with _without_warnings():
             return _format_to_read(path).read(path)
@@ -188,9 +222,7 @@ def _format_to_read(path: Path) -> Format:
     return file_format
 
 
-def _bare_counts(data: Any, name: str | None) -> Counts:
-    if isinstance(data, Counts):
-        return data if name is None else replace(data, name=name)
+def _bare_counts(data: Any, name: str | None, rounding: Rounding | None) -> Counts:
     called = name or "counts"
     if data.ndim != 2:
         raise CountsError(f"{called} has shape {data.shape}; it must be (n_cells, n_genes).")
@@ -202,7 +234,7 @@ def _bare_counts(data: Any, name: str | None) -> Counts:
         n_cells, n_genes = data.shape
         obs = pd.DataFrame(index=numbered_names("cell", n_cells))
         var = pd.DataFrame(index=numbered_names("gene", n_genes))
-    return check_matrix(matrix, var=var, obs=obs, name=called)
+    return check_matrix(matrix, var=var, obs=obs, name=called, rounding=rounding)
 
 
 def _frame_values(frame: pd.DataFrame, name: str) -> Any:
@@ -235,7 +267,8 @@ def _unknown_format(path: Path) -> str:
     if path.is_dir():
         return (
             f"the folder {path.name} holds no counts: a 10x folder has matrix.mtx, barcodes.tsv "
-            "and features.tsv (or genes.tsv), a Zarr folder ends in .zarr."
+            "and features.tsv (or genes.tsv), one of kallisto, alevin-fry or Parse the files that "
+            "these write, and a Zarr folder ends in .zarr."
         )
     if path.name.lower().endswith((".mtx", ".mtx.gz")):
         return f"{path.name} has no names of genes and cells in it; choose the folder it lies in."
@@ -270,11 +303,11 @@ FORMATS: Mapping[str, Format] = {
         ),
         Format(
             key="10x_folder",
-            label="10x folder (matrix.mtx)",
+            label="folder of a matrix (.mtx)",
             suffixes=(),
             is_folder=True,
-            recognise=is_10x_folder,
-            read=read_10x_folder,
+            recognise=is_matrix_folder,
+            read=read_matrix_folder,
         ),
         Format(
             key="loom",

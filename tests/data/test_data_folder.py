@@ -35,7 +35,7 @@ def test_the_list(folder):
         ("b.h5ad", 10, "AnnData (.h5ad)"),
         ("store.zarr", 4, "AnnData (.zarr)"),
         ("study/a.csv.gz", 5, "text table (.csv, .tsv, .txt)"),
-        ("study/filtered", 9, "10x folder (matrix.mtx)"),
+        ("study/filtered", 9, "folder of a matrix (.mtx)"),
     ]
 
 
