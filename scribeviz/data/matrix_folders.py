@@ -130,7 +130,7 @@ def read_matrix_folder(path: Path) -> "AnnData":
         main = sum(matrices.values(), sp.csr_matrix((len(obs), len(var))))
     adata = AnnData(main, obs=obs, var=var, layers=matrices)
     if summed:
-        adata = with_note(adata, f"Counts are the sum of {', '.join(matrices)}: all molecules.")
+        adata = with_note(adata, f"Counts are the sum of {', '.join(read)}: all molecules.")
     if not parts.cells_in_rows and any(turned[k].shape == read[k].shape for k in read):
         note = "The matrix lies the other way round (cells x genes), and was read so."
         adata = with_note(adata, note)

@@ -9,6 +9,7 @@ from scribeviz.data.checks import check_counts
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import open_file
 from scribeviz.data.sources import count_sources
+from scribeviz.data.values import Rounding
 
 _FOUND, _COUNTS = "found.json", "counts.h5"
 
@@ -25,8 +26,8 @@ class Opened:
         The place that was looked at.
     counts
         The counts; None if that place does not hold any.
-    problem, use_layer
-        Why not, and which other place does.
+    problem, use_layer, can_round
+        Why not, which other place does, and whether rounding makes counts of it.
     """
 
     sources: Mapping[str, str]
@@ -34,13 +35,15 @@ class Opened:
     counts: Counts | None
     problem: str = ""
     use_layer: str | None = None
+    can_round: bool = False
 
     def save(self, folder: Path) -> None:
         """Write into an empty folder."""
         if self.counts is not None:
             self.counts.save(folder / _COUNTS)
-        found = {"sources": dict(self.sources), "layer": self.layer}
-        write_json(folder / _FOUND, {**found, "problem": self.problem, "use_layer": self.use_layer})
+        rest = ("layer", "problem", "use_layer", "can_round")
+        found = {"sources": dict(self.sources)} | {name: getattr(self, name) for name in rest}
+        write_json(folder / _FOUND, found)
 
     @classmethod
     def load(cls, folder: Path) -> "Opened":
@@ -50,7 +53,7 @@ class Opened:
         return cls(counts=Counts.load(counts) if counts.exists() else None, **found)
 
 
-def open_counts(path: Path, layer: str = "X") -> Opened:
+def open_counts(path: Path, layer: str = "X", rounding: Rounding | None = None) -> Opened:
     """Take the counts from one place of a file, or say why there are none.
 
     Parameters
@@ -59,6 +62,8 @@ def open_counts(path: Path, layer: str = "X") -> Opened:
         As for :func:`~scribeviz.data.readers.open_file`.
     layer
         ``"X"``, ``"raw"`` or a layer.
+    rounding
+        What to do with fractions, as for :func:`~scribeviz.data.readers.as_counts`.
 
     Raises
     ------
@@ -68,7 +73,7 @@ def open_counts(path: Path, layer: str = "X") -> Opened:
     adata = open_file(path)
     sources = count_sources(adata)
     try:
-        counts = check_counts(adata, layer, name=path.name)
+        counts = check_counts(adata, layer, name=path.name, rounding=rounding)
     except CountsError as error:
         return Opened(
             sources=sources,
@@ -76,5 +81,6 @@ def open_counts(path: Path, layer: str = "X") -> Opened:
             counts=None,
             problem=str(error),
             use_layer=error.use_layer,
+            can_round=error.can_round,
         )
     return Opened(sources=sources, layer=layer, counts=counts)

@@ -51,17 +51,18 @@ def _read_and_end(request: Mapping[str, Any]) -> NoReturn:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what packages print is no answer
         threading.Thread(target=_end_with_the_server, daemon=True).start()
         _limit(request["memory"], request["seconds"])
-        code = _read(Path(request["path"]), request["layer"], Path(request["folder"]))
+        code = _read(request)
     except BaseException:  # noqa: BLE001  nothing of this fork may go on in the process it is of
         traceback.print_exc()
     finally:
         os._exit(code)
 
 
-def _read(path: Path, layer: str, folder: Path) -> int:
-    """Write what was found, or why nothing was, into ``folder``."""
+def _read(request: Mapping[str, Any]) -> int:
+    """Write what was found, or why nothing was, into the folder that was asked for."""
+    folder = Path(request["folder"])
     try:
-        open_counts(path, layer).save(folder)
+        open_counts(Path(request["path"]), request["layer"], request["rounding"]).save(folder)
     except MemoryError:
         return NO_MEMORY
     except CountsError as error:

@@ -14,6 +14,7 @@ from scribeviz.data.opening import Opened
 from scribeviz.data.reading_child import NO_MEMORY, READ, REFUSAL
 from scribeviz.data.reading_limits import MEMORY_SETTING, SECONDS_SETTING, ReadingLimits
 from scribeviz.data.uploads import size_in_words
+from scribeviz.data.values import Rounding
 from scribeviz.data.waiting_readers import Reader, WaitingReaders
 
 _READERS = WaitingReaders()
@@ -35,7 +36,7 @@ class Reading:
         self._reader: Reader | None = None
         self._cancelled = self._too_late = False
 
-    def open(self, path: Path, layer: str = "X") -> Opened:
+    def open(self, path: Path, layer: str = "X", rounding: Rounding | None = None) -> Opened:
         """Do as :func:`~scribeviz.data.opening.open_counts`, and wait for it.
 
         Raises
@@ -47,7 +48,7 @@ class Reading:
         """
         limits = ReadingLimits.of(size_on_disk(path))
         with TemporaryDirectory(prefix="scribeviz-reading-") as folder:
-            request = {"path": str(path), "layer": layer, "folder": folder}
+            request = {"path": str(path), "layer": layer, "rounding": rounding, "folder": folder}
             code = self._ask({**request, **asdict(limits)}, limits.patience)
             if self._cancelled:
                 raise ReadingCancelledError

@@ -157,6 +157,12 @@ class DataView(pn.viewable.Viewer):
                 await self.state.read(source, layer)
 
             parts.append(button(f"Use {layer}", "check", take))
+        if found.can_round:
+
+            async def make_whole(_: object) -> None:
+                await self.state.read(source, found.layer, "stochastic")
+
+            parts.append(button("Round to whole counts, at random", "casino", make_whole))
         return ui.Column(*parts, sizing_mode="stretch_width")
 
     def _summary(self, counts: Counts | None) -> Viewable:

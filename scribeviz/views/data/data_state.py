@@ -15,6 +15,7 @@ from scribeviz.data.examples import demo
 from scribeviz.data.opening import Opened
 from scribeviz.data.reading_process import Reading, ReadingCancelledError
 from scribeviz.data.uploads import save_upload
+from scribeviz.data.values import Rounding
 
 EXAMPLE = "example"
 
@@ -42,7 +43,11 @@ def open_example() -> OpenedData:
 
 
 def open_data(
-    folder: Path, name: str, layer: str = "X", reading: Reading | None = None
+    folder: Path,
+    name: str,
+    layer: str = "X",
+    reading: Reading | None = None,
+    rounding: Rounding | None = None,
 ) -> OpenedData:
     """Take the counts from one place of a file of the data folder, or say why there are none.
 
@@ -54,6 +59,8 @@ def open_data(
         ``"X"``, ``"raw"`` or a layer.
     reading
         To cancel it by.
+    rounding
+        What to do with fractions.
 
     Raises
     ------
@@ -64,11 +71,12 @@ def open_data(
     """
     if name == EXAMPLE:
         return open_example()
-    found = (reading or Reading()).open(resolve(folder, name), layer)
+    found = (reading or Reading()).open(resolve(folder, name), layer, rounding)
     if found.counts is None:
         return OpenedData(name, found)
     # Relative to the data folder: no path of the server is told.
     chosen = "" if layer == "X" else f", layer={layer!r}"
+    chosen += "" if rounding is None else f", rounding={rounding!r}"
     counts = replace(found.counts, read_by=f"scribeviz.read({name!r}{chosen})")
     return OpenedData(name, replace(found, counts=counts))
 
@@ -122,12 +130,12 @@ class DataState(param.Parameterized):
             if mine is self._reading:
                 self.busy = ""
 
-    async def read(self, name: str, layer: str = "X") -> None:
+    async def read(self, name: str, layer: str = "X", rounding: Rounding | None = None) -> None:
         """Open one place of a file of the data folder."""
         place = "" if layer == "X" else f"{layer} of "
 
         def work(reading: Reading) -> OpenedData:
-            return open_data(self.folder, name, layer, reading)
+            return open_data(self.folder, name, layer, reading, rounding)
 
         await self.open(f"Reading {place}{name} …", work)
 
