@@ -13,6 +13,9 @@ if "SCRIBEVIZ_TEST_CACHE" not in os.environ:
     atexit.register(shutil.rmtree, os.environ["SCRIBEVIZ_TEST_CACHE"], ignore_errors=True)
 os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SCRIBEVIZ_TEST_CACHE"]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+# Most of the time goes into compiling programs that then run on tiny arrays: optimizing them costs
+# more than it wins.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import jax
 import numpy as np
