@@ -203,9 +203,15 @@ def test_genes_are_chosen_in_every_way(mixture, index, columns):
     assert results[list(results.genes[columns])].genes.tolist() == some.genes.tolist()
 
 
-@pytest.mark.parametrize("parameterization", SHARED_ODDS)
-@pytest.mark.parametrize("free", [False, True])
-@pytest.mark.parametrize("rank", [0, 2])
+# Every two of the three settings together, not all three: each case compiles a fit of its own.
+@pytest.mark.parametrize(
+    ("parameterization", "free", "rank"),
+    [
+        (parameterization, free, 2 * ((i + free) % 2))
+        for i, parameterization in enumerate(SHARED_ODDS)
+        for free in (False, True)
+    ],
+)
 def test_points_distributions_and_draws_agree(parameterization, free, rank):
     _, results = fitted(
         likelihood="nbvcp", parameterization=parameterization, unconstrained=free, guide_rank=rank
@@ -222,8 +228,7 @@ def test_points_distributions_and_draws_agree(parameterization, free, rank):
             lambda x, fn=oracle: np.asarray([fn.cdf(v).ravel()[0] for v in np.atleast_1d(x)]),
         ).pvalue
         assert level > 1e-4, key
-        median = np.asarray(plain[key].base_dist.icdf(0.5) if False else plain[key].mean)
-        assert median.shape == np.shape(point[key])
+        assert np.shape(plain[key].mean) == np.shape(point[key])
         if np.ndim(point[key]):
             assert len(split[key]) == len(point[key])
 
