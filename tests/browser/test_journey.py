@@ -1,14 +1,16 @@
 """The whole journey in a real browser: data, model, fit, explore."""
 
+import contextlib
 import os
 import re
 import signal
 from urllib.parse import quote_plus
 
 import psutil
+from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 
-PATIENT = 90_000  # milliseconds: the first fit compiles
+PATIENT = 180_000  # milliseconds: the first fit compiles
 expect.set_options(timeout=20_000)
 
 # Every Bokeh figure of the page, inside whatever shadow roots; gives what its renderers show.
@@ -79,8 +81,16 @@ def open_example(page, url):
 def choose_components(page, number):
     click(page, "Choose a model")
     field = page.get_by_label("Number of components")
-    field.fill(str(number))
-    field.press("Enter")
+    many = f"every cell belongs to one of {number} groups"
+    taken = page.get_by_text(many if number > 1 else "One group: all cells")
+    for _ in range(3):  # a page that is still being drawn may put its own number back
+        field.click()
+        field.fill(str(number))
+        field.press("Enter")
+        with contextlib.suppress(PlaywrightTimeoutError):
+            taken.wait_for(timeout=60_000)
+            break
+    expect(taken).to_be_visible()
     go_to_the_fit(page)
 
 
