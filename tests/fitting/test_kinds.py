@@ -8,6 +8,7 @@ import anndata as ad
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
 
 import scribeviz
@@ -227,7 +228,7 @@ def test_a_custom_model_is_fitted_like_any_other(small_counts):
     assert set(table.index) == {"mine", "nbdm"}
     assert set(results.gene_table(counts)["gene"]) == set(counts.genes)
     assert results.to_datatree(20)["posterior"].sizes["draw"] == 20
-    adata = ad.AnnData(counts.matrix)
+    adata = ad.AnnData(counts.matrix, var=pd.DataFrame(index=counts.genes))
     assert results.to_anndata(adata, misfit=True) is None
     assert adata.var["scribeviz_misfit"].notna().all()
     with pytest.raises(ValueError, match="custom models cannot be fitted by sampling"):
