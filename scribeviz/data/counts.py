@@ -23,7 +23,10 @@ class CountsError(ValueError):
     """
 
     def __init__(self, message: str, *, use_layer: str | None = None) -> None:
-        super().__init__(message)
+        # Names in a file may hold what moves the cursor or turns the text around.
+        super().__init__(
+            "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+        )
         self.use_layer = use_layer
 
 

@@ -20,7 +20,7 @@ from scribeviz.data.anndata_files import read_h5ad, read_zarr
 from scribeviz.data.checks import check_counts, check_matrix, numbered_names
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.loom import read_loom
-from scribeviz.data.reading import READER_ERRORS, first_line
+from scribeviz.data.reading import first_line
 from scribeviz.data.tenx import is_10x_folder, read_10x_folder, read_10x_h5
 from scribeviz.data.text_tables import read_table
 
@@ -150,7 +150,7 @@ def open_file(path: str | Path) -> "AnnData":
         raise CountsError(f"{path.name} may not be read: permission was denied.") from error
     except MemoryError as error:
         raise NoMemoryError(f"{path.name} does not fit into the memory of this machine.") from error
-    except READER_ERRORS as error:
+    except Exception as error:  # packages that read raise anything at what they do not expect
         raise CountsError(
             f"{path.name} cannot be read: it is damaged, or of another kind than its name says "
             f"({first_line(error, path)})."

@@ -14,6 +14,7 @@ from scribeviz.data.anndata_files import read_h5ad
 from scribeviz.data.counts import CountsError
 from scribeviz.data.hdf5 import holds_anndata, open_hdf5
 from scribeviz.data.reading import READER_ERRORS, first_line, with_note
+from scribeviz.data.tenx_hdf5 import read_matrix
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -26,13 +27,11 @@ _TENX_FILE = re.compile(
 
 def read_10x_h5(path: Path) -> "AnnData":
     """Read a matrix that Cell Ranger wrote as HDF5, of version 2 or later."""
-    import scanpy
-
     with open_hdf5(path) as file:
         if holds_anndata(file):
             return read_h5ad(path)
         _check_10x_h5(file, path)
-    return _genes_only(scanpy.read_10x_h5(path, gex_only=False))
+        return _genes_only(read_matrix(file))
 
 
 def _check_10x_h5(file: h5py.File, path: Path) -> None:
