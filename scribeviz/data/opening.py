@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scribeviz._storage import read_json, write_json
 from scribeviz.data.checks import check_counts, count_sources
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import open_file
+from scribeviz.data.reading import damage_in_words
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _FOUND, _COUNTS = "found.json", "counts.h5"
 
@@ -64,10 +69,14 @@ def open_counts(path: Path, layer: str = "X") -> Opened:
     CountsError
         If it cannot be read at all.
     """
-    adata = open_file(path)
+    with damage_in_words(path):
+        return _place(open_file(path), layer, path.name)
+
+
+def _place(adata: "AnnData", layer: str, name: str) -> Opened:
     sources = count_sources(adata)
     try:
-        counts = check_counts(adata, layer, name=path.name)
+        counts = check_counts(adata, layer, name=name)
     except CountsError as error:
         return Opened(
             sources=sources,

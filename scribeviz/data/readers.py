@@ -20,7 +20,7 @@ from scribeviz.data.anndata_files import read_h5ad, read_zarr
 from scribeviz.data.checks import check_counts, check_matrix, numbered_names
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.loom import read_loom
-from scribeviz.data.reading import first_line
+from scribeviz.data.reading import damage_in_words
 from scribeviz.data.tenx import is_10x_folder, read_10x_folder, read_10x_h5
 from scribeviz.data.text_tables import read_table
 
@@ -56,10 +56,6 @@ class Format:
     read: Callable[[Path], "AnnData"]
 
 
-class NoMemoryError(CountsError, MemoryError):
-    """A file needs more memory than there is."""
-
-
 @runtime_checkable
 class _ArrayLike(Protocol):
     """What NumPy can read, such as the arrays of JAX."""
@@ -92,7 +88,7 @@ def as_counts(data: Any, layer: str | None = None, name: str | None = None) -> C
     """
     if isinstance(data, str | Path):
         path = Path(data).expanduser()
-        return check_counts(open_file(path), layer, name=name or path.name)
+        return _read(path, layer, name or path.name)
     if isinstance(data, Counts | pd.DataFrame | np.ndarray) or sp.issparse(data):
         if layer not in {None, "X"}:
             raise CountsError(f"layer={layer!r} was asked for, but a bare matrix has no layers.")
@@ -117,7 +113,7 @@ def read(path: str | Path, layer: str | None = None) -> Counts:
     CountsError
         As :func:`open_file` and :func:`~scribeviz.data.checks.check_counts`.
     """
-    return check_counts(open_file(path), layer, name=Path(path).name)
+    return _read(Path(path), layer, Path(path).name)
 
 
 def open_file(path: str | Path) -> "AnnData":
@@ -141,20 +137,8 @@ def open_file(path: str | Path) -> "AnnData":
         its name says.
     """
     path = Path(path)
-    try:
-        with _without_warnings():
-            return _format_to_read(path).read(path)
-    except CountsError:
-        raise
-    except PermissionError as error:
-        raise CountsError(f"{path.name} may not be read: permission was denied.") from error
-    except MemoryError as error:
-        raise NoMemoryError(f"{path.name} does not fit into the memory of this machine.") from error
-    except Exception as error:  # packages that read raise anything at what they do not expect
-        raise CountsError(
-            f"{path.name} cannot be read: it is damaged, or of another kind than its name says "
-            f"({first_line(error, path)})."
-        ) from error
+    with damage_in_words(path), _without_warnings():
+        return _format_to_read(path).read(path)
 
 
 def format_of(path: Path) -> Format | None:
@@ -185,6 +169,11 @@ def _format_to_read(path: Path) -> Format:
     if path.is_file() and path.stat().st_size == 0:
         raise CountsError(f"{path.name} is empty (0 bytes); copy or download it again.")
     return file_format
+
+
+def _read(path: Path, layer: str | None, name: str) -> Counts:
+    with damage_in_words(path):
+        return check_counts(open_file(path), layer, name=name)
 
 
 def _bare_counts(data: Any, name: str | None) -> Counts:

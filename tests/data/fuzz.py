@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.data_folder import resolve
 from scribeviz.data.reading_process import Reading, ReadingFailedError
 from tests.data.mutations import MUTATIONS, SECRET, SECRET_COUNT, Mutation, Scene
 from tests.data.small_files import SMALL_FILES
@@ -28,6 +29,7 @@ _CHECKS_STRUCTURE = find_spec("scribeviz.data.structure") is not None
 _OF_STRUCTURE = {
     "a chunk that is another",
     "a huge declared array",
+    "a huge declared matrix",
     "a huge declared sparse shape",
     "a wrong length",
     "another type",
@@ -37,6 +39,7 @@ _OF_STRUCTURE = {
     "odd numbers",
     "pointers that fall or point away",
     "sparse indices out of range",
+    "text of variable length",
 }
 
 
@@ -121,9 +124,10 @@ class Fuzz:
 
     def _read(self, scene: Scene) -> tuple[str, str]:
         try:
-            found = Reading().open(scene.path)
+            path = resolve(scene.path.parent, scene.path.name)
+            found = Reading().open(path)
             for layer in list(found.sources)[1:]:
-                check(Reading().open(scene.path, layer).counts)
+                check(Reading().open(path, layer).counts)
         except ReadingFailedError as died:
             return "failed", str(died)
         except CountsError as refusal:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.io
 import scipy.sparse as sp
+import zarr
 
 N_CELLS, N_GENES = 12, 9
 COUNTS = np.random.default_rng(0).poisson(1.5, (N_CELLS, N_GENES))
@@ -61,14 +62,11 @@ def _h5ad(make):
 
 def _zarr(version):
     def write(folder):
-        before = anndata.settings.zarr_write_format
-        anndata.settings.zarr_write_format = version
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                _adata(sp.csr_matrix(COUNTS)).write_zarr(folder / "a.zarr")
-        finally:
-            anndata.settings.zarr_write_format = before
+        with warnings.catch_warnings():  # Zarr's own, about what its format is still to say
+            warnings.simplefilter("ignore")
+            store = zarr.open_group(folder / "a.zarr", mode="w", zarr_format=version)
+            anndata.io.write_elem(store, "/", _adata(sp.csr_matrix(COUNTS)))
+            zarr.consolidate_metadata(store.store)
         return folder / "a.zarr"
 
     return write
