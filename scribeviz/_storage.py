@@ -23,9 +23,17 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any])
         for name, value in arrays.items():
             array = np.asarray(value)
             if array.dtype.kind in "OUT":
-                file.create_dataset(name, data=array.astype(object), dtype=h5py.string_dtype())
+                storable = np.array(list(map(_storable, array.flat)), dtype=object)
+                texts = storable.reshape(array.shape)
+                file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
             else:
                 file.create_dataset(name, data=array)
+
+
+def _storable(text: str) -> str:
+    """HDF5 ends text at a zero, and takes no half of a surrogate pair."""
+    plain = str.replace(text, "\0", "\N{REPLACEMENT CHARACTER}")
+    return plain.encode(errors="replace").decode()
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -96,3 +96,9 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
 def test_json_comes_back(tmp_path):
     write_json(tmp_path / "status.json", META)
     assert read_json(tmp_path / "status.json") == META
+
+
+def test_text_that_hdf5_cannot_hold_is_mended(tmp_path):
+    write_arrays(tmp_path / "a.h5", {"names": np.array(["a\0b", "\ud800", "é"], dtype=object)}, {})
+    arrays, _ = read_arrays(tmp_path / "a.h5")
+    assert arrays["names"].tolist() == ["a\ufffdb", "?", "é"]

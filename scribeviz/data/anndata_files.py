@@ -3,14 +3,18 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scribeviz.data.counts import CountsError
 from scribeviz.data.hdf5 import holds_anndata, open_hdf5
+from scribeviz.data.promises import check_promise
 
 if TYPE_CHECKING:
     from anndata import AnnData
+
+_LARGEST_NUMBER = 8  # bytes
 
 
 def read_h5ad(path: Path) -> "AnnData":
@@ -23,14 +27,16 @@ def read_h5ad(path: Path) -> "AnnData":
                 f"{path.name} is HDF5 but holds no AnnData (no cells 'obs' and genes 'var'); if it "
                 "is a matrix of Cell Ranger, let its name end in .h5, if it is a loom, in .loom."
             )
-    return anndata.read_h5ad(path)
+    with _told_if_newer(path):
+        return anndata.read_h5ad(path)
 
 
 def read_zarr(path: Path) -> "AnnData":
     """Read a ``.zarr`` folder, unless something in it would be unpickled."""
     import anndata
 
-    metadata = list(_zarr_metadata(path))
+    parts = dict(_zarr_metadata(path))
+    metadata = list(parts.values())
     if not metadata:
         raise CountsError(f"{path.name} is no Zarr store: it has neither zarr.json nor .zgroup.")
     if any(_unpickles(content) for content in metadata):
@@ -38,19 +44,51 @@ def read_zarr(path: Path) -> "AnnData":
             f"{path.name} holds pickled objects, which could run any program when opened; "
             "write it again with anndata's write_zarr."
         )
+    for name, content in parts.items():
+        for shape in _shapes(content):
+            check_promise(path, name, shape, _LARGEST_NUMBER)
     inside = {child.name for child in path.iterdir()}
     if not {"obs", "var"} <= inside:
         raise CountsError(
             f"{path.name} is a Zarr store but holds no AnnData (no cells 'obs' and genes 'var'); "
             "write it with anndata's write_zarr."
         )
-    return anndata.read_zarr(path)
+    with _told_if_newer(path):
+        return anndata.read_zarr(path)
 
 
-def _zarr_metadata(path: Path) -> Iterator[Any]:
+@contextmanager
+def _told_if_newer(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        if "No read method registered" in str(error):  # the class of it is private
+            raise CountsError(
+                f"{path.name} was written in a way that the installed anndata does not know; "
+                "update anndata, or write it with an older one."
+            ) from error
+        raise
+
+
+def _zarr_metadata(path: Path) -> Iterator[tuple[str, Any]]:
+    """Name and content of every file that describes a part of the store."""
     for folder, _, names in os.walk(path):
         for name in {"zarr.json", ".zgroup", ".zarray", ".zmetadata"} & set(names):
-            yield json.loads((Path(folder) / name).read_text(encoding="utf-8"))
+            file = Path(folder) / name
+            yield file.relative_to(path).as_posix(), json.loads(file.read_text(encoding="utf-8"))
+
+
+def _shapes(node: Any) -> Iterator[list[int]]:
+    """The shape of every array, and of every chunk, that Zarr metadata describe."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            if key in {"shape", "chunks", "chunk_shape"} and isinstance(value, list):
+                yield [number for number in value if isinstance(number, int)]
+            else:
+                yield from _shapes(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _shapes(value)
 
 
 def _unpickles(node: Any, *, codec: bool = False) -> bool:

@@ -28,13 +28,22 @@ class CountsError(ValueError):
     def __init__(
         self, message: str, *, use_layer: str | None = None, can_round: bool = False
     ) -> None:
-        super().__init__(message)
+        super().__init__(_plain(message))
         self.use_layer = use_layer
         self.can_round = can_round
 
 
 class CountsWarning(UserWarning):
     """What was accepted as counts has something that its user should know."""
+
+
+def _plain(message: str) -> str:
+    """Without what moves the cursor or turns text around, and of a length that is read.
+
+    Names in a file may be anything.
+    """
+    plain = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+    return plain if len(plain) <= 800 else f"{plain[:300]} … {plain[-450:]}"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scribeviz.data.counts import CountsError
+from scribeviz.data.promises import size_on_disk
 from scribeviz.data.readers import Format, format_of
 
 _DEEPEST = 3
@@ -118,11 +119,3 @@ def _links_in(path: Path) -> Iterator[Path]:
             inner = Path(parent, name)
             if inner.is_symlink():
                 yield inner
-
-
-def size_on_disk(path: Path) -> int:
-    """Bytes of a file, or of all that is in a folder."""
-    if path.is_file():
-        return path.stat().st_size
-    files = (Path(parent, name) for parent, _, names in os.walk(path) for name in names)
-    return sum(file.lstat().st_size for file in files)

@@ -9,6 +9,9 @@ import h5py
 import numpy as np
 
 from scribeviz.data.counts import CountsError
+from scribeviz.data.promises import check_promise
+
+_DEEPEST = 64
 
 
 @contextmanager
@@ -28,21 +31,48 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             f"{path.name} is cut short or damaged; copy or download it again."
         ) from error
     with file:
-        _refuse_links_to_other_files(file, path)
+        _check_parts(file, path)
         yield file
 
 
-def _refuse_links_to_other_files(file: h5py.File, path: Path) -> None:
+def _check_parts(file: h5py.File, path: Path) -> None:
+    """Look at every group and dataset, before anything is read of any."""
+    # By hand: HDF5's own walk needs as much of the stack as the file is deep.
+    seen, waiting = set(), [(file, 0)]
+    while waiting:
+        group, depth = waiting.pop()
+        if depth > _DEEPEST:
+            raise CountsError(
+                f"{path.name} holds groups in more than {_DEEPEST} groups, which no tool writes; "
+                "write it anew."
+            )
+        for item in _own_parts(group, path):
+            address = h5py.h5o.get_info(item.id).addr
+            if isinstance(item, h5py.Dataset):
+                _check_dataset(item, path)
+            elif isinstance(item, h5py.Group) and address not in seen:
+                seen.add(address)
+                waiting.append((item, depth + 1))
+
+
+def _own_parts(group: h5py.Group, path: Path) -> Iterator[Any]:
+    for name in group:
+        link = group.get(name, getlink=True)
+        if isinstance(link, h5py.HardLink):
+            yield group[name]
+        elif not isinstance(link, h5py.SoftLink):  # those stay in the file
+            raise _points_elsewhere(path)
+
+
+def _check_dataset(item: h5py.Dataset, path: Path) -> None:
+    if item.external or item.is_virtual:
+        raise _points_elsewhere(path)
+    check_promise(path, str(item.name), item.shape or (), item.dtype.itemsize)
+
+
+def _points_elsewhere(path: Path) -> CountsError:
     # HDF5 can point at any file of this machine; an upload must not read those.
-    def leaves_by_link(_: bytes | str, link: Any) -> bool | None:
-        return True if isinstance(link, h5py.ExternalLink) else None
-
-    def leaves_by_storage(_: str, item: h5py.Group | h5py.Dataset) -> bool | None:
-        stored_elsewhere = isinstance(item, h5py.Dataset) and (item.external or item.is_virtual)
-        return True if stored_elsewhere else None
-
-    if file.visititems_links(leaves_by_link) or file.visititems(leaves_by_storage):
-        raise CountsError(f"{path.name} points at other files; write it anew as a file of its own.")
+    return CountsError(f"{path.name} points at other files; write it anew as a file of its own.")
 
 
 def holds_anndata(file: h5py.File) -> bool:

@@ -3,13 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scribeviz._storage import read_json, write_json
 from scribeviz.data.checks import check_counts
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import open_file
+from scribeviz.data.reading import damage_in_words
 from scribeviz.data.sources import count_sources
 from scribeviz.data.values import Rounding
+
+if TYPE_CHECKING:
+    from anndata import AnnData
 
 _FOUND, _COUNTS = "found.json", "counts.h5"
 
@@ -70,10 +75,14 @@ def open_counts(path: Path, layer: str = "X", rounding: Rounding | None = None) 
     CountsError
         If it cannot be read at all.
     """
-    adata = open_file(path)
+    with damage_in_words(path):
+        return _place(open_file(path), layer, path.name, rounding)
+
+
+def _place(adata: "AnnData", layer: str, name: str, rounding: Rounding | None) -> Opened:
     sources = count_sources(adata)
     try:
-        counts = check_counts(adata, layer, name=path.name, rounding=rounding)
+        counts = check_counts(adata, layer, name=name, rounding=rounding)
     except CountsError as error:
         return Opened(
             sources=sources,

@@ -22,7 +22,7 @@ from scribeviz.data.counts import Counts, CountsError, CountsWarning
 from scribeviz.data.loom import read_loom
 from scribeviz.data.matrix_folders import is_matrix_folder, read_matrix_folder
 from scribeviz.data.names import numbered_names
-from scribeviz.data.reading import READER_ERRORS, first_line
+from scribeviz.data.reading import damage_in_words
 from scribeviz.data.tenx import read_10x_h5
 from scribeviz.data.text_tables import read_table
 from scribeviz.data.values import Rounding
@@ -60,10 +60,6 @@ class Format:
     is_folder: bool
     recognise: Callable[[Path], bool]
     read: Callable[[Path], "AnnData"]
-
-
-class NoMemoryError(CountsError, MemoryError):
-    """A file needs more memory than there is."""
 
 
 @runtime_checkable
@@ -124,7 +120,8 @@ def as_counts(
 def _checked(data: Any, layer: str | None, name: str | None, rounding: Rounding | None) -> Counts:
     if isinstance(data, str | Path):
         path = _local(data)
-        return check_counts(open_file(path), layer, name=name or path.name, rounding=rounding)
+        with damage_in_words(path):
+            return check_counts(open_file(path), layer, name=name or path.name, rounding=rounding)
     if isinstance(data, pd.DataFrame | np.ndarray) or sp.issparse(data):
         if layer not in {None, "X"}:
             raise CountsError(f"layer={layer!r} was asked for, but a bare matrix has no layers.")
@@ -176,20 +173,8 @@ def open_file(path: str | Path) -> "AnnData":
         its name says.
     """
     path = _local(path)
-    try:
-        with _without_warnings():
-            return _format_to_read(path).read(path)
-    except CountsError:
-        raise
-    except PermissionError as error:
-        raise CountsError(f"{path.name} may not be read: permission was denied.") from error
-    except MemoryError as error:
-        raise NoMemoryError(f"{path.name} does not fit into the memory of this machine.") from error
-    except READER_ERRORS as error:
-        raise CountsError(
-            f"{path.name} cannot be read: it is damaged, or of another kind than its name says "
-            f"({first_line(error, path)})."
-        ) from error
+    with damage_in_words(path), _without_warnings():
+        return _format_to_read(path).read(path)
 
 
 def format_of(path: Path) -> Format | None:

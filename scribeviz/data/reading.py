@@ -2,10 +2,13 @@
 
 import os
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scribeviz.data.checks import READING_NOTES
+from scribeviz.data.counts import CountsError
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,6 +25,28 @@ READER_ERRORS = (
     AssertionError,
     RuntimeError,
 )
+
+
+class NoMemoryError(CountsError, MemoryError):
+    """A file needs more memory than there is."""
+
+
+@contextmanager
+def damage_in_words(path: Path) -> Iterator[None]:
+    """Make a sentence of whatever the packages that read ``path`` raise."""
+    try:
+        yield
+    except CountsError:
+        raise
+    except PermissionError as error:
+        raise CountsError(f"{path.name} may not be read: permission was denied.") from error
+    except MemoryError as error:
+        raise NoMemoryError(f"{path.name} does not fit into the memory of this machine.") from error
+    except Exception as error:  # at what they do not expect, they raise anything
+        raise CountsError(
+            f"{path.name} cannot be read: it is damaged, or of another kind than its name says "
+            f"({first_line(error, path)})."
+        ) from error
 
 
 def first_line(error: BaseException, path: Path) -> str:

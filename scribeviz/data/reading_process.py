@@ -9,8 +9,8 @@ from tempfile import TemporaryDirectory
 
 from scribeviz._storage import read_json
 from scribeviz.data.counts import CountsError
-from scribeviz.data.data_folder import size_on_disk
 from scribeviz.data.opening import Opened
+from scribeviz.data.promises import size_on_disk
 from scribeviz.data.reading_child import NO_MEMORY, READ, REFUSAL
 from scribeviz.data.reading_limits import MEMORY_SETTING, SECONDS_SETTING, ReadingLimits
 from scribeviz.data.uploads import size_in_words

@@ -31,7 +31,9 @@ def read_10x_h5(path: Path) -> "AnnData":
         group = file[_check_10x_h5(file, path)]
         names = group.get("features/name", group.get("gene_names"))
         var = pd.DataFrame(index=texts(names))
-        var["gene_ids"] = texts(group["features/id"] if "features" in group else group["genes"])
+        # Of probes, id is the probe's.
+        ids = ("features/gene_id", "features/id", "genes")
+        var["gene_ids"] = texts(next(group[key] for key in ids if key in group))
         for key in ("feature_type", "genome"):
             if f"features/{key}" in group:
                 var[key] = texts(group[f"features/{key}"])

@@ -578,6 +578,21 @@ def test_cells_are_filtered_and_come_back(page, app_url, shoot, console_errors):
     assert not console_errors
 
 
+def test_reading_can_be_cancelled(page, app_url, data_folder):
+    endless = data_folder / "endless.csv"
+    os.mkfifo(endless)  # nobody writes into it: reading it takes for ever
+    try:
+        page.goto(app_url)
+        choose_file(page, "endless.csv")
+        expect(page.get_by_text("Reading endless.csv …")).to_be_visible(timeout=PATIENT)
+        click(page, "Cancel")
+        expect(page.get_by_text("Reading endless.csv …")).to_be_hidden(timeout=PATIENT)
+    finally:
+        endless.unlink()
+    choose_file(page, "normalised.h5ad")
+    expect(page.get_by_text("normalised.h5ad: X holds")).to_be_visible(timeout=PATIENT)
+
+
 def test_a_broken_file_is_a_sentence(page, app_url):
     page.goto(app_url)
     choose_file(page, "broken.h5ad")

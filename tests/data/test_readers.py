@@ -316,6 +316,65 @@ def test_hdf5_that_takes_its_values_from_other_files(tmp_path):
     refused(path, "a.h5ad points at other files")
 
 
+def test_an_anndata_of_a_later_version(tmp_path):
+    path = write_adata(tmp_path / "a.h5ad")
+    with h5py.File(path, "r+") as file:
+        file["obs"].attrs["encoding-version"] = "9.0.0"
+    refused(path, "in a way that the installed anndata does not know; update anndata")
+
+
+def test_hdf5_that_is_too_deep_to_walk(tmp_path):
+    path = write_adata(tmp_path / "a.h5ad")
+    with h5py.File(path, "r+") as file:
+        group = file["uns"]
+        for _ in range(3_000):
+            group = group.create_group("g")
+    refused(path, "a.h5ad holds groups in more than 64 groups")
+
+
+def test_groups_that_hold_each_other_are_walked_once(tmp_path):
+    path = write_loom(tmp_path / "a.loom")
+    with h5py.File(path, "r+") as file:
+        file["col_attrs/up"] = file["/"]
+        file["col_attrs/nowhere"] = h5py.SoftLink("/nowhere")
+    assert read(path).matrix.toarray().tolist() == COUNTS.tolist()
+
+
+@pytest.mark.parametrize("shape", [(10**9, 10**9), (10**9,)])
+def test_hdf5_that_promises_more_than_it_can_hold(tmp_path, shape):
+    path = write_loom(tmp_path / "a.loom")
+    with h5py.File(path, "r+") as file:
+        del file["matrix"]
+        file.create_dataset("matrix", shape, "f4", chunks=(1000,) * len(shape))
+    refused(
+        path, "a.loom says that '/matrix' holds 1,000,000,000.* values, which a file of its size"
+    )
+
+
+def test_zarr_that_promises_more_than_it_can_hold(tmp_path):
+    path = write_adata(tmp_path / "a.zarr")
+    metadata = next(file for file in path.glob("X/data/*") if file.name in {".zarray", "zarr.json"})
+    content = json.loads(metadata.read_text())
+    metadata.write_text(json.dumps(content | {"shape": [10**12]}))
+    refused(path, r"a.zarr says that 'X/data/.*' holds 1,000,000,000,000 values")
+
+
+@pytest.mark.parametrize("part", ["indices", "indptr"])
+def test_a_10x_h5_whose_indices_lead_out_of_it(tmp_path, part):
+    path = write_10x_h5(tmp_path / "a.h5")
+    with h5py.File(path, "r+") as file:
+        file[f"matrix/{part}"][1] = 2**30
+    refused(path, "is no whole sparse matrix")
+
+
+def test_sentences_are_plain_and_of_a_length_that_is_read():
+    error = CountsError(f"the gene {'x' * 5_000}\u202e\x07\n is no gene.")
+    assert str(error).isprintable()
+    assert len(str(error)) < 1_000
+    assert str(error).startswith("the gene x")
+    assert str(error).endswith(" is no gene.")
+
+
 def test_zarr_of_another_kind(tmp_path):
     import zarr
 

@@ -165,7 +165,7 @@ def test_two_files_can_be_read_at_once(endless, table):
         waits.result(PATIENT)
 
 
-def test_it_ends_with_the_server(endless):
+def test_it_ends_with_the_server(endless, tmp_path):
     script = (
         "import os, sys, threading\n"
         "from pathlib import Path\n"
@@ -174,7 +174,11 @@ def test_it_ends_with_the_server(endless):
         "sys.stdin.readline()\n"
         "os.kill(os.getpid(), 9)\n"
     )
-    server = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE)
+    # It is killed, and leaves its temporary folder.
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    server = subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, env=environment
+    )
     try:
         deadline = time.monotonic() + PATIENT
         started = []
