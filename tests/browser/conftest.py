@@ -65,6 +65,7 @@ def app_url(tmp_path_factory, data_folder):
         "SCRIBEVIZ_RUNS": str(runs),
         "SCRIBEVIZ_MODELS": str(ROOT / "tests" / "models" / "custom" / "tutorial_model.py"),
     }
+    environment.pop("XLA_FLAGS", None)  # as users have it: what is drawn there takes long enough
     command = ["serve", "app", "--address", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as output:
         server = subprocess.Popen(
