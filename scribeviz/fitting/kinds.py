@@ -241,9 +241,25 @@ def kind_of(model: Any) -> Kind:
     """What follows from the choice of ``model``, or from a model itself.
 
     A module of the user's own, or a class of modules, is a network.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is none.
     """
     model = resolved(model)
-    return next((kind for cls, kind in _KINDS.items() if isinstance(model, cls)), NETWORK)
+    kind = next((kind for cls, kind in _KINDS.items() if isinstance(model, cls)), None)
+    if kind is not None:
+        return kind
+    if not callable(model):
+        from scribeviz.networks.vae import Amortized  # flax takes a second to import
+
+        if not isinstance(model, Amortized):
+            raise TypeError(
+                f"{model!r} is no model; give the name of one, a ModelSpec, a CellVAE, a "
+                "CustomModel, a NetworkModel, or a module of your own."
+            )
+    return NETWORK
 
 
 def known_kind_of(model: ChosenModel) -> Kind | None:

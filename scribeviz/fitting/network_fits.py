@@ -115,16 +115,9 @@ def prepare_network(
     ------
     CountsError
         If there is nothing to train on, or the batch covariate is not there.
-    TypeError
-        If ``model`` is none.
     NetworkShapeError, ModuleError
         If a network gives another shape than is needed; the message has both.
     """
-    if not isinstance(model, CellVAE | NetworkModel | Amortized) and not callable(model):
-        raise TypeError(
-            f"{model!r} is no model; give the name of one, a ModelSpec, a CellVAE, a "
-            "CustomModel, a NetworkModel, or a module of your own."
-        )
     kept = counts if isinstance(model, Amortized) else counts.seen_genes()
     if kept.n_genes == 0 or kept.n_cells < _FEWEST_CELLS:
         raise CountsError(

@@ -16,6 +16,7 @@ from scribeviz.models.builder import build
 from scribeviz.models.initial import initial_params
 from scribeviz.models.spec import ModelSpec
 from scribeviz.reference.prior_numbers import prior_numbers
+from scribeviz.results.count_results import depth_in
 from scribeviz.results.variational import ScribeSVIResults
 
 if TYPE_CHECKING:
@@ -107,15 +108,17 @@ class SVIResultsFactory:
         n_components: int | None,
         prior_params: Mapping[str, Any],
     ) -> ScribeSVIResults:
-        """Make :class:`ScribeSVIResults` from what NumPyro or the engine returned."""
-        model, counts = build(model_config, n_cells, n_genes), as_counts(count_data)
+        """Make :class:`ScribeSVIResults` from what NumPyro or the engine returned.
+
+        ``count_data`` are needed where the model takes the depth of cells as given, and only there.
+        """
         params = {name: np.asarray(value) for name, value in svi_results.params.items()}
         common: dict[str, Any] = {
             "n_cells": n_cells,
             "n_genes": n_genes,
             "model_type": model_type,
             "n_components": n_components,
-            "depth": model.depth_of(counts),
+            "depth": depth_in(count_data, model_config),
             "prior_params": {
                 name: prior_numbers(prior) or prior for name, prior in prior_params.items()
             },

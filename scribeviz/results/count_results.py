@@ -313,11 +313,12 @@ def depth_from(arrays: Mapping[str, np.ndarray]) -> Depth | None:
     return Depth(arrays["depth"], float(arrays["depth_level"]))
 
 
-def depth_in(adata: "AnnData", spec: ModelSpec) -> Depth | None:
-    """Depth of the cells of ``adata``, where ``spec`` takes it as given."""
+def depth_in(data: Any, spec: ModelSpec) -> Depth | None:
+    """Depth of the cells of ``data``, which are only read where ``spec`` takes it as given."""
     if LIKELIHOODS[spec.likelihood].depth != GIVEN:
         return None
-    return build(spec, adata.n_obs, adata.n_vars).depth_of(as_counts(adata))
+    counts = as_counts(data)
+    return build(spec, counts.n_cells, counts.n_genes).depth_of(counts)
 
 
 def priors_as_lists(params: Mapping[str, Any]) -> dict[str, list[float]]:
