@@ -61,9 +61,7 @@ def test_genes_are_found_by_name(results, counts):
         results.get_latent_representation(counts.select_genes(order)),
         results.get_latent_representation(counts),
     )
-    with pytest.raises(
-        CountsError, match="12 genes were fitted, .* lack 2, such as"
-    ):
+    with pytest.raises(CountsError, match=r"12 genes were fitted, .* lack 2, such as"):
         results.get_elbo(counts.select_genes(np.arange(10)))
 
 
