@@ -19,7 +19,7 @@ from scribeviz.criticism.library import (
     library_edges,
     library_histogram,
 )
-from scribeviz.criticism.loo import CellScores, loo
+from scribeviz.criticism.loo import PSIS, CellScores, loo
 from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.partition import gene_information
 from scribeviz.criticism.predictive import GeneCheck, check_gene
@@ -30,7 +30,7 @@ from scribeviz.models.parameterizations import Values
 
 # An assignment costs a pass over the non-zeros per draw, and its average settles quickly.
 _ASSIGNMENT_DRAWS = 50
-# With gates and capture each draw is scored by some thirty passes over the non-zeros.
+# With gates and capture, or odds of every gene's own, many passes over the non-zeros score a draw.
 _COSTLY_DRAWS = 100
 _FEWEST_DRAWS = 30  # fewer have no tail that could be smoothed
 _FORMAT = 2
@@ -152,7 +152,7 @@ class Critique:
         if self.scores is not None:
             arrays |= {"elpd": self.scores.elpd, "pareto_k": self.scores.pareto_k}
             arrays["p_loo"] = np.asarray(self.scores.p_loo)
-            meta["scored"] = self.scores.scored
+            meta |= {"scored": self.scores.scored, "method": self.scores.method}
             if self.scores.cells is not None:
                 arrays["scored_cells"] = self.scores.cells
         if isinstance(self.draws, ReplicateBands):
@@ -204,13 +204,16 @@ class Critique:
                 float(arrays["p_loo"]),
                 scored=meta.get("scored", ""),
                 cells=arrays.get("scored_cells"),
+                method=meta.get("method", PSIS),
             )
             if "elpd" in arrays
             else None,
         )
 
 
-def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
+def criticise(
+    model: CountModel, counts: Counts, values: Values, scores: CellScores | None = None
+) -> Critique:
     """Check every gene and every cell.
 
     Parameters
@@ -222,6 +225,8 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
     values
         Posterior draws by site, with a leading axis of draws
         (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
+    scores
+        How well unseen cells are predicted; estimated from the draws when left out.
     """
     draws = natural_draws(model, values)
     genes = gene_table(counts, draws)
@@ -237,12 +242,12 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
         genes=genes,
         probabilities=probabilities,
         agreement=agreement,
-        scores=_scores(model, counts, values),
+        scores=_scores(model, counts, values) if scores is None else scores,
     )
 
 
 def _scores(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
-    costly = model.likelihood.zeros_differ
+    costly = model.likelihood.zeros_differ or model.likelihood.own_odds
     kept = {name: value[: _COSTLY_DRAWS if costly else None] for name, value in values.items()}
     if len(next(iter(kept.values()))) < _FEWEST_DRAWS:
         return None

@@ -112,7 +112,7 @@ def log_likelihood(  # noqa: PLR0913  the reference's own arguments
             counts,
             factors,
             by_cell=by_cell,
-            cells_differ=model.cells_differ,
+            with_nonzeros=model.likelihood.has_capture or model.likelihood.own_odds,
             log_depth=model.log_depth(counts),
         )
         table = jax.tree.map(jnp.asarray, table)

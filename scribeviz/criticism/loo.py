@@ -14,6 +14,9 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 GOOD_K = 0.7  # above it an estimate is not to be relied on
+EXACT, PSIS = "exact", "PSIS"
+"""How a cell is left out: by quadrature, or by importance sampling."""
+
 _CLEAR = 2.0  # standard errors
 _COLUMNS = ["elpd_loo", "se", "difference", "difference_se", "p_loo", "worst_k", "n_unreliable"]
 _COLUMNS += ["weight", "n_cells"]
@@ -38,6 +41,8 @@ class CellScores:
         nobody knows.
     cells
         Positions of the scored cells among those that ``scored`` tells; None if all are.
+    method
+        How cells were left out.
     """
 
     elpd: Float[np.ndarray, " cells"]
@@ -45,6 +50,7 @@ class CellScores:
     p_loo: float
     scored: str = ""
     cells: Int[np.ndarray, " cells"] | None = None
+    method: str = PSIS
 
     def at(self, chosen: Int[np.ndarray, " chosen"]) -> "CellScores":
         """The scores of some cells, by their positions among all; each has to be scored."""

@@ -14,13 +14,15 @@ Both are tuples of arrays: JAX takes them as they are, and this file needs no JA
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy.sparse as sp
 from jaxtyping import Float32, Int32
 from scipy.special import gammaln
 
 from scribeviz.data.counts import Counts
+from scribeviz.data.depth_nodes import DepthSums
 
 # A stretch of equal survival longer than this is one closed form instead of single steps.
-_LONGEST_STRETCH_OF_STEPS = 8
+LONGEST_STRETCH_OF_STEPS = 8
 
 # Entries of a block of lists: 4 MB of gathered values, which a program keeps and uses again.
 _BLOCK = 2**20
@@ -41,10 +43,21 @@ class PaddedLists(NamedTuple):
 
 
 class Entries(NamedTuple):
-    """Where the non-zeros are, from both sides."""
+    """Where the non-zeros are, from both sides, and how large.
+
+    Attributes
+    ----------
+    genes_of_cell, cells_of_gene
+        The lists.
+    counts_of_cell, counts_of_gene
+        The counts in the order of the lists' rectangles, 0 where these are padded; empty unless a
+        likelihood needs them.
+    """
 
     genes_of_cell: PaddedLists
     cells_of_gene: PaddedLists
+    counts_of_cell: tuple[Float32[np.ndarray, "blocks rows width"], ...] = ()
+    counts_of_gene: tuple[Float32[np.ndarray, "blocks rows width"], ...] = ()
 
 
 class SurvivalSteps(NamedTuple):
@@ -76,6 +89,8 @@ class SurvivalTable(NamedTuple):
         Where the non-zeros are; only for likelihoods whose zeros differ from cell to cell.
     log_depth
         Of the cells, only where a likelihood takes it as given.
+    depth
+        Sums over the depths of the cells, only where depth meets odds of every gene's own.
     """
 
     steps: tuple[SurvivalSteps, ...]
@@ -90,6 +105,7 @@ class SurvivalTable(NamedTuple):
     log_factorials: Float32[np.ndarray, ""]
     entries: Entries | None
     log_depth: Float32[np.ndarray, " cells"] | None = None
+    depth: DepthSums | None = None
 
 
 class CellRows(NamedTuple):
@@ -169,11 +185,11 @@ class DistinctPairs(NamedTuple):
     repeats: np.ndarray
 
 
-def survival_table(counts: Counts, *, with_entries: bool = False) -> SurvivalTable:
+def survival_table(counts: Counts) -> SurvivalTable:
     """Reduce ``counts`` to its survival table; cost is one sort of the non-zeros."""
     pairs = distinct_pairs(counts)
-    start, length, weight = _stretches(pairs)
-    long = length > _LONGEST_STRETCH_OF_STEPS
+    start, length, weight = stretches(pairs)
+    long = length > LONGEST_STRETCH_OF_STEPS
     # int64 totals: float32 would lose counts above 2**24.
     factorials = (pairs.repeats * gammaln(pairs.value + 1.0)).sum()
     return SurvivalTable(
@@ -189,17 +205,26 @@ def survival_table(counts: Counts, *, with_entries: bool = False) -> SurvivalTab
         cell_total=counts.cell_totals.astype(np.float32),
         n_cells=np.asarray(counts.n_cells, np.float32),
         log_factorials=np.asarray(factorials, np.float32),
-        entries=entries(counts) if with_entries else None,
+        entries=None,
     )
 
 
-def entries(counts: Counts) -> Entries:
+def entries(counts: Counts, *, with_counts: bool = False) -> Entries:
     """Lay out where the non-zeros are, by cell and by gene."""
     rows, columns = counts.matrix, counts.columns
     return Entries(
         genes_of_cell=padded_lists(rows.indices, np.diff(rows.indptr), size=counts.n_genes),
         cells_of_gene=padded_lists(columns.indices, np.diff(columns.indptr), size=counts.n_cells),
+        counts_of_cell=_laid_out(rows) if with_counts else (),
+        counts_of_gene=_laid_out(columns) if with_counts else (),
     )
+
+
+def _laid_out(matrix: sp.csr_array | sp.csc_array) -> tuple[np.ndarray, ...]:
+    """The counts in the order of the rectangles of their lists."""
+    where = padded_lists(np.arange(matrix.nnz), np.diff(matrix.indptr), size=matrix.nnz)
+    data = np.append(matrix.data, 0).astype(np.float32)
+    return tuple(data[rectangle] for rectangle in where.rectangles)
 
 
 def sparse_rows(counts: Counts) -> SparseRows:
@@ -223,7 +248,7 @@ def _log_factorials(counts: Counts) -> Float32[np.ndarray, " cells"]:
     return np.bincount(cell, weights=each, minlength=counts.n_cells).astype(np.float32)
 
 
-def cell_rows(counts: Counts, *, with_entries: bool = False) -> CellRows:
+def cell_rows(counts: Counts) -> CellRows:
     """Reduce ``counts`` to (gene, count) pairs per cell; memory grows with the non-zeros."""
     pair_gene, pair_count, pair_of_entry = indexed_pairs(counts)
     per_cell = np.diff(counts.matrix.indptr)
@@ -242,7 +267,7 @@ def cell_rows(counts: Counts, *, with_entries: bool = False) -> CellRows:
         ),
         cell_total=counts.cell_totals.astype(np.float32),
         log_factorials=_log_factorials(counts),
-        entries=entries(counts) if with_entries else None,
+        entries=None,
     )
 
 
@@ -314,7 +339,7 @@ def _split(unique: np.ndarray, counts: Counts) -> tuple[np.ndarray, np.ndarray]:
     return np.divmod(unique, base)
 
 
-def _stretches(pairs: DistinctPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def stretches(pairs: DistinctPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where S_g is constant: from one distinct count of a gene to its next."""
     same_gene = np.concatenate([[False], pairs.gene[1:] == pairs.gene[:-1]])
     previous = np.concatenate([[0], pairs.value[:-1]])

@@ -1,4 +1,4 @@
-"""From counts and a :class:`ModelSpec` to a fit: variational or sampled."""
+"""From counts and a :class:`ModelSpec` to a fit: exact, variational or sampled."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,13 +8,23 @@ import numpy as np
 from jaxtyping import Array
 
 from scribeviz.data.counts import Counts, CountsError
+from scribeviz.data.gene_tables import GeneTables, constant_of, gene_tables
 from scribeviz.fitting.plan import Fit, batch_size_of
+from scribeviz.inference.exact import (
+    ExactCheckpoint,
+    ExactConfig,
+    exact_checkpoints,
+    learn_priors,
+)
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
+from scribeviz.inference.shared_priors import Learned, shared_priors_of
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
 from scribeviz.models.builder import build
+from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.initial import initial_params
 from scribeviz.models.parameterizations import Values
 from scribeviz.models.spec import ModelSpec
+from scribeviz.results.exact_results import ExactResults
 from scribeviz.results.sampled import ScribeMCMCResults, by_chain
 from scribeviz.results.variational import ScribeSVIResults
 
@@ -59,6 +69,7 @@ class SVIFit(Fit[Checkpoint]):
             left_out_genes=self.left_out_genes,
             settled=checkpoint.settled,
             depth=self.model.depth_of(self.counts),
+            gene_priors=self.model.gene_priors,
         )
 
     def _start(self, *, chosen: bool) -> dict[str, Array]:
@@ -127,6 +138,48 @@ class NUTSFit(Fit[NUTSCheckpoint]):
             obs=self.counts.obs,
             prior_params=prior_params(self.model.spec),
             depth=self.model.depth_of(self.counts),
+            gene_priors=self.model.gene_priors,
+            settled=checkpoint.settled,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ExactFit(Fit[ExactCheckpoint]):
+    """A fit by quadrature: every gene's posterior, and the priors that genes share."""
+
+    config: ExactConfig
+    learned: Learned
+    constant: float  # what the tables leave out of the log-probability, in nats
+
+    @property
+    def n_steps(self) -> int:
+        """The most steps that will be done."""
+        return self.config.n_steps
+
+    def checkpoints(self, start: ExactCheckpoint | None = None) -> Iterator[ExactCheckpoint]:
+        """Sweep over the genes, a checkpoint at a time; go on from ``start`` when it is given."""
+        return exact_checkpoints(
+            self.tables,
+            self.config,
+            self.model.gene_priors,
+            self.learned,
+            constant=self.constant,
+            start=start,
+        )
+
+    def results(self, checkpoint: ExactCheckpoint) -> ExactResults:
+        """The result that ``checkpoint`` stands for."""
+        return ExactResults(
+            tables=self.tables,
+            gene_priors=GenePriors.from_arrays(checkpoint.priors),
+            region=checkpoint.region,
+            loss_history=checkpoint.losses,
+            model_config=self.model.spec,
+            n_cells=self.counts.n_cells,
+            genes=self.counts.genes,
+            left_out_genes=self.left_out_genes,
+            obs=self.counts.obs,
+            depth=self.model.depth_of(self.counts),
             settled=checkpoint.settled,
         )
 
@@ -142,11 +195,11 @@ def prior_params(spec: ModelSpec) -> dict[str, tuple[float, ...]]:
 def prepare_fit(
     counts: Counts,
     spec: ModelSpec,
-    config: SVIConfig | NUTSConfig,
+    config: SVIConfig | NUTSConfig | ExactConfig,
     *,
     method: SVIMethod | None = None,
     start_from: ScribeSVIResults | None = None,
-) -> SVIFit | NUTSFit:
+) -> SVIFit | NUTSFit | ExactFit:
     """Leave out genes without counts, build the model and reduce the counts to its tables.
 
     Parameters
@@ -177,15 +230,48 @@ def prepare_fit(
         _check_same(start_from, spec, seen)
         if isinstance(config, SVIConfig):
             _check_same_guide(start_from.model_config, spec)
-    batch_size = batch_size_of(config, seen) if isinstance(config, SVIConfig) else None
-    model = build(spec, seen.n_cells, seen.n_genes, batch_size)
     left_out = counts.genes[counts.gene_totals == 0]
+    if isinstance(config, ExactConfig):
+        return _exact_fit(seen, left_out, spec, config)
+    batch_size = batch_size_of(config, seen) if isinstance(config, SVIConfig) else None
+    gene_priors = _learned_priors(seen, spec) if spec.learns_priors else None
+    model = build(spec, seen.n_cells, seen.n_genes, batch_size, gene_priors=gene_priors)
     tables = model.tables(seen)
     if isinstance(config, SVIConfig):
         params = None if start_from is None else start_from.params
         return SVIFit(seen, left_out, model, tables, config, method or SVIMethod(), params)
     values = None if start_from is None else start_from.model.posterior_means(start_from.params)
     return NUTSFit(seen, left_out, model, tables, config, values)
+
+
+def _exact_fit(
+    counts: Counts, left_out: np.ndarray, spec: ModelSpec, config: ExactConfig
+) -> ExactFit:
+    tables = _tables_of_genes(counts, spec)
+    priors, learned = shared_priors_of(spec, tables)
+    model = build(spec, counts.n_cells, counts.n_genes, gene_priors=priors)
+    return ExactFit(
+        counts,
+        left_out,
+        model,
+        tables,
+        config,
+        learned,
+        constant_of(counts, model.log_depth(counts)),
+    )
+
+
+def _learned_priors(counts: Counts, spec: ModelSpec) -> GenePriors:
+    """The priors that all genes share, learned as if no cells differed but in depth."""
+    tables = _tables_of_genes(counts, spec)
+    priors, learned = shared_priors_of(spec, tables)
+    return learn_priors(tables, priors, learned)
+
+
+def _tables_of_genes(counts: Counts, spec: ModelSpec) -> GeneTables:
+    depth = build(spec, counts.n_cells, counts.n_genes).depth_of(counts)
+    assert depth is not None  # noqa: S101  of models whose odds are the genes' own
+    return gene_tables(counts, np.log(depth.relative))
 
 
 def _check_same(results: ScribeSVIResults, spec: ModelSpec, counts: Counts) -> None:

@@ -5,7 +5,7 @@ and pages ask the :class:`Kind` of a model and never what class it is.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from scribeviz.models.spec import ModelSpec, model_spec, spec_from_dict
 from scribeviz.networks import cellvae
 from scribeviz.networks.cellvae import CELLVAE, CellVAE
 from scribeviz.results.custom_results import CustomResults
+from scribeviz.results.exact_results import ExactResults
 from scribeviz.results.protocol import Results
 from scribeviz.results.sampled import ScribeMCMCResults
 from scribeviz.results.variational import ScribeSVIResults
@@ -122,7 +123,11 @@ def _check_no_networks(networks: Any) -> None:
 
 
 def _load_counts_model(path: Path, _model: ModelSpec, config: InferenceConfig) -> Results:
-    by_method: Mapping[str, Any] = {"svi": ScribeSVIResults, "mcmc": ScribeMCMCResults}
+    by_method: Mapping[str, Any] = {
+        "svi": ScribeSVIResults,
+        "mcmc": ScribeMCMCResults,
+        "exact": ExactResults,
+    }
     return by_method[method_of(config).key].load(path)
 
 
@@ -193,6 +198,7 @@ COUNTS_MODEL = Kind(
     code=_counts_model_code,
     has_priors=True,
 )
+EXACT_COUNTS_MODEL = replace(COUNTS_MODEL, methods=("exact", "svi", "mcmc"))
 CUSTOM = Kind(
     plural="custom models",
     methods=("svi",),
@@ -248,6 +254,8 @@ def kind_of(model: Any) -> Kind:
         If ``model`` is none.
     """
     model = resolved(model)
+    if isinstance(model, ModelSpec) and model.has_exact_posterior:
+        return EXACT_COUNTS_MODEL
     kind = next((kind for cls, kind in _KINDS.items() if isinstance(model, cls)), None)
     if kind is not None:
         return kind
@@ -355,7 +363,7 @@ def offers() -> dict[str, Offer]:
             key=entry.key,
             label=entry.label,
             use_when=entry.use_when,
-            kind=COUNTS_MODEL,
+            kind=kind_of(ModelSpec(likelihood=entry.key)),
             maths=(entry.formula, f"Source: {entry.source}"),
         )
         for entry in LIKELIHOODS.values()

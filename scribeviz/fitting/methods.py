@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from scribeviz.inference.exact import ExactConfig
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.networks.cellvae import TrainingConfig
 
-type InferenceConfig = SVIConfig | NUTSConfig | TrainingConfig
+type InferenceConfig = SVIConfig | NUTSConfig | ExactConfig | TrainingConfig
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +71,19 @@ class Method:
 METHODS: Mapping[str, Method] = {
     entry.key: entry
     for entry in (
+        Method(
+            key="exact",
+            label="Exact (quadrature)",
+            doc="Computes the posterior of every gene itself, and learns the priors that genes "
+            "share: seconds, however many cells there are.",
+            result="",
+            trace_doc="The loss is minus the log evidence, of all genes under the priors that they "
+            "share: it falls with every sweep over the genes, until these priors are learned.",
+            config=ExactConfig,
+            doing="computing the posteriors of the genes",
+            settled="the priors are learned, after {took}",
+            finished="all sweeps are done, after {took}; the priors were still changing",
+        ),
         Method(
             key="svi",
             label="Variational inference",

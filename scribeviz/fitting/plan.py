@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from scribeviz.data.counts import Counts
+from scribeviz.inference.exact import ExactCheckpoint
 from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.programs import keep_on_disk
 from scribeviz.inference.svi import Checkpoint, SVIConfig
 from scribeviz.networks.checkpoint import TrainingCheckpoint
 from scribeviz.results.protocol import Results
 
-type AnyCheckpoint = Checkpoint | NUTSCheckpoint | TrainingCheckpoint
+type AnyCheckpoint = Checkpoint | NUTSCheckpoint | ExactCheckpoint | TrainingCheckpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,23 +14,27 @@ from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 from numpyro.infer import Predictive
 
 from scribeviz.data.counts import Counts
+from scribeviz.data.depth_nodes import DepthSums, depth_sums
 from scribeviz.data.tables import (
     CellRows,
     SparseRows,
     SurvivalTable,
     cell_rows,
+    entries,
     sparse_rows,
     survival_table,
 )
 from scribeviz.models.batches import cut_out
 from scribeviz.models.depth import Depth
 from scribeviz.models.distribution import CountDistribution
+from scribeviz.models.families import LogNormal
+from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.guide import Guide, MeanField
 from scribeviz.models.guides import GUIDE_FAMILIES
 from scribeviz.models.likelihood import GIVEN, NO_DEPTH, Likelihood
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import MIXING, SUPPORTS, Parameterization, Site, Values
-from scribeviz.models.priors import SIMPLEX
+from scribeviz.models.priors import REAL, SIMPLEX
 from scribeviz.models.spec import ModelSpec
 
 type Tables = SurvivalTable | CellRows | SparseRows
@@ -47,7 +51,8 @@ class CountModel:
     ``model(tables)`` conditions on data; ``model()`` predicts: NumPyro's ``Predictive`` works.
     With a ``batch_size``, each call sees that many cells, drawn anew, weighted up to all of them.
     ``depth`` is that of the cells that are predicted, where the likelihood takes it as given; data
-    that are scored bring their own.
+    that are scored bring their own.  ``gene_priors`` are the priors that are learned from all
+    genes, where some are.
     """
 
     spec: ModelSpec
@@ -55,6 +60,7 @@ class CountModel:
     n_genes: int
     batch_size: int | None = None
     depth: Depth | None = None
+    gene_priors: GenePriors | None = None
 
     @property
     def likelihood(self) -> Likelihood:
@@ -218,15 +224,27 @@ class CountModel:
         if self.batch_size is None:
             if self.spec.is_mixture:
                 return self.rows(counts)
-            table: Tables = survival_table(counts, with_entries=self.likelihood.zeros_differ)
+            table: Tables = self._survival_table(counts)
         else:
             table = sparse_rows(counts)
         return table._replace(log_depth=self.log_depth(counts))
 
     def rows(self, counts: Counts) -> CellRows:
         """The reduction of ``counts`` that scores every cell by itself."""
-        rows = cell_rows(counts, with_entries=self.likelihood.zeros_differ)
+        rows = cell_rows(counts)
+        if self.likelihood.zeros_differ or self.likelihood.own_odds:
+            layout = entries(counts, with_counts=self.likelihood.own_odds)
+            rows = rows._replace(entries=layout)
         return rows._replace(log_depth=self.log_depth(counts))
+
+    def _survival_table(self, counts: Counts) -> SurvivalTable:
+        table = survival_table(counts)
+        if self.likelihood.own_odds:
+            depth = self.depth_of(counts)
+            assert depth is not None  # noqa: S101  own odds are met by depths that are given
+            sums = depth_sums(counts, np.log(depth.relative))
+            return table._replace(depth=DepthSums(*(each.astype(np.float32) for each in sums)))
+        return table._replace(entries=entries(counts)) if self.likelihood.zeros_differ else table
 
     def log_depth(self, counts: Counts) -> np.ndarray | None:
         """Log depth of the cells of ``counts``; None unless the likelihood takes it as given.
@@ -338,11 +356,29 @@ class CountModel:
 
     def _sample(self, sites: list[Site]) -> dict[str, Array]:
         """Sample sites from their priors; those of cells inside the plate of cells."""
-        return {site.key: numpyro.sample(site.key, self._prior_of(site)) for site in sites}
+        values: dict[str, Array] = {}
+        for site in sites:
+            values[site.key] = numpyro.sample(site.key, self.prior_of(site, values))
+        return values
 
-    def _prior_of(self, site: Site) -> dist.Distribution:
+    def prior_of(self, site: Site, values: Values) -> dist.Distribution:
+        """The prior of a site, given ``values`` of the sites before it."""
         shape = () if "cells" in site.axes else self.shape(site)
-        return self.spec.prior(site).distribution(shape)
+        prior = self.spec.prior(site)
+        if not prior.is_learned:
+            return prior.distribution(shape)
+        learned = self.gene_priors
+        if learned is None:
+            raise ValueError(f"the priors of {self.spec.name} have to be learned first.")
+        expression = self.spec.expression
+        if site.quantity == expression.quantity:
+            center, spread = jnp.asarray(learned.mean), learned.spread
+        else:
+            center = learned.trend_in_jax(expression.free(values[expression.key]))
+            spread = learned.scatter
+        center = jnp.broadcast_to(center, jnp.broadcast_shapes(center.shape, shape))
+        family = dist.Normal if site.support is REAL else LogNormal
+        return family(center, spread).to_event(len(shape))
 
     def _declare(self, site: Site) -> list[Array]:
         return self.guide_of(site).declare(site, self.shape(site), self.spec.guide_rank)
@@ -408,6 +444,7 @@ def build(
     n_genes: int,
     batch_size: int | None = None,
     depth: Depth | None = None,
+    gene_priors: GenePriors | None = None,
 ) -> CountModel:
     """Make the model that ``spec`` describes for a data set of this size."""
-    return CountModel(spec, n_cells, n_genes, batch_size, depth)
+    return CountModel(spec, n_cells, n_genes, batch_size, depth, gene_priors)

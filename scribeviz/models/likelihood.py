@@ -115,6 +115,11 @@ class Likelihood(ABC):
         """Whether a gene's zeros have a probability of their own in every cell."""
         return False
 
+    @property
+    def own_odds(self) -> bool:
+        """Whether every gene has odds of its own, which the depth of cells meets one by one."""
+        return False
+
     # Sites and natural parameters.
 
     def sites(self, parameterization: str) -> tuple[Site, ...]:

@@ -4,12 +4,14 @@ from collections.abc import Mapping
 
 from scribeviz.models.likelihood import Likelihood
 from scribeviz.models.negative_binomial import NBDM, NBVCP, ZINB, ZINBVCP
+from scribeviz.models.own_dispersion import NB
 from scribeviz.models.parameterizations import Parameterization
 from scribeviz.models.poisson import POISSON
 
 LIKELIHOODS: Mapping[str, Likelihood] = {
     entry.key: entry
     for entry in (
+        NB,
         NBDM,
         ZINB,
         NBVCP,

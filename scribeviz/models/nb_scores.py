@@ -74,14 +74,16 @@ class _Component(NamedTuple):
 def _per_pair(component: _Component, table: ScoreTable) -> Float[Array, " pairs"]:
     """What a gene's count changes in the log-probability of its zero, at the mean of ``hit``."""
     r = jnp.exp(component.log_r)
-    changed = _log_rising(r[table.pair_gene], table.pair_count) - table.pair_log_factorial
+    changed = (
+        log_rising_to_rounding(r[table.pair_gene], table.pair_count) - table.pair_log_factorial
+    )
     changed += table.pair_count * component.hit.mean()
     if component.gate is not None and table.nonzeros is None:
         changed += jax.nn.log_sigmoid(r * component.miss - component.gate)[table.pair_gene]
     return changed * table.pair_weight
 
 
-def _log_rising(r: Array, n: ArrayLike) -> Array:
+def log_rising_to_rounding(r: Array, n: ArrayLike) -> Array:
     """As :func:`log_rising`, whose series ends where float32 does, to float64 rounding."""
     if r.dtype == jnp.float32:
         return log_rising(r, n)

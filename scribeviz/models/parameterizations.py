@@ -175,7 +175,10 @@ MIXING = _site(
 
 
 def unconstrained(site: Site) -> Site:
-    """The same quantity with a Normal prior and a Normal guide on its free scale."""
+    """The same quantity with a Normal prior and a Normal guide on its free scale.
+
+    A prior that is learned stays so: it is Normal there.
+    """
     key = "mixing_logits" if site.quantity == MIXING.key else f"{site.key}_unconstrained"
     scale = {POSITIVE: "log", UNIT_INTERVAL: "log odds", SIMPLEX: "logits"}[site.support]
     return replace(
@@ -183,7 +186,7 @@ def unconstrained(site: Site) -> Site:
         key=key,
         label=f"{site.label} ({scale})",
         support=REAL,
-        prior=Prior("normal", (0.0, 1.0)),
+        prior=site.prior if site.prior.is_learned else Prior("normal", (0.0, 1.0)),
         guide="normal",
     )
 

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, NoReturn
 
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jaxtyping import Float
 
+from scribeviz._offered import NotOfferedError
 from scribeviz.models import quantiles
 from scribeviz.models.families import Beta, BetaPrime, LogNormal
 
@@ -17,6 +18,10 @@ REAL = "real"
 POSITIVE = "positive"
 UNIT_INTERVAL = "unit interval"
 SIMPLEX = "simplex"
+OF_GENES = "of genes"  # what only all genes together decide
+
+LEARNED = "learned"
+"""The family of priors that are learned from all genes; it has no numbers of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +45,8 @@ class PriorFamily:
     label
         Name on screen.
     support
-        What values it gives: ``REAL``, ``POSITIVE``, ``UNIT_INTERVAL`` or ``SIMPLEX``.
+        What values it gives: ``REAL``, ``POSITIVE``, ``UNIT_INTERVAL`` or ``SIMPLEX``;
+        ``OF_GENES`` where that follows from the parameter.
     parameters
         In the order of a :class:`Prior`'s numbers.
     make
@@ -84,8 +90,19 @@ class Prior:
                     f"[{low:g}, {high:g}]."
                 )
 
+    @property
+    def is_learned(self) -> bool:
+        """Whether it is learned from all genes."""
+        return self.family == LEARNED
+
     def distribution(self, shape: tuple[int, ...] = ()) -> dist.Distribution:
-        """The NumPyro distribution of a parameter of this ``shape``."""
+        """The NumPyro distribution of a parameter of this ``shape``.
+
+        Raises
+        ------
+        NotOfferedError
+            Of a prior that is learned: only data tell it.
+        """
         return PRIOR_FAMILIES[self.family].make(shape, *self.numbers)
 
     def quantiles(
@@ -168,9 +185,25 @@ _CONCENTRATION = PriorParameter(
     name="concentration", label="concentration", default=10.0, bounds=_SHAPE
 )
 
+
+def _is_learned(*_: object) -> NoReturn:
+    raise NotOfferedError(
+        "a prior that is learned from all genes has no density before there are data; fit the "
+        "model, or give it numbers."
+    )
+
+
 PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
     entry.key: entry
     for entry in (
+        PriorFamily(
+            key=LEARNED,
+            label="Learned from all genes",
+            support=OF_GENES,
+            parameters=(),
+            make=_is_learned,
+            quantiles=_is_learned,
+        ),
         PriorFamily(
             key="lognormal",
             label="Log-normal",

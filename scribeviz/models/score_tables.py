@@ -42,7 +42,7 @@ class ScoreTable(NamedTuple):
     n_scored
         Its shape says how many there are.
     nonzeros
-        Only where cells differ in a depth that is inferred.
+        Only where a count's score differs from cell to cell by more than count times log depth.
     log_depth
         Of the cells, where it is given.
     log_depth_sum
@@ -66,7 +66,7 @@ def score_table(
     weights: np.ndarray | None,
     *,
     by_cell: bool,
-    cells_differ: bool,
+    with_nonzeros: bool,
     log_depth: np.ndarray | None = None,
 ) -> ScoreTable:
     """Lay out the counts in float64; JAX rounds them where it computes in float32.
@@ -79,8 +79,8 @@ def score_table(
         One per gene by cell, one per cell by gene; all 1 when left out.
     by_cell
         Whether cells are scored, or genes.
-    cells_differ
-        Whether cells differ in depth.
+    with_nonzeros
+        Whether a count's score differs from cell to cell by more than count times log depth.
     log_depth
         Of the cells, where it is given.
     """
@@ -110,7 +110,7 @@ def score_table(
         pairs=pairs,
         weight=weight,
         n_scored=np.empty(n_scored, np.int8),
-        nonzeros=_nonzeros(counts, by_cell=by_cell) if cells_differ and log_depth is None else None,
+        nonzeros=_nonzeros(counts, by_cell=by_cell) if with_nonzeros else None,
         log_depth=log_depth,
         log_depth_sum=log_depth_sum,
     )

@@ -12,6 +12,7 @@ from numpyro.handlers import seed as seed_handler
 from scribeviz.data.counts import Counts, plain_counts
 from scribeviz.models.builder import build
 from scribeviz.models.depth import Depth
+from scribeviz.models.gene_priors import TYPICAL
 from scribeviz.models.likelihood import GIVEN
 from scribeviz.models.spec import ModelSpec, model_spec
 
@@ -40,6 +41,7 @@ def simulate(
     values
         Parameters to take as given (``{"p": 0.5, "r": …}``); the others come from their priors.
         ``depth`` is that of each cell, of models that take it as given; log-normal when left out.
+        Priors that would be learned from data are those of typical ones.
     seed
         The same seed gives the same counts.
 
@@ -63,7 +65,7 @@ def simulate(
     """
     spec = model if isinstance(model, ModelSpec) else model_spec(model, n_components=n_components)
     rng = np.random.default_rng(seed)
-    described = build(spec, n_cells, n_genes)
+    described = build(spec, n_cells, n_genes, gene_priors=TYPICAL if spec.learns_priors else None)
     shapes = {site.key: described.shape(site) for site in spec.sites}
     given = {key: np.asarray(value, float) for key, value in (values or {}).items()}
     depth = {}

@@ -14,9 +14,11 @@ from scribeviz.models.parameterizations import (
     Site,
     unconstrained,
 )
-from scribeviz.models.priors import PRIOR_FAMILIES, Prior, as_prior
+from scribeviz.models.priors import LEARNED, PRIOR_FAMILIES, Prior, as_prior
 
 _MIXTURE_SUFFIX = "_mix"
+_USUAL = "standard"  # stands for the first parameterization of any count distribution
+_NORMAL_FAMILIES = (LEARNED, "lognormal", "normal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,8 @@ class ModelSpec:
         guides = tuple(sorted((str(site), str(family)) for site, family in chosen))
         object.__setattr__(self, "guides", guides)
         check_settings(self)
+        if self.parameterization == _USUAL:
+            object.__setattr__(self, "parameterization", _usual(self.likelihood))
         self._check_combination()
         sites = {site.key: site for site in self.sites}
         for key, prior in priors:
@@ -90,7 +94,11 @@ class ModelSpec:
                     f"it has {', '.join(map(repr, sites))}."
                 )
             family, support = PRIOR_FAMILIES[prior.family], sites[key].support
-            if family.support != support:
+            if prior.is_learned and not sites[key].prior.is_learned:
+                raise ValueError(
+                    f"the prior of {key!r} cannot be learned in {self.name}; give it numbers."
+                )
+            if not prior.is_learned and family.support != support:
                 raise ValueError(
                     f"a {prior.family} prior gives values in the {family.support} domain, "
                     f"but {key!r} lives in the {support} domain."
@@ -156,6 +164,22 @@ class ModelSpec:
     def is_mixture(self) -> bool:
         """Whether there is more than one component."""
         return self.n_components > 1
+
+    @property
+    def learns_priors(self) -> bool:
+        """Whether priors are learned from all genes."""
+        return any(self.prior(site).is_learned for site in self.sites)
+
+    @property
+    def has_exact_posterior(self) -> bool:
+        """Whether the posterior of every gene can be computed without approximation.
+
+        Genes have to be independent given the depths of cells and the priors, and these learned or
+        (log-)normal.
+        """
+        if not LIKELIHOODS[self.likelihood].own_odds or self.is_mixture:
+            return False
+        return all(self.prior(site).family in _NORMAL_FAMILIES for site in self.sites)
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -226,6 +250,11 @@ class ModelSpec:
             "priors": {key: asdict(prior) for key, prior in self.priors},
             "guides": dict(self.guides),
         }
+
+
+def _usual(likelihood: str) -> str:
+    offered = LIKELIHOODS[likelihood].parameterizations
+    return _USUAL if _USUAL in offered else next(iter(offered))
 
 
 def model_spec(

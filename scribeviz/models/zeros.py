@@ -36,18 +36,23 @@ def log_zero(
 
 
 class CellNodes(NamedTuple):
-    """Chebyshev nodes that stand for the values of t of all cells; not to be differentiated.
+    """Chebyshev nodes that stand for all cells; not to be differentiated.
 
     Attributes
     ----------
-    t
-        The nodes.
+    place
+        The nodes, in what cells differ in.
     share
         What each node counts for each cell (Lagrange's polynomials).
     """
 
-    t: Float[Array, " nodes"]
+    place: Float[Array, " nodes"]
     share: Float[Array, "nodes cells"]
+
+    @property
+    def t(self) -> Float[Array, " nodes"]:
+        """The nodes of cells that differ in ln(-t)."""
+        return -jnp.exp(self.place)
 
     def weights(self, of_cells: Float[Array, " cells"]) -> Float[Array, " nodes"]:
         """What each node counts in a weighted sum over all cells."""
@@ -60,15 +65,19 @@ class CellNodes(NamedTuple):
 
 def cell_nodes(t: Float[Array, " cells"]) -> CellNodes:
     """Nodes for t = ln(1 - success probability) of every cell, negative."""
-    u = jnp.log(-t)
+    return nodes_over(jnp.log(-t))
+
+
+def nodes_over(u: Float[Array, " cells"]) -> CellNodes:
+    """Nodes for any number that cells differ in."""
     low, high = u.min(), u.max()
     middle, half = (low + high) / 2, jnp.maximum((high - low) / 2, _NARROWEST)
     angle = np.pi * (np.arange(_NODES) + 0.5) / _NODES
     basis = np.cos(np.arange(_NODES)[:, None] * angle) * 2 / _NODES
     basis[0] /= 2
     return CellNodes(
-        t=-jnp.exp(middle + half * jnp.asarray(np.cos(angle), t.dtype)),
-        share=jnp.asarray(basis.T, t.dtype) @ _chebyshev((u - middle) / half),
+        place=middle + half * jnp.asarray(np.cos(angle), u.dtype),
+        share=jnp.asarray(basis.T, u.dtype) @ _chebyshev((u - middle) / half),
     )
 
 

@@ -23,6 +23,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.data.readers import as_counts
 from scribeviz.models.builder import CountModel, build
 from scribeviz.models.depth import Depth
+from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.likelihood import GIVEN
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.priors import Prior
@@ -30,6 +31,7 @@ from scribeviz.models.spec import ModelSpec
 from scribeviz.results.drawn import SEED, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, gene_columns
+from scribeviz.results.stored import group, grouped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -57,6 +59,7 @@ class CountResults(ABC):
     predictive_samples: np.ndarray | None
     diverging: np.ndarray | None
     depth: Depth | None
+    gene_priors: GenePriors | None
 
     @abstractmethod
     def get_posterior_samples(
@@ -78,7 +81,13 @@ class CountResults(ABC):
     @property
     def model(self) -> CountModel:
         """The NumPyro model of these parameters."""
-        return build(self.model_config, self.n_cells, self.n_genes, depth=self.depth)
+        return build(
+            self.model_config,
+            self.n_cells,
+            self.n_genes,
+            depth=self.depth,
+            gene_priors=self.gene_priors,
+        )
 
     @property
     def notes(self) -> list[str]:
@@ -301,16 +310,25 @@ def _axes(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
     return {**LIKELIHOODS[spec.likelihood].axes, **quantities, **sites}
 
 
-def depth_arrays(depth: Depth | None) -> dict[str, Any]:
-    """Depths as arrays of a file."""
-    return {} if depth is None else {"depth": depth.relative, "depth_level": depth.level}
+def given_arrays(depth: Depth | None, gene_priors: GenePriors | None) -> dict[str, Any]:
+    """What the model took as given, as arrays of a file."""
+    arrays: dict[str, Any] = {}
+    if depth is not None:
+        arrays |= {"depth": depth.relative, "depth_level": depth.level}
+    if gene_priors is not None:
+        arrays |= grouped("gene_priors", gene_priors.arrays)
+    return arrays
 
 
-def depth_from(arrays: Mapping[str, np.ndarray]) -> Depth | None:
-    """Read what :func:`depth_arrays` gave."""
-    if "depth" not in arrays:
-        return None
-    return Depth(arrays["depth"], float(arrays["depth_level"]))
+def given_from(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Read what :func:`given_arrays` gave, as attributes of a result."""
+    given: dict[str, Any] = {}
+    if "depth" in arrays:
+        given["depth"] = Depth(arrays["depth"], float(arrays["depth_level"]))
+    learned = group(arrays, "gene_priors")
+    if learned:
+        given["gene_priors"] = GenePriors.from_arrays(learned)
+    return given
 
 
 def depth_in(data: Any, spec: ModelSpec) -> Depth | None:

@@ -15,13 +15,14 @@ from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.inference.chains import ChainDiagnostics, chain_diagnostics
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig
 from scribeviz.models.depth import Depth
+from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.spec import ModelSpec, spec_from_dict
 from scribeviz.results.count_results import (
     check_component,
     columns_of,
-    depth_arrays,
-    depth_from,
     depth_in,
+    given_arrays,
+    given_from,
     priors_as_lists,
     select_component,
     select_genes,
@@ -53,7 +54,7 @@ class ScribeMCMCResults(ReferenceMembers):
         Negative log joint density of every transition, warm-up included, in nats.
     settled
         Whether all the draws that were asked for were made.
-    model_config, n_cells, genes, left_out_genes, obs, depth
+    model_config, n_cells, genes, left_out_genes, obs, depth, gene_priors
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples, prior_predictive_samples
         What was chosen or drawn last with ``store_samples=True``.
@@ -69,6 +70,7 @@ class ScribeMCMCResults(ReferenceMembers):
     obs: pd.DataFrame | None = None
     prior_params: Mapping[str, Any] = field(default_factory=dict)
     depth: Depth | None = field(default=None, repr=False)
+    gene_priors: GenePriors | None = field(default=None, repr=False)
     settled: bool = True
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
@@ -308,7 +310,7 @@ class ScribeMCMCResults(ReferenceMembers):
             "loss_history": self.loss_history,
             "genes": self.genes,
             "left_out_genes": self.left_out_genes,
-            **depth_arrays(self.depth),
+            **given_arrays(self.depth, self.gene_priors),
         }
         meta = {
             "format": _FORMAT,
@@ -340,7 +342,7 @@ class ScribeMCMCResults(ReferenceMembers):
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
             prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
-            depth=depth_from(arrays),
+            **given_from(arrays),
             settled=meta.get("settled", True),
         )
 

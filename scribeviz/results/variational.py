@@ -13,13 +13,14 @@ from jaxtyping import PRNGKeyArray
 
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.models.depth import Depth
+from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.spec import ModelSpec, spec_from_dict
 from scribeviz.results.count_results import (
     check_component,
     columns_of,
-    depth_arrays,
-    depth_from,
     depth_in,
+    given_arrays,
+    given_from,
     priors_as_lists,
     select_component,
     select_genes,
@@ -69,6 +70,8 @@ class ScribeSVIResults(ReferenceMembers):
         Whether the loss had settled when the fit ended.
     depth
         Depths of the cells, where the model takes them as given.
+    gene_priors
+        The priors that were learned from all genes, where the model has such.
     """
 
     params: Mapping[str, np.ndarray]
@@ -92,6 +95,7 @@ class ScribeSVIResults(ReferenceMembers):
     )
     settled: bool = field(default=True, kw_only=True)
     depth: Depth | None = field(default=None, kw_only=True, repr=False)
+    gene_priors: GenePriors | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         spec = self.model_config
@@ -315,7 +319,7 @@ class ScribeSVIResults(ReferenceMembers):
             "loss_history": self.loss_history,
             "genes": self.genes,
             "left_out_genes": self.left_out_genes,
-            **depth_arrays(self.depth),
+            **given_arrays(self.depth, self.gene_priors),
         }
         meta: dict[str, Any] = {
             "format": _FORMAT,
@@ -350,6 +354,6 @@ class ScribeSVIResults(ReferenceMembers):
             prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
-            depth=depth_from(arrays),
+            **given_from(arrays),
             settled=meta["settled"],
         )

@@ -9,6 +9,7 @@ import numpy as np
 
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.fitting.plan import AnyCheckpoint
+from scribeviz.inference.exact import ExactCheckpoint
 from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.svi import Checkpoint
 from scribeviz.networks.checkpoint import TrainingCheckpoint
@@ -16,6 +17,7 @@ from scribeviz.networks.checkpoint import TrainingCheckpoint
 _KINDS: Mapping[str, type[AnyCheckpoint]] = {
     "svi": Checkpoint,
     "mcmc": NUTSCheckpoint,
+    "exact": ExactCheckpoint,
     "training": TrainingCheckpoint,
 }
 

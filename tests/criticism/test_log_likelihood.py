@@ -279,7 +279,7 @@ def test_nothing_of_cells_times_genes_is_made(likelihood, return_by):
     model, values = build(spec, n, n), drawn(spec, 2, n, n)
     by_cell = return_by == "cell"
     table = score_table(
-        plain_counts(matrix), None, by_cell=by_cell, cells_differ=model.cells_differ
+        plain_counts(matrix), None, by_cell=by_cell, with_nonzeros=model.cells_differ
     )
     compiled = module._scored.lower(model, values, table, by_cell=by_cell, split=False).compile()
     memory = compiled.memory_analysis()

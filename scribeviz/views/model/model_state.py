@@ -124,7 +124,8 @@ class ModelState(param.Parameterized):
     @property
     def methods(self) -> tuple[str, ...]:
         """Keys of the ways to fit the chosen model, the usual one first."""
-        return self.kind.methods
+        kind = known_kind_of(self.spec())
+        return self.kind.methods if kind is None else kind.methods
 
     def guides_of(self, site: Site) -> dict[str, str]:
         """The families that the posterior of ``site`` can have as things are chosen, by label."""

@@ -1,0 +1,277 @@
+"""What exact inference returns."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pandas as pd
+from jaxtyping import PRNGKeyArray
+
+from scribeviz._storage import read_arrays, write_arrays
+from scribeviz.criticism.critique import Critique, criticise
+from scribeviz.criticism.draws import affordable_draws
+from scribeviz.criticism.exact_loo import leave_one_out
+from scribeviz.criticism.loo import EXACT, CellScores
+from scribeviz.data.counts import Counts
+from scribeviz.data.depth_nodes import DepthSums
+from scribeviz.data.gene_tables import GeneTables
+from scribeviz.inference.gene_posterior import GenePosterior
+from scribeviz.inference.gene_quadrature import Region
+from scribeviz.models.depth import Depth
+from scribeviz.models.gene_priors import GenePriors
+from scribeviz.models.parameterizations import SUPPORTS
+from scribeviz.models.spec import ModelSpec, spec_from_dict
+from scribeviz.results.count_results import columns_of, given_arrays, given_from, select_genes
+from scribeviz.results.drawn import SEED, keep, keeps_draws, key_or_default
+from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.reference_members import ReferenceMembers
+from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
+
+_FORMAT = 1
+_TABLES = ("total", "first_step", "step", "cells_above", "first_stretch")
+_TABLES += ("stretch_start", "stretch_length", "stretch_cells")
+
+
+@keeps_draws
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ExactResults(ReferenceMembers):
+    """The posterior of a count model whose genes are independent, by quadrature.
+
+    It is kept as what it follows from, the tables of the data and the priors that genes share, and
+    computed where something is asked of it.
+
+    Attributes
+    ----------
+    tables
+        What the counts say of every gene.
+    gene_priors
+        The priors that genes share, as learned or as given.
+    region
+        Where the posteriors lie.
+    loss_history
+        Negative log evidence after every quarter of a sweep, in nats.
+    settled
+        Whether the shared priors no longer changed.
+    model_config, n_cells, genes, left_out_genes, obs, depth
+        As of :class:`ScribeSVIResults`.
+    posterior_samples, predictive_samples
+        What was drawn last with ``store_samples=True``.
+    """
+
+    tables: GeneTables = field(repr=False)
+    gene_priors: GenePriors
+    region: Region = field(repr=False)
+    loss_history: np.ndarray
+    model_config: ModelSpec
+    n_cells: int
+    genes: np.ndarray
+    depth: Depth = field(repr=False)
+    left_out_genes: np.ndarray = field(default_factory=lambda: np.zeros(0, object), repr=False)
+    obs: pd.DataFrame | None = None
+    settled: bool = True
+    posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
+    predictive_samples: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def n_genes(self) -> int:  # type: ignore[override]  # follows from the names
+        """Number of genes that were fitted."""
+        return len(self.genes)
+
+    @property
+    def model_type(self) -> str:
+        """Name of the model."""
+        return self.model_config.name
+
+    @property
+    def n_components(self) -> None:
+        """Mixtures have no exact posterior."""
+        return
+
+    @property
+    def can_start_others(self) -> bool:
+        """A sampler needs no start that is better than the data's."""
+        return False
+
+    @property
+    def diverging(self) -> None:  # type: ignore[override]  # nothing is sampled here
+        """Only samplers diverge."""
+        return
+
+    @property
+    def posterior(self) -> GenePosterior:
+        """The posteriors of the genes."""
+        return GenePosterior(self.tables, self.gene_priors, self.region)
+
+    def critique(self, counts: Any, seed: int = 0) -> Critique:
+        """Judge every gene and every cell: all that the dashboard shows of a fit.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted, in any form that ``fit`` takes.
+        seed
+            Of the posterior draws; the dashboard takes that of the fit.
+        """
+        values = self._site_draws(affordable_draws(self.model), seed)
+        data = self._counts(counts)
+        critique = criticise(self.model, data, values, scores=self._left_out(data))
+        return replace(critique, notes=self.notes)
+
+    def loo(self, counts: Any, n_samples: int = 0) -> CellScores:
+        """How well cells are predicted that were left out, one at a time: exact, without draws.
+
+        The depth of a cell is integrated out over those of the others
+        (:mod:`scribeviz.criticism.exact_loo`).
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted, in any form that ``fit`` takes.
+        n_samples
+            Accepted for the interface's sake.
+        """
+        del n_samples
+        return self._left_out(self._counts(counts))
+
+    def _left_out(self, counts: Counts) -> CellScores:
+        scores = leave_one_out(self.posterior, counts, np.log(self.depth.relative))
+        return CellScores(
+            elpd=scores.by_cell,
+            pareto_k=np.zeros(counts.n_cells),
+            p_loo=float("nan"),
+            scored=counts.depths_fingerprint,
+            method=EXACT,
+        )
+
+    def get_posterior_samples(
+        self,
+        rng_key: PRNGKeyArray | None = None,
+        n_samples: int = 100,
+        store_samples: bool = True,
+    ) -> dict[str, np.ndarray]:
+        """Draw parameters from the posterior: ``mu`` and ``r``, shape ``(n_samples, n_genes)``.
+
+        Parameters
+        ----------
+        rng_key
+            A JAX key; ``PRNGKey(42)`` when left out.
+        n_samples
+            Number of draws.
+        store_samples
+            Keep them in ``posterior_samples`` for the methods that need draws.
+        """
+        key = np.asarray(jax.random.key_data(key_or_default(rng_key))).ravel().tolist()
+        log_mean, log_r = self.posterior.draws(np.random.default_rng(key), n_samples)
+        drawn = self._named(log_mean, log_r)
+        if store_samples:
+            keep(self, "posterior_samples", drawn)
+        return drawn
+
+    def get_posterior_quantiles(
+        self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
+    ) -> dict[float, np.ndarray]:
+        """Quantiles of the posterior of ``mu`` or ``r``, without draws.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        values = self._named(*self.posterior.quantiles(quantiles))
+        if param not in values:
+            raise KeyError(
+                f"{param!r} is no parameter of {self.model_type}; it has {list(values)}."
+            )
+        return dict(zip(quantiles, values[param], strict=True))
+
+    def get_map(
+        self, use_mean: bool = False, canonical: bool = True, verbose: bool = True
+    ) -> dict[str, np.ndarray]:
+        """Median of every parameter; with ``use_mean`` the mean of μ, and the geometric mean of r.
+
+        The dispersion of a gene whose counts scatter as chance alone makes them has no upper end:
+        its arithmetic mean would be that end.  ``canonical`` changes nothing here.
+        """
+        del verbose
+        if use_mean:
+            means = self.posterior.means()
+            values = self._named(np.log(means["mu"]), means["log_r"])
+        else:
+            log_mean, log_r = self.posterior.quantiles([0.5])
+            values = self._named(log_mean[0], log_r[0])
+        sites = {site.key for site in self.model_config.sites}
+        return values if canonical else {name: values[name] for name in sites}
+
+    def chains(self, n_samples: int) -> dict[str, np.ndarray]:
+        """Draws of the sites as one chain."""
+        return {name: value[None] for name, value in self._site_draws(n_samples, SEED).items()}
+
+    def _named(self, log_mean: np.ndarray, log_r: np.ndarray) -> dict[str, np.ndarray]:
+        """Values of the sites, and of the quantities that they stand for."""
+        free = {"mu": log_mean, "r": log_r}
+        named = {name: np.exp(value) for name, value in free.items()}
+        for site in self.model_config.sites:
+            value = SUPPORTS[site.support].from_free(free[site.quantity])
+            named[site.key] = np.asarray(value, np.float32)
+        return named
+
+    def __getitem__(self, index: GeneIndex) -> "ExactResults":
+        """Keep some genes: a name, names, a mask, a slice, an integer or integers."""
+        columns = columns_of(self, index)
+        predictive, region = self.predictive_samples, self.region
+        return replace(
+            self,
+            tables=self.tables.select(columns),
+            region=Region(region.low[columns], region.high[columns], region.log_mean[columns]),
+            genes=self.genes[columns],
+            posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
+            predictive_samples=None if predictive is None else predictive[..., columns],
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write to one HDF5 file; :meth:`load` reads it back.  No pickle, and no draws."""
+        region = {name: getattr(self.region, name) for name in ("low", "high", "log_mean")}
+        arrays = grouped("tables", {name: getattr(self.tables, name) for name in _TABLES})
+        arrays |= grouped("sums", self.tables.depth._asdict()) | grouped("region", region)
+        arrays |= frame_arrays("obs", self.obs)
+        arrays |= {
+            "loss_history": self.loss_history,
+            "genes": self.genes,
+            "left_out_genes": self.left_out_genes,
+            **given_arrays(self.depth, self.gene_priors),
+        }
+        meta = {
+            "format": _FORMAT,
+            "model": self.model_config.as_dict(),
+            "n_cells": self.n_cells,
+            "settled": self.settled,
+        }
+        write_arrays(Path(path), arrays, meta)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "ExactResults":
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the file was written by a newer version.
+        """
+        arrays, meta = read_arrays(Path(path))
+        check_format(meta, _FORMAT, path)
+        sums = DepthSums(**group(arrays, "sums"))
+        return cls(
+            tables=GeneTables(depth=sums, **group(arrays, "tables")),
+            region=Region(**group(arrays, "region")),
+            loss_history=arrays["loss_history"],
+            model_config=spec_from_dict(meta["model"]),
+            n_cells=meta["n_cells"],
+            genes=arrays["genes"],
+            left_out_genes=arrays["left_out_genes"],
+            obs=frame_from(arrays, "obs"),
+            settled=meta["settled"],
+            **given_from(arrays),
+        )
