@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array
+from jaxtyping import Array, Float
 
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.gene_tables import GeneTables, constant_of, gene_tables
@@ -250,15 +250,8 @@ def _exact_fit(
     tables = _tables_of_genes(counts, spec)
     priors, learned = shared_priors_of(spec, tables)
     model = build(spec, counts.n_cells, counts.n_genes, gene_priors=priors)
-    return ExactFit(
-        counts,
-        left_out,
-        model,
-        tables,
-        config,
-        learned,
-        constant_of(counts, model.log_depth(counts)),
-    )
+    constant = constant_of(counts, _log_depth(counts, spec))
+    return ExactFit(counts, left_out, model, tables, config, learned, constant)
 
 
 def _learned_priors(counts: Counts, spec: ModelSpec) -> GenePriors:
@@ -269,9 +262,14 @@ def _learned_priors(counts: Counts, spec: ModelSpec) -> GenePriors:
 
 
 def _tables_of_genes(counts: Counts, spec: ModelSpec) -> GeneTables:
+    return gene_tables(counts, _log_depth(counts, spec))
+
+
+def _log_depth(counts: Counts, spec: ModelSpec) -> Float[np.ndarray, " cells"]:
+    """Log depths of the cells in float64, of a model that takes them as given."""
     depth = build(spec, counts.n_cells, counts.n_genes).depth_of(counts)
     assert depth is not None  # noqa: S101  of models whose odds are the genes' own
-    return gene_tables(counts, np.log(depth.relative))
+    return np.log(depth.relative)
 
 
 def _check_same(results: ScribeSVIResults, spec: ModelSpec, counts: Counts) -> None:

@@ -141,8 +141,8 @@ def exact_checkpoints(
     n_steps = config.n_steps
     marks = np.linspace(0, tables.n_genes, _PARTS + 1)[1:]
     while losses.size < n_steps:
-        began, first, before = time.perf_counter(), losses, evidence
-        at_start = ExactCheckpoint(
+        began, before, done = time.perf_counter(), evidence, 0
+        now = at_start = ExactCheckpoint(
             step=losses.size,
             n_steps=n_steps,
             losses=losses,
@@ -152,24 +152,23 @@ def exact_checkpoints(
             low=region.low.copy(),
             high=region.high.copy(),
             log_mean=region.log_mean.copy(),
-            sweep_losses=first,
+            sweep_losses=losses,
             evidence=before,
         )
         summary = Summary.empty(tables.n_genes, N_DISPERSIONS)
         evidence = before.copy()
-        known = constant + log_density_of_priors(priors, learned)
+        given = constant + log_density_of_priors(priors, learned)
         for genes, nodes in quadrature(tables, priors, region):
             summary.put(genes, nodes)
             evidence[genes] = nodes.log_evidence
-            while (
-                losses.size - first.size < _PARTS and genes.stop >= marks[losses.size - first.size]
-            ):
-                # In the first sweep genes that are still to come are taken as those that were seen.
+            while done < _PARTS and genes.stop >= marks[done]:
+                done += 1
+                # In the first sweep, genes still to come are taken to be as those that were seen.
                 seen = np.nanmean(evidence) * evidence.size
-                losses = np.append(losses, -(seen + known))
-                speed = (losses.size - first.size) / (time.perf_counter() - began)
+                losses = np.append(losses, -(seen + given))
+                speed = done / (time.perf_counter() - began)
                 now = replace(at_start, step=losses.size, losses=losses, steps_per_second=speed)
-                if losses.size - first.size < _PARTS:
+                if done < _PARTS:
                     yield now
         better, gain = better_priors(summary, priors, learned)
         settled = bool(gain < config.tolerance)

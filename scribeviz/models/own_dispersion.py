@@ -156,11 +156,12 @@ class OwnDispersion(Likelihood):
         reach = jnp.maximum(_REACH / jnp.sqrt(information + precision), _SHORTEST_REACH)
         angle = np.pi * (np.arange(_DEPTH_NODES) + 0.5) / _DEPTH_NODES
         place = jnp.asarray(np.cos(angle), own.dtype)
-        assert rows.entries is not None  # noqa: S101  the builder adds them for this likelihood
+        entries = rows.entries
+        assert entries is not None  # noqa: S101  the builder adds them for this likelihood
 
         def at(place: Array) -> Array:
             log_depth = own + reach * place
-            return hits_at(odds, log_depth, rows.entries) + self._misses(natural, log_depth)
+            return hits_at(odds, log_depth, entries) + self._misses(natural, log_depth)
 
         at_nodes = jax.lax.map(at, place)  # (nodes, components, cells)
         order = jnp.arange(_DEPTH_NODES)

@@ -1,7 +1,7 @@
 """What exact inference returns."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,7 @@ from scribeviz.results.reference_members import ReferenceMembers
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 _FORMAT = 1
-_TABLES = ("total", "first_step", "step", "cells_above", "first_stretch")
-_TABLES += ("stretch_start", "stretch_length", "stretch_cells")
+_TABLES = [f.name for f in fields(GeneTables) if f.name != "depth"]
 
 
 @keeps_draws
