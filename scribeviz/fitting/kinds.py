@@ -73,7 +73,9 @@ class Kind:
     has_latent_space: bool = False
 
     def config(self, method: str | None, settings: Mapping[str, Any]) -> InferenceConfig:
-        """Settings of a way to fit it, the usual one when left out.
+        """Settings of a way to fit it.
+
+        When left out, the way is the first that has all of these settings.
 
         Raises
         ------
@@ -81,6 +83,9 @@ class Kind:
             If it is not fitted in that way, or a setting is not known; the message has those that
             are.
         """
+        if method is None:
+            knowing = (key for key in self.methods if METHODS[key].has(settings))
+            method = next(knowing, self.methods[0])
         return self.method(method).config_of(settings)
 
     def method(self, key: str | None) -> Method:

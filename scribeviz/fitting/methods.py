@@ -1,6 +1,6 @@
 """The ways to fit a model.  To add one: its settings, its stream, one entry in ``METHODS``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -50,6 +50,10 @@ class Method:
     finished: str
     starts_others: bool = False
     takes_start: bool = False
+
+    def has(self, settings: Iterable[str]) -> bool:
+        """Whether it knows all of these settings."""
+        return set(settings) <= {f.name for f in fields(self.config)}
 
     def config_of(self, settings: Mapping[str, Any]) -> InferenceConfig:
         """Its settings, those that are not given at their defaults.

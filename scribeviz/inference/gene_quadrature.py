@@ -178,6 +178,19 @@ def _log_joint(
     tables: GeneTables, priors: GenePriors, log_r: np.ndarray, log_mean: np.ndarray
 ) -> Float[np.ndarray, "genes dispersions means"]:
     """Log-likelihood and log prior of every gene, at points of ln(r) and of ln(mean)."""
+    total = log_likelihood(tables, log_r, log_mean)
+    total -= 0.5 * ((log_mean - priors.mean) / priors.spread) ** 2
+    trend = priors.trend(log_mean)
+    total -= 0.5 * ((log_r[..., None] - trend) / priors.scatter) ** 2
+    return total - np.log(2 * np.pi * priors.spread * priors.scatter)
+
+
+def log_likelihood(
+    tables: GeneTables,
+    log_r: Float[np.ndarray, "genes dispersions"],
+    log_mean: Float[np.ndarray, "genes dispersions means"],
+) -> Float[np.ndarray, "genes dispersions means"]:
+    """Log-likelihood of every gene, in nats, without what only the data decide."""
     r, rho = np.exp(log_r)[..., None], log_r[..., None]
     ratio = np.exp(log_mean - rho)
     total = tables.total[:, None, None] * log_mean
@@ -189,6 +202,4 @@ def _log_joint(
         np.log1p(misses, out=misses)
         misses *= weight
         total -= misses
-    total -= 0.5 * ((log_mean - priors.mean) / priors.spread) ** 2
-    total -= 0.5 * ((rho - priors.trend(log_mean)) / priors.scatter) ** 2
-    return total - np.log(2 * np.pi * priors.spread * priors.scatter)
+    return total

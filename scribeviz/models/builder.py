@@ -34,7 +34,7 @@ from scribeviz.models.guides import GUIDE_FAMILIES
 from scribeviz.models.likelihood import GIVEN, NO_DEPTH, Likelihood
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import MIXING, SUPPORTS, Parameterization, Site, Values
-from scribeviz.models.priors import REAL, SIMPLEX
+from scribeviz.models.priors import REAL, SIMPLEX, Prior
 from scribeviz.models.spec import ModelSpec
 
 type Tables = SurvivalTable | CellRows | SparseRows
@@ -379,6 +379,19 @@ class CountModel:
         center = jnp.broadcast_to(center, jnp.broadcast_shapes(center.shape, shape))
         family = dist.Normal if site.support is REAL else LogNormal
         return family(center, spread).to_event(len(shape))
+
+    def numbered_prior(self, site: Site, log_mean: float | None = None) -> Prior:
+        """The prior of one value of a site with its numbers, also where these were learned.
+
+        ``log_mean`` is that of the gene, which the prior of its dispersion depends on; the prior of
+        any gene when left out.
+        """
+        prior, learned = self.spec.prior(site), self.gene_priors
+        if not prior.is_learned or learned is None:
+            return prior
+        is_mean = site.quantity == self.spec.expression.quantity
+        numbers = (learned.mean, learned.spread) if is_mean else learned.of_dispersion(log_mean)
+        return Prior("normal" if site.support is REAL else "lognormal", numbers)
 
     def _declare(self, site: Site) -> list[Array]:
         return self.guide_of(site).declare(site, self.shape(site), self.spec.guide_rank)

@@ -19,6 +19,7 @@ from scipy.interpolate import CubicSpline
 
 _LOWEST, STEP, _N_POINTS = -24.0, 0.1, 401  # of ln(mean), where the trend is tabulated
 _MOST_KNOTS = 6
+_QUADRATURE = 20
 _GENES_PER_KNOT = 15
 
 GRID = _LOWEST + STEP * np.arange(_N_POINTS)
@@ -68,6 +69,16 @@ class GenePriors:
         """Expected ln(r) of genes with these ln(mean)."""
         point, share = between(np.asarray(log_mean, float))
         return self.table[point] * (1 - share) + self.table[point + 1] * share
+
+    def of_dispersion(self, log_mean: float | None = None) -> tuple[float, float]:
+        """Center and spread of ln(r) of a gene with this ln(mean); of any gene when left out."""
+        if log_mean is not None:
+            return float(self.trend(np.array(log_mean))), self.scatter
+        places, weights = np.polynomial.hermite_e.hermegauss(_QUADRATURE)
+        weights = weights / weights.sum()
+        trend = self.trend(self.mean + self.spread * places)
+        center = float(weights @ trend)
+        return center, float(np.sqrt(weights @ (trend - center) ** 2 + self.scatter**2))
 
     def trend_in_jax(self, log_mean: Array) -> Array:
         """The same as a function that JAX can differentiate."""

@@ -11,11 +11,11 @@ from scribeviz.models.poisson import POISSON
 LIKELIHOODS: Mapping[str, Likelihood] = {
     entry.key: entry
     for entry in (
-        NB,
         NBDM,
         ZINB,
         NBVCP,
         ZINBVCP,
+        NB,
         POISSON,
     )
 }

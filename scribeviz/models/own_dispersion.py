@@ -368,8 +368,8 @@ def _dispersions(
 NB = OwnDispersion(
     key="nb",
     label="Negative binomial, a dispersion per gene",
-    use_when="Start here: every gene has its own mean and its own scatter, given each cell's "
-    "depth; genes with few counts learn theirs from all others.",
+    use_when="What most data accept: every gene has its own mean and its own scatter, given each "
+    "cell's depth; genes with few counts learn theirs from all others. Its posterior is exact.",
     formula="count ~ NB(mean μ of the gene x depth of the cell, dispersion r of the gene); "
     "ln r follows a trend over ln μ that all genes share",
     source="Love, Huber & Anders 2014, Genome Biol. 15, 550; Ahlmann-Eltze & Huber 2020, "

@@ -4,14 +4,24 @@ A model is computed on the *free* scale: a probability by its log odds, a positi
 logarithm.  There every parameterization is a sum or a difference, and nothing is lost near 0 or 1.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from scribeviz.models.priors import POSITIVE, REAL, SIMPLEX, UNIT_INTERVAL, Prior
+from scribeviz.models.priors import (
+    LEARNED,
+    POSITIVE,
+    PRIOR_FAMILIES,
+    REAL,
+    SIMPLEX,
+    UNIT_INTERVAL,
+    Prior,
+    PriorFamily,
+    families_on,
+)
 
 # The axis of p and phi: one value, or one per component where these have odds of their own.
 OWN_ODDS = "own odds"
@@ -172,6 +182,12 @@ MIXING = _site(
     SIMPLEX,
     ("components",),
 )
+
+
+def families_for(site: Site) -> Sequence[PriorFamily]:
+    """The families that the prior of ``site`` can have."""
+    fitting = families_on(site.support)
+    return [PRIOR_FAMILIES[LEARNED], *fitting] if site.prior.is_learned else fitting
 
 
 def unconstrained(site: Site) -> Site:

@@ -19,7 +19,7 @@ from scribeviz.data.cells import LATENT, PCA, UMAP
 from scribeviz.data.counts import Counts
 from scribeviz.models.parameterizations import Site
 from scribeviz.runs.folder import RunFolder
-from scribeviz.views.explore.explored import Explored, posterior_draws
+from scribeviz.views.explore.explored import Explored, fitted_results, posterior_draws
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 
 # Longer than names of obs columns are, so that they differ.
@@ -168,14 +168,17 @@ class ExploreState(param.Parameterized):
         if not explored.has_priors:
             return {}
         draws, moved = posterior_draws(explored), {}
-        gene = explored.counts.gene_index(self.gene)
+        gene, model = explored.counts.gene_index(self.gene), fitted_results(explored).model
+        # The prior of a dispersion that was learned depends on the gene's mean.
+        mean = spec.expression
+        log_mean = float(np.mean(mean.free(draws[mean.key][..., gene])))
         for site in spec.sites:
             if "cells" in site.axes:
                 continue
             values = draws[site.key]
             if spec.has_axis(site, "genes"):
                 values = values[..., gene]
-            prior, k = spec.prior(site), spec.n_components
+            prior, k = model.numbered_prior(site, log_mean), spec.n_components
             moved[site.key] = (
                 site,
                 [

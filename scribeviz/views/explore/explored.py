@@ -63,11 +63,17 @@ def place_cells(explored: Explored, place: str) -> np.ndarray:
 
 
 @lru_cache(maxsize=4)
+def fitted_results(explored: Explored) -> Any:
+    """The result of a run of a built-in model."""
+    return RunFolder(explored.path).results
+
+
+@lru_cache(maxsize=4)
 def posterior_draws(explored: Explored) -> dict[str, np.ndarray]:
     """Draws of every site of a built-in model, with a leading axis of draws."""
     if not explored.has_priors:
         return {}
-    results: Any = RunFolder(explored.path).results
+    results = fitted_results(explored)
     n_draws = _DRAWS if results.diverging is None else min(_DRAWS, results.diverging.size)
     return results.get_posterior_samples(n_samples=n_draws, store_samples=False)
 

@@ -14,6 +14,8 @@ from panel.viewable import Viewable
 from scribeviz.criticism.predictive import GeneCheck, check_gene
 from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
 from scribeviz.data.counts import Counts
+from scribeviz.inference.exact import learn_from_some
+from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.spec import ModelSpec
 from scribeviz.plots.ppc import LEGEND, ppc_histogram
 from scribeviz.views.data.data_state import DataState
@@ -35,6 +37,7 @@ class PriorCheckView(pn.viewable.Viewer):
         self._picture = ui.Column(sizing_mode="stretch_width")
         self._pipe: Pipe | None = None  # of the picture, once there is one
         self._newest = Newest(self._update)
+        self._learned: tuple[ModelSpec, Counts, GenePriors] | None = None
         self._compiled: set[tuple[ModelSpec, tuple[str, ...]]] = set()
         self._search = ui.AutocompleteInput(
             label="Gene",
@@ -105,7 +108,7 @@ class PriorCheckView(pn.viewable.Viewer):
         if counts is None or not self.model.kind.has_priors or not self.gene:
             return
         if pn.state.curdoc is None:
-            self._show(check_before(spec, counts, self.gene), self.gene)
+            self._show(self._check(spec, counts, self.gene), self.gene)
         else:
             # The first check compiles for seconds: other clicks must not wait for it.
             self._newest.ask()
@@ -117,12 +120,23 @@ class PriorCheckView(pn.viewable.Viewer):
         families = tuple(state.prior.family for state in self.model.priors.values())
         kind = replace(spec, priors=()), families
         if kind in self._compiled:  # less than it takes to go to a thread and back
-            check = check_before(spec, counts, gene)
+            check = self._check(spec, counts, gene)
         else:
-            check = await asyncio.to_thread(check_before, spec, counts, gene)
+            check = await asyncio.to_thread(self._check, spec, counts, gene)
             self._compiled.add(kind)
         if gene == self.gene:  # else another one is on its way
             await draw(partial(self._show, check, gene))
+
+    def _check(self, spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
+        return check_before(spec, counts, gene, self._learned_priors(spec, counts))
+
+    def _learned_priors(self, spec: ModelSpec, counts: Counts) -> GenePriors | None:
+        """About what would be learned from these data; learned anew for other data or priors."""
+        if not spec.learns_priors:
+            return None
+        if self._learned is None or self._learned[:2] != (spec, counts):
+            self._learned = spec, counts, learn_from_some(counts, spec)
+        return self._learned[2]
 
     def _show(self, check: GeneCheck, gene: str) -> None:
         low, _, high = check.zeros
@@ -140,10 +154,12 @@ class PriorCheckView(pn.viewable.Viewer):
                 self._pipe.send(check)
 
 
-def check_before(spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
-    """The counts of ``gene`` against the priors of ``spec``."""
+def check_before(
+    spec: ModelSpec, counts: Counts, gene: str, gene_priors: GenePriors | None = None
+) -> GeneCheck:
+    """The counts of ``gene`` against the priors of ``spec``, learned ones as given."""
     index = counts.gene_index(gene)
-    draws = prior_draws(spec, cell_totals=counts.cell_totals)
+    draws = prior_draws(spec, cell_totals=counts.cell_totals, gene_priors=gene_priors)
     return check_gene(counts.gene_at(index), draws, 0)
 
 

@@ -10,7 +10,8 @@ from holoviews.streams import Pipe
 from panel import ui
 from panel.viewable import Viewable
 
-from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, SIMPLEX, families_on
+from scribeviz.models.parameterizations import families_for
+from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, SIMPLEX
 from scribeviz.plots.densities import prior_density
 from scribeviz.views.model.model_state import ModelState, PriorState, numbers_form
 from scribeviz.views.model.prior_words import prior_in_words
@@ -41,7 +42,7 @@ class PriorView(pn.viewable.Viewer):
 
     def __panel__(self) -> Viewable:
         site = self.state.site
-        families = {family.label: family.key for family in families_on(site.support)}
+        families = {family.label: family.key for family in families_for(site)}
         family = ui.Select(
             label="Family",
             options=families,
@@ -54,12 +55,18 @@ class PriorView(pn.viewable.Viewer):
         picture = hv.DynamicMap(
             lambda curve: draw(*curve), streams={"curve": self._pipe.param.data}
         )
+        drawn = ui.HoloViews(
+            picture,
+            sizing_mode="stretch_width",
+            height=150,
+            visible=pn.bind(lambda prior: not prior.is_learned, self.state.param.prior),
+        )
         return ui.Column(
             words(f"{site.label}. {site.doc}"),
             ui.Row(family, pn.bind(self._guide_choice, self.model.param.guide_rank)),
             self._inputs,
             self._meaning,
-            ui.HoloViews(picture, sizing_mode="stretch_width", height=150),
+            drawn,
             sizing_mode="stretch_width",
         )
 
@@ -119,4 +126,6 @@ class PriorView(pn.viewable.Viewer):
             self._pipe.send(self._curve())
 
     def _curve(self) -> tuple[np.ndarray, np.ndarray]:
+        if self.state.prior.is_learned:  # nothing is drawn before there is a fit
+            return np.ones(1), np.ones(1)
         return self.state.prior.density(self.model.n_components)

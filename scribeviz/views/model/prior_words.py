@@ -17,6 +17,11 @@ def prior_in_words(site: Site, prior: Prior, n_components: int = 2) -> str:
     >>> prior_in_words(R, R.prior)
     'Nine in ten genes lie between 0.193 and 5.18, half of them below 1.'
     """
+    if prior.is_learned:
+        return (
+            "Learned from all genes when the model is fitted: genes of like abundance tell what to "
+            "expect of one whose counts say little."
+        )
     low, middle, high = prior.quantiles(_NINE_IN_TEN, n_components)
     between = f"{short(low)} and {short(high)}"
     if site.support is REAL and site.target in _OWN_SCALE:
