@@ -10,8 +10,14 @@ few nodes of depth for every distinct (gene, count) pair, and for the zeros of e
 for all cells.  The sum over genes is a cell's score given its depth.
 
 The depth of a cell that is left out is not known for free: it is integrated out over the log-normal
-distribution of the depths of the others.  What all genes share, their priors, is known from all
-cells, the one that is left out among them: one cell of thousands moves it very little.
+distribution of the depths of the others.  Its own depth :math:`b_c` shaped the posterior that it is
+taken out of; at another depth b its counts have, to second order in :math:`b - b_c`,
+
+.. math:: \ln p(x \mid b) = \ln p(x \mid b_c) + B(b) - B(b_c) + \tfrac12 V(b_c) (b - b_c)^2
+
+with B and V the posterior means of :math:`\ln p(x_{gc} \mid q, b)`, and the posterior variances of
+its slope in b, summed over genes.  What all genes share, their priors, is known from all cells, the
+one that is left out among them: one cell of thousands moves it very little.
 """
 
 from typing import NamedTuple
@@ -69,51 +75,58 @@ def leave_one_out(
     nodes = depth_nodes(log_depth, error=_ERROR, beyond=_BEYOND)
     pair_gene, pair_count, pair_of_entry = indexed_pairs(counts)
     first = np.searchsorted(pair_gene, np.arange(counts.n_genes + 1))
-    zeros = np.empty((counts.n_genes, nodes.place.size))
-    changed = np.empty((pair_gene.size, nodes.place.size))
+    zeros = np.empty((len(_Parts._fields), counts.n_genes, nodes.place.size))
+    changed = np.empty((len(_Parts._fields), pair_gene.size, nodes.place.size))
     for genes, points in posterior.blocks():
         scorer = _Scorer(points, nodes)
-        zeros[genes] = scorer.zeros()
+        zeros[:, genes] = scorer.zeros()
         pairs = slice(first[genes.start], first[genes.stop])
         gene = pair_gene[pairs] - genes.start
-        changed[pairs] = scorer.counts(gene, pair_count[pairs]) - zeros[genes][gene]
-    per_cell = np.diff(counts.matrix.indptr)
-    cell_of_entry = np.repeat(np.arange(counts.n_cells), per_cell)
+        changed[:, pairs] = scorer.counts(gene, pair_count[pairs])
+        changed[:, pairs] -= zeros[:, genes][:, gene]
+    cell_of_entry = np.repeat(np.arange(counts.n_cells), np.diff(counts.matrix.indptr))
     shown = sp.csr_array(
         (np.ones(pair_of_entry.size), (cell_of_entry, pair_of_entry)),
         shape=(counts.n_cells, pair_gene.size),
     )
-    at_nodes = zeros.sum(axis=0) + shown @ changed
-    of_cells = shares(nodes, log_depth)
-    of_pairs = shown.T @ of_cells
-    by_gene = zeros @ of_cells.sum(axis=0)
-    np.add.at(by_gene, pair_gene, (of_pairs * changed).sum(axis=1))
-    given = (at_nodes * of_cells).sum(axis=1)
-    return LeftOut(_integrated(nodes, at_nodes, log_depth), given, by_gene)
+    of_cells = _Parts(*(z.sum(axis=0) + shown @ c for z, c in zip(zeros, changed, strict=True)))
+    own = shares(nodes, log_depth)
+    by_gene = zeros[0] @ own.sum(axis=0)
+    np.add.at(by_gene, pair_gene, ((shown.T @ own) * changed[0]).sum(axis=1))
+    given = (of_cells.left_out * own).sum(axis=1)
+    return LeftOut(given + _integrated(nodes, of_cells, log_depth), given, by_gene)
+
+
+class _Parts(NamedTuple):
+    """What is summed over genes, at nodes of depth: see the formulas of this module."""
+
+    left_out: Float[np.ndarray, "scored nodes"]
+    mean: Float[np.ndarray, "scored nodes"]
+    variance: Float[np.ndarray, "scored nodes"]
 
 
 class _Scorer:
-    """Left-out log-probabilities of counts of some genes, at nodes of depth."""
+    """Log-probabilities of counts of some genes, at nodes of depth."""
 
     def __init__(self, points: Nodes, nodes: DepthNodes) -> None:
         n_genes = len(points.log_r)
         rho = np.broadcast_to(points.log_r[..., None], points.log_mean.shape)
         self._log_r = points.log_r
-        self._r = np.exp(rho).reshape(n_genes, -1)
+        self._r = np.exp(rho).reshape(n_genes, 1, -1)
         self._log_mean = points.log_mean.reshape(n_genes, -1)
         odds = np.exp(points.log_mean - rho).reshape(n_genes, 1, -1)
-        self._misses = np.log1p(odds * np.exp(nodes.place)[:, None])  # genes, nodes, points
-        with np.errstate(divide="ignore"):
-            self._log_weight = np.log(points.weight).reshape(n_genes, -1)
+        odds = odds * np.exp(nodes.place)[:, None]  # genes, nodes, points
+        self._misses, self._hit = np.log1p(odds), odds / (1 + odds)
+        self._weight = points.weight.reshape(n_genes, 1, -1)
         self._place = nodes.place
 
-    def zeros(self) -> Float[np.ndarray, "genes nodes"]:
+    def zeros(self) -> _Parts:
         """Of a zero of every gene."""
-        return _left_out(self._log_weight[:, None], -self._r[:, None] * self._misses)
+        return _summed(self._weight, -self._r * self._misses, -self._r * self._hit)
 
-    def counts(self, gene: np.ndarray, count: np.ndarray) -> Float[np.ndarray, "pairs nodes"]:
+    def counts(self, gene: np.ndarray, count: np.ndarray) -> Float[np.ndarray, "3 pairs nodes"]:
         """Of counts above zero, each of a gene."""
-        scores = np.empty((gene.size, self._place.size))
+        parts = np.empty((len(_Parts._fields), gene.size, self._place.size))
         n_means = self._log_mean.shape[1] // self._log_r.shape[1]
         for start in range(0, gene.size, _PAIRS):
             some = slice(start, start + _PAIRS)
@@ -121,28 +134,41 @@ class _Scorer:
             r = np.exp(self._log_r[g])
             rising = gammaln(x + r) - gammaln(r) - x * self._log_r[g] - gammaln(x + 1)
             constant = np.repeat(rising, n_means, axis=1) + x * self._log_mean[g]
-            log_p = constant[:, None] - (x + self._r[g])[:, None] * self._misses[g]
-            scores[some] = _left_out(self._log_weight[g][:, None], log_p) + x * self._place
-        return scores
+            both = x[:, None] + self._r[g]
+            log_p = constant[:, None] - both * self._misses[g] + (x * self._place)[..., None]
+            parts[:, some] = _summed(self._weight[g], log_p, x[:, None] - both * self._hit[g])
+        return parts
 
 
-def _left_out(log_weight: np.ndarray, log_p: np.ndarray) -> np.ndarray:
+def _summed(weight: np.ndarray, log_p: np.ndarray, slope: np.ndarray) -> _Parts:
+    """Over the points of a posterior; the slope is that in log depth."""
+    mean = (weight * slope).sum(axis=-1)
+    variance = (weight * slope**2).sum(axis=-1) - mean**2
+    return _Parts(_left_out(weight, log_p), (weight * log_p).sum(axis=-1), variance)
+
+
+def _left_out(weight: np.ndarray, log_p: np.ndarray) -> np.ndarray:
     """Logarithm of the weighted harmonic mean over the points."""
-    height = log_weight - log_p
-    top = height.max(axis=-1, keepdims=True)
-    return -(top[..., 0] + np.log(np.exp(height - top).sum(axis=-1)))
+    least = log_p.min(axis=-1, keepdims=True)
+    return least[..., 0] - np.log((weight * np.exp(least - log_p)).sum(axis=-1))
 
 
 def _integrated(
-    nodes: DepthNodes,
-    at_nodes: Float[np.ndarray, "cells nodes"],
-    log_depth: Float[np.ndarray, " cells"],
+    nodes: DepthNodes, of_cells: _Parts, log_depth: Float[np.ndarray, " cells"]
 ) -> Float[np.ndarray, " cells"]:
-    """Integrate each cell's depth out, by adaptive Gauss-Hermite quadrature."""
+    """What a cell's score changes once its depth is integrated out.
+
+    By adaptive Gauss-Hermite quadrature (:mod:`scribeviz.criticism.integrated`).
+    """
     mean, spread = log_depth.mean(), max(float(log_depth.std()), _NARROWEST)
+    own = shares(nodes, log_depth)
+    at_own = (of_cells.mean * own).sum(axis=1)
+    variance = (of_cells.variance * own).sum(axis=1)
 
     def height(at: Float[np.ndarray, " cells"]) -> Float[np.ndarray, " cells"]:
-        score = (at_nodes * shares(nodes, np.clip(at, nodes.low, nodes.high))).sum(axis=1)
+        inside = np.clip(at, nodes.low, nodes.high)
+        score = (of_cells.mean * shares(nodes, inside)).sum(axis=1) - at_own
+        score += 0.5 * variance * (inside - log_depth) ** 2
         off = (at - mean) / spread
         return score - 0.5 * off**2 - np.log(spread * np.sqrt(2 * np.pi))
 

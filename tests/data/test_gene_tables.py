@@ -35,12 +35,11 @@ def test_likelihood_is_scipys(r, counts, log_depth):
     mean = np.exp(log_means + log_depth[:, None, None])
     wanted = scipy.stats.nbinom.logpmf(x, r, r / (r + mean)).sum(axis=0)
     # The tables leave a constant out, which is given for all genes together.
-    apart = (ours - wanted).sum(axis=0) + constant_of(counts, log_depth)
-    np.testing.assert_allclose(apart, 0, atol=1e-6 * np.abs(wanted).sum(axis=0))
+    total, apart = np.abs(wanted).sum(axis=0), (ours - wanted).sum(axis=0)
+    assert (np.abs(apart + constant_of(counts, log_depth)) < 1e-6 * total).all()
     # Gene by gene, what the parameters change.
-    np.testing.assert_allclose(
-        ours - ours[:, :1], wanted - wanted[:, :1], rtol=1e-6, atol=1e-6 * np.abs(wanted).max()
-    )
+    apart = (ours - ours[:, :1]) - (wanted - wanted[:, :1])
+    assert (np.abs(apart) < 1e-6 * np.abs(wanted)).all()
 
 
 def test_chosen_genes_keep_their_tables(counts, log_depth):
