@@ -60,5 +60,5 @@ def test_chunks_that_no_files_hold_are_not_looked_for(tmp_path):
     (path / ".zmetadata").unlink(missing_ok=True)
     about = path / "X" / "data" / ".zarray"
     about.write_text(json.dumps(json.loads(about.read_text()) | {"shape": [50_000], "chunks": [1]}))
-    with pytest.raises(CountsError, match="'X/data/.zarray' is in 50,000 parts, which so few"):
+    with pytest.raises(CountsError, match=r"'X/data/.zarray' is in 50,000 parts, which so few"):
         open_counts(path)
