@@ -23,17 +23,19 @@ def write_arrays(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any])
         for name, value in arrays.items():
             array = np.asarray(value)
             if array.dtype.kind in "OUT":
-                storable = np.array(list(map(_storable, array.flat)), dtype=object)
-                texts = storable.reshape(array.shape)
+                texts = np.array(_storable(list(array.flat)), dtype=object).reshape(array.shape)
                 file.create_dataset(name, data=texts, dtype=h5py.string_dtype())
             else:
                 file.create_dataset(name, data=array)
 
 
-def _storable(text: str) -> str:
+def _storable(texts: list[str]) -> list[str]:
     """HDF5 ends text at a zero, and takes no half of a surrogate pair."""
-    plain = str.replace(text, "\0", "\N{REPLACEMENT CHARACTER}")
-    return plain.encode(errors="replace").decode()
+    together = "".join(texts)  # one look at all: nearly always there is nothing to mend
+    if together.isascii() and "\0" not in together:
+        return texts
+    plain = (text.replace("\0", "\N{REPLACEMENT CHARACTER}") for text in texts)
+    return [text.encode(errors="replace").decode() for text in plain]
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

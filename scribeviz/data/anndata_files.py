@@ -1,9 +1,9 @@
 """Read an AnnData as anndata writes it: an .h5ad file or a .zarr folder."""
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _LARGEST_NUMBER = 8  # bytes
+# Chunks of nothing but zeros need not be there.
+_MOST_MISSING, _CHUNKS_PER_FILE = 2_000, 20
 
 
 def read_h5ad(path: Path) -> "AnnData":
@@ -27,8 +29,7 @@ def read_h5ad(path: Path) -> "AnnData":
                 f"{path.name} is HDF5 but holds no AnnData (no cells 'obs' and genes 'var'); if it "
                 "is a matrix of Cell Ranger, let its name end in .h5, if it is a loom, in .loom."
             )
-    with _told_if_newer(path):
-        return anndata.read_h5ad(path)
+    return anndata.read_h5ad(path)
 
 
 def read_zarr(path: Path) -> "AnnData":
@@ -47,27 +48,14 @@ def read_zarr(path: Path) -> "AnnData":
     for name, content in parts.items():
         for shape in _shapes(content):
             check_promise(path, name, shape, _LARGEST_NUMBER)
+        _check_chunks(path, name, content)
     inside = {child.name for child in path.iterdir()}
     if not {"obs", "var"} <= inside:
         raise CountsError(
             f"{path.name} is a Zarr store but holds no AnnData (no cells 'obs' and genes 'var'); "
             "write it with anndata's write_zarr."
         )
-    with _told_if_newer(path):
-        return anndata.read_zarr(path)
-
-
-@contextmanager
-def _told_if_newer(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if "No read method registered" in str(error):  # the class of it is private
-            raise CountsError(
-                f"{path.name} was written in a way that the installed anndata does not know; "
-                "update anndata, or write it with an older one."
-            ) from error
-        raise
+    return anndata.read_zarr(path)
 
 
 def _zarr_metadata(path: Path) -> Iterator[tuple[str, Any]]:
@@ -89,6 +77,34 @@ def _shapes(node: Any) -> Iterator[list[int]]:
     elif isinstance(node, list):
         for value in node:
             yield from _shapes(value)
+
+
+def _check_chunks(path: Path, name: str, node: Any) -> None:
+    """Refuse an array in more chunks than there can be: each takes time, also where it is not."""
+    for shape, chunk in _grids(node):
+        n_chunks = math.prod(-(-n // max(1, k)) for n, k in zip(shape, chunk, strict=True))
+        if n_chunks > _MOST_MISSING and n_chunks > _CHUNKS_PER_FILE * _number_of_files(path):
+            raise CountsError(
+                f"{path.name} says that {name!r} is in {n_chunks:,} parts, which so few files "
+                "cannot hold: it is damaged; copy or download it again."
+            )
+
+
+def _number_of_files(path: Path) -> int:
+    return sum(len(names) for _, _, names in os.walk(path))
+
+
+def _grids(node: Any) -> Iterator[tuple[list[int], list[int]]]:
+    """The shape of every array that Zarr metadata describe, and of its chunks."""
+    if isinstance(node, list):
+        for value in node:
+            yield from _grids(value)
+    elif isinstance(node, Mapping) and isinstance(node.get("shape"), list):
+        regular = node.get("chunk_grid", {}).get("configuration", {})
+        yield node["shape"], node.get("chunks", regular.get("chunk_shape", node["shape"]))
+    elif isinstance(node, Mapping):
+        for value in node.values():
+            yield from _grids(value)
 
 
 def _unpickles(node: Any, *, codec: bool = False) -> bool:

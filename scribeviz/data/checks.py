@@ -216,7 +216,7 @@ def _first_text(matrix: Any, var: pd.DataFrame, obs: pd.DataFrame) -> str:
 
 def _empty_notes(matrix: sp.csr_array) -> list[str]:
     n_cells, n_genes = matrix.shape
-    silent_genes = n_genes - np.unique(matrix.indices).size
+    silent_genes = int((np.bincount(matrix.indices, minlength=n_genes) == 0).sum())
     silent_cells = int((np.diff(matrix.indptr) == 0).sum())
     notes = []
     if silent_genes:

@@ -291,9 +291,10 @@ def _column_arrays(values: pd.Series) -> dict[str, np.ndarray]:
     if pd.api.types.is_numeric_dtype(values.dtype) and values.dtype.kind in "iuf":
         return {"values": values.to_numpy(dtype=np.float64, na_value=np.nan)}
     # Text, dates and all else: the distinct texts once, and which row shows which (-1: missing).
+    objects = values.to_numpy(dtype=object)  # raw bytes cannot be asked otherwise
     texts = [
         None if missing else str(value)
-        for value, missing in zip(values, values.isna(), strict=True)
+        for value, missing in zip(objects, pd.isna(objects), strict=True)
     ]
     codes, distinct = pd.factorize(np.array(texts, dtype=object))
     return {"codes": codes, "categories": distinct, "text": np.array([1])}

@@ -33,18 +33,17 @@ _OTHER_FEATURES = {
         re.IGNORECASE,
     ),
 }
-# Nearly all names have none of these and are genes at once.
+# Nearly all names, in lower case, have none of these and are genes at once.
 _MAY_BE_OTHER = re.compile(
     r"total|adt|ab[_-]|_ab|prot|ahs|pabo|hashtag|hto|cmo|sampletag|rna|guide|neg|control|blank"
-    r"|codeword|antisense|intergenic",
-    re.IGNORECASE,
+    r"|codeword|antisense|intergenic"
 )
 _SPECIES_PREFIX = re.compile(
     r"(GRCh3[78]|GRCm3[89]|hg19|hg38|mm9|mm10|mm39|rn[67]|mRatBN7\S*?|dm6|ce11|danRer11|human|mouse)"
     r"[-_]+(?=\S)",
     re.IGNORECASE,
 )
-_SPECIES_ID = re.compile(r"(ENS[A-Z]{0,6})G\d{6,}(?:\.\d+)?", re.IGNORECASE)
+_SPECIES_ID = re.compile(r"(ENS[A-Z]{0,6})G\d{6,}(?:\.\d+)?")
 # A virus or a transgene adds a handful of genes; a second species adds thousands.
 _SHARE_OF_A_SPECIES = 0.05
 
@@ -89,29 +88,43 @@ def _kinds(var: pd.DataFrame, names: np.ndarray) -> np.ndarray:
     """What each feature is, empty for genes."""
     types = _text_column(var, _TYPE_COLUMNS)
     if types is not None:
-        genes = np.array([kind.strip().lower() in _GENE_TYPES for kind in types])
-        if genes.any() or len(set(types)) == 1:
+        codes, distinct = pd.factorize(types)
+        genes = np.array([kind.strip().lower() in _GENE_TYPES for kind in distinct])[codes]
+        if genes.any() or len(distinct) == 1:
             return np.where(genes | (types == ""), "", types).astype(object)
-    return np.array([_kind_by_name(name) for name in names], dtype=object)
+    kinds = np.full(len(names), "", dtype=object)
+    for i, lower in enumerate(map(str.lower, names)):
+        if _MAY_BE_OTHER.search(lower):
+            kinds[i] = _kind_by_name(names[i])
+    return kinds
 
 
 def _kind_by_name(name: str) -> str:
-    if not _MAY_BE_OTHER.search(name):
-        return ""
     return next((kind for kind, looks in _OTHER_FEATURES.items() if looks.fullmatch(name)), "")
 
 
 def _check_species(var: pd.DataFrame, names: np.ndarray, subject: str) -> None:
     genomes = _text_column(var, _GENOME_COLUMNS)
-    ids = next((var[key] for key in ("gene_ids", "gene_id", "feature_id") if key in var), names)
+    ids = next(
+        (
+            var[key].to_numpy(dtype=object)
+            for key in ("gene_ids", "gene_id", "feature_id")
+            if key in var
+        ),
+        names,
+    )
+    upper_ids = map(str.upper, map(str, ids))
     ways = (
-        [] if genomes is None else list(genomes),
-        [m[1] if (m := _SPECIES_PREFIX.match(name)) else "" for name in names],
-        [m[1].upper() if (m := _SPECIES_ID.fullmatch(str(i))) else "" for i in ids],
+        Counter() if genomes is None else Counter(genomes),
+        Counter(match[1] for match in filter(None, map(_SPECIES_PREFIX.match, names))),
+        Counter(match[1] for match in filter(None, map(_SPECIES_ID.fullmatch, upper_ids))),
     )
     for labels in ways:
-        found = Counter(label for label in labels if label.lower() not in {"", "unknown", "nan"})
-        large = [label for label, n in found.items() if n >= _SHARE_OF_A_SPECIES * len(labels)]
+        large = [
+            label
+            for label, n in labels.items()
+            if n >= _SHARE_OF_A_SPECIES * len(names) and label.lower() not in {"", "unknown", "nan"}
+        ]
         if len(large) > 1:
             raise CountsError(
                 f"{subject} holds genes of {len(large)} genomes ({', '.join(sorted(large))}); a "
@@ -125,4 +138,5 @@ def _text_column(var: pd.DataFrame, candidates: tuple[str, ...]) -> np.ndarray |
     if place is None:
         return None
     values = var.iloc[:, place]
-    return np.array(["" if pd.isna(value) else str(value) for value in values], dtype=object)
+    text = np.array(list(map(str, values.to_numpy(dtype=object))), dtype=object)
+    return np.where(values.isna(), "", text)

@@ -4,6 +4,7 @@ import csv
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ import scipy.io
 import scipy.sparse as sp
 
 from scribeviz.data.counts import CountsError
+from scribeviz.data.gzip_files import check_unpacked, open_bytes
 from scribeviz.data.promises import check_promise
 from scribeviz.data.reading import READER_ERRORS, first_line, with_note
 from scribeviz.data.tenx import check_numbers
@@ -140,9 +142,11 @@ def read_matrix_folder(path: Path) -> "AnnData":
 
 def _matrix(path: Path, file: Path) -> sp.coo_array:
     try:
+        check_unpacked(file)
         n_rows, n_columns, n_values = scipy.io.mminfo(file)[:3]
         check_promise(file, file.name, (n_values,), 16)
         check_promise(file, file.name, (max(n_rows, n_columns),), 8)
+        # SciPy opens it: it ends the process where a stream of ours is closed too early.
         return sp.coo_array(scipy.io.mmread(file))
     except CountsError:
         raise
@@ -191,20 +195,22 @@ def _cell_table(parts: _Parts) -> pd.DataFrame:
 
 def _csv(path: Path) -> pd.DataFrame:
     try:
-        return pd.read_csv(path, keep_default_na=False)
+        with open_bytes(path) as file:
+            return pd.read_csv(file, keep_default_na=False)
+    except CountsError:
+        raise
     except READER_ERRORS as error:
         raise CountsError(_no_names(path, error)) from error
 
 
 def _column_file(path: Path) -> list[np.ndarray]:
     """Columns of a file of names; lines may have more or fewer."""
-    import gzip
-
-    opener = gzip.open if path.name.endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+        with TextIOWrapper(open_bytes(path), "utf-8-sig", "replace", newline="") as file:
             # Names such as NA and nan are names here; quotes are part of them.
             rows = [row for row in csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE) if row]
+    except CountsError:
+        raise
     except (*READER_ERRORS, csv.Error) as error:
         raise CountsError(_no_names(path, error)) from error
     width = max(map(len, rows), default=1)

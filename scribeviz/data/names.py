@@ -1,7 +1,7 @@
 """Names of cells and genes: which are which, symbols and ids, repeats and what spreadsheets did."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 
 import numpy as np
@@ -56,6 +56,8 @@ _KNOWN_GENE = re.compile(
     r"|VIM|EPCAM|GFAP|NANOG|POU5F1|SOX2|KRT\d+|COL1A[12]",
     re.IGNORECASE,
 )
+# Of names in lower case: several times quicker than to ignore the case.
+_GENE = re.compile(rf"{_GENE_ID.pattern}|{_KNOWN_GENE.pattern}".lower())
 _MONTHS = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 # SEPT2, MARCH1, DEC1 and the like, as a spreadsheet shows them.
 _DATE = re.compile(
@@ -90,8 +92,11 @@ def names_say(rows: Iterable[str], columns: Iterable[str]) -> Orientation:
     'the names do not say'
     """
     row_names, column_names = list(rows), list(columns)
-    cells = _share(row_names, is_cell) + _share(column_names, is_gene)
-    genes = _share(row_names, is_gene) + _share(column_names, is_cell)
+    cells, genes = _share(row_names, is_cell), _share(row_names, is_gene)
+    if cells == 1 and genes == 0 and not all(map(is_cell, column_names)):
+        return Orientation.CELLS_IN_ROWS  # the usual case, without a look at every gene
+    cells += _share(column_names, is_gene)
+    genes += _share(column_names, is_cell)
     if cells == genes:
         return Orientation.UNKNOWN
     return Orientation.CELLS_IN_ROWS if cells > genes else Orientation.GENES_IN_ROWS
@@ -99,7 +104,7 @@ def names_say(rows: Iterable[str], columns: Iterable[str]) -> Orientation:
 
 def is_gene(name: str) -> bool:
     """Whether a name is an id of a gene or a symbol that everybody knows."""
-    return _is_gene_id(name) or _KNOWN_GENE.fullmatch(name) is not None
+    return _GENE.fullmatch(name.lower()) is not None
 
 
 def is_cell(name: str) -> bool:
@@ -155,9 +160,14 @@ def unique_names(names: np.ndarray) -> tuple[np.ndarray, list[str]]:
     return unique, list(count)
 
 
+def stripped_names(index: pd.Index) -> list[str]:
+    """The names as text, without blanks around them; quick, for there may be 700,000."""
+    return list(map(str.strip, map(str, index.to_numpy(dtype=object))))
+
+
 def index_names(frame: pd.DataFrame) -> np.ndarray:
     """The names in the index as text, without quotes that stand around all of them."""
-    names = [str(name).strip() for name in frame.index]
+    names = stripped_names(frame.index)
     for quote in "\"'":
         if names and all(len(n) > 1 and n[0] == n[-1] == quote for n in names):
             names = [name[1:-1] for name in names]
@@ -181,9 +191,9 @@ def gene_names(var: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, list[str]]:
     notes = []
     ids: np.ndarray | None
     names: np.ndarray | None
-    if _share(index, _is_gene_id) > 0.5:
+    if _share(index, _GENE_ID.fullmatch) > 0.5:
         ids, names = index, _column(var, _SYMBOL_COLUMNS, gaps=index)
-    elif _share(index, _is_number) > 0.5:
+    elif _share(index, _NUMBER.fullmatch) > 0.5:
         ids, names = _column(var, _ID_COLUMNS, gaps=index), _column(var, _SYMBOL_COLUMNS, index)
         ids = index if ids is None else ids
         names = ids if names is None and ids is not index else names
@@ -216,7 +226,7 @@ def repeat_notes(kind: str, repeated: list[str]) -> list[str]:
 
 
 def _date_notes(genes: np.ndarray) -> list[str]:
-    dates = [gene for gene in genes if _DATE.fullmatch(gene)]
+    dates = list(filter(_DATE.fullmatch, genes))
     if not dates:
         return []
     were = "gene name looks" if len(dates) == 1 else "gene names look"
@@ -236,20 +246,10 @@ def _column(var: pd.DataFrame, candidates: Iterable[str], gaps: np.ndarray) -> n
         values = var.iloc[:, columns[key]]
         if pd.api.types.is_numeric_dtype(values.dtype):
             continue
-        missing = values.isna().to_numpy() | (values.astype(object) == "").to_numpy(dtype=bool)
-        text = np.array([str(value) for value in values], dtype=object)
-        return np.where(missing, gaps, text)
+        text = np.array(list(map(str, values.to_numpy(dtype=object))), dtype=object)
+        return np.where(values.isna().to_numpy() | (text == ""), gaps, text)
     return None
 
 
-def _share(names: Iterable[str], test: Callable[[str], bool]) -> float:
-    passes = [test(name) for name in names]
-    return sum(passes) / max(1, len(passes))
-
-
-def _is_gene_id(name: str) -> bool:
-    return _GENE_ID.fullmatch(name) is not None
-
-
-def _is_number(name: str) -> bool:
-    return _NUMBER.fullmatch(name) is not None
+def _share(names: Sequence[str] | np.ndarray, test: Callable[[str], object]) -> float:
+    return len(list(filter(test, names))) / max(1, len(names))

@@ -43,10 +43,19 @@ def damage_in_words(path: Path) -> Iterator[None]:
     except MemoryError as error:
         raise NoMemoryError(f"{path.name} does not fit into the memory of this machine.") from error
     except Exception as error:  # at what they do not expect, they raise anything
-        raise CountsError(
-            f"{path.name} cannot be read: it is damaged, or of another kind than its name says "
-            f"({first_line(error, path)})."
-        ) from error
+        raise CountsError(_why_not_read(error, path)) from error
+
+
+def _why_not_read(error: Exception, path: Path) -> str:
+    if "No read method registered" in str(error):  # the class of it is anndata's own
+        return (
+            f"{path.name} was written in a way that the installed anndata does not know; "
+            "update anndata, or write it with an older one."
+        )
+    return (
+        f"{path.name} cannot be read: it is damaged, or of another kind than its name says "
+        f"({first_line(error, path)})."
+    )
 
 
 def first_line(error: BaseException, path: Path) -> str:

@@ -1,8 +1,9 @@
 """The process that reads for the server: ``python -m scribeviz.data.reading_child``.
 
-A line of JSON on standard input says what to read; a line on standard output says how that ended,
-by an exit code.  Each file is read in a fork, which a limit or a damaged file may end: this process
-has done its imports once, touches no file, and waits for the next line until the server ends.
+A line on standard output says that it is ready.  Then a line of JSON on standard input says what to
+read, and a line on standard output how that ended, by an exit code.  Each file is read in a fork,
+which a limit or a damaged file may end: this process has done its imports once, touches no file,
+and waits for the next line until the server ends.
 """
 
 import contextlib
@@ -24,6 +25,7 @@ from scribeviz.data.counts import CountsError
 from scribeviz.data.opening import open_counts
 
 READ, DIED, NO_MEMORY = 0, 1, 3
+READY = b"ready\n"
 REFUSAL = "refusal.json"
 
 
@@ -34,6 +36,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()  # what is imported is shared with every fork
     with contextlib.suppress(BrokenPipeError):
+        os.write(sys.stdout.fileno(), READY)
         while line := sys.stdin.readline():
             os.write(sys.stdout.fileno(), b"%d\n" % _in_a_fork(json.loads(line)))
 

@@ -17,7 +17,9 @@ from scribeviz.data.uploads import size_in_words
 from scribeviz.data.values import Rounding
 from scribeviz.data.waiting_readers import Reader, WaitingReaders
 
-_READERS = WaitingReaders()
+# Each may take a processor and a good part of the memory.
+_MOST_AT_ONCE = 2
+_READERS = WaitingReaders(_MOST_AT_ONCE)
 
 
 class ReadingFailedError(CountsError):
@@ -34,7 +36,12 @@ class Reading:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reader: Reader | None = None
-        self._cancelled = self._too_late = False
+        self._cancelled = self._too_late = self._waits = False
+
+    @property
+    def waits(self) -> bool:
+        """Whether it waits for other files to be read."""
+        return self._waits
 
     def open(self, path: Path, layer: str = "X", rounding: Rounding | None = None) -> Opened:
         """Do as :func:`~scribeviz.data.opening.open_counts`, and wait for it.
@@ -50,8 +57,6 @@ class Reading:
         with TemporaryDirectory(prefix="scribeviz-reading-") as folder:
             request = {"path": str(path), "layer": layer, "rounding": rounding, "folder": folder}
             code = self._ask({**request, **asdict(limits)}, limits.patience)
-            if self._cancelled:
-                raise ReadingCancelledError
             if code != READ:
                 raise self._failure(code, path.name, limits)
             return _answer(Path(folder))
@@ -60,22 +65,36 @@ class Reading:
         """End it, now or as soon as it begins."""
         self._cancelled = True
         self._stop()
+        _READERS.look_again()
 
     def _ask(self, request: dict[str, object], patience: float) -> int:
-        reader = _READERS.take()
+        self._waits = True
+        reader = _READERS.take(lambda: self._cancelled)
+        self._waits = False
+        if reader is None:
+            raise ReadingCancelledError
         with self._lock:
             self._reader = reader
+        try:
+            code = self._ask_in_time(reader, request, patience)
+        finally:
+            with self._lock:
+                self._reader = None
+            _READERS.give_back(reader)
+        if self._cancelled:
+            raise ReadingCancelledError
+        return code
+
+    def _ask_in_time(self, reader: Reader, request: dict[str, object], patience: float) -> int:
+        if self._cancelled:  # too early to be stopped
+            reader.kill()
+        reader.get_ready()  # its imports are not the file's fault
         clock = threading.Timer(patience, self._give_up)
         clock.start()
-        if self._cancelled:
-            reader.kill()
         try:
             return reader.ask(request)
         finally:
             clock.cancel()
-            with self._lock:
-                self._reader = None
-            _READERS.give_back(reader)
 
     def _give_up(self) -> None:
         self._too_late = True

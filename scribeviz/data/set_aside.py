@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
-from scribeviz.data.names import is_gene
+from scribeviz.data.names import is_gene, stripped_names
 
 
 def _words(text: str) -> frozenset[str]:
@@ -33,6 +33,7 @@ _OF_CELLS = _words("""
     fov slide intissue arrayrow arraycol arrayx arrayy row col rowindex colindex imagerow imagecol
     x y z xcoord ycoord zcoord xpos ypos area cellarea nucleusarea volume cellvolume
 """)
+# As all that follows of names in lower case: several times quicker than to ignore the case.
 _OF_CELLS_LIKE = re.compile(
     r"(?:log1?p?_?)?(?:n|num|number_?of|total|sum)[_. ]?"
     r"(?:counts?|umis?|features?|genes?|molecules?|reads?|transcripts?)(?:[_. ].*|rna|by_counts)?"
@@ -41,14 +42,10 @@ _OF_CELLS_LIKE = re.compile(
     r"|[xyz][_. ]?(?:centroid|location|coord\w*|global\w*|local\w*|slide\w*|position)[\w. ]*"
     r"|(?:center|centroid|coord|coordinate|pos|position|location|spatial)[_. ]?[xyz](?:[_. ]\w+)*"
     r"|pxl_(?:row|col)_in_fullres|(?:min|max)_[xy]|(?:umap|tsne|pc|pca)[_. ]\d+"
-    r"|unnamed: \d+",
-    re.IGNORECASE,
-)
-# What counting tools sum up at the end of their tables.
-_SUMMARY = re.compile(
-    r"__\w+|N_(?:unmapped|multimapping|noFeature|ambiguous)|Unassigned_\w+|Assigned|no_feature|\*"
-    r"|(?:un)?mapped[_ ]?(?:reads)?|total[_ ](?:reads|counts)",
-    re.IGNORECASE,
+    r"|unnamed: \d+"
+    # What counting tools sum up at the end of their tables.
+    r"|__\w+|n_(?:unmapped|multimapping|nofeature|ambiguous)|unassigned_\w+|assigned|no_feature|\*"
+    r"|(?:un)?mapped[_ ]?(?:reads)?|total[_ ](?:reads|counts)"
 )
 # What tables say of a gene, in the same way.
 _OF_GENES = _words("""
@@ -87,8 +84,8 @@ def set_aside(table: Table) -> tuple[Table, list[str]]:
 
 
 def _columns_to_obs(table: Table) -> tuple[Table, list[str]]:
-    names = [str(name).strip() for name in table.var.index]
-    why = {i: "by its name" for i, name in enumerate(names) if _says_it_is_of_cells(name)}
+    names = stripped_names(table.var.index)
+    why = dict.fromkeys(_places_of_cells(names), "by its name")
     rest = [i for i in range(len(names)) if i not in why]
     if rest:
         found = _by_values(table.matrix[:, rest] if why else table.matrix, _taken(names, rest))
@@ -105,7 +102,7 @@ def _columns_to_obs(table: Table) -> tuple[Table, list[str]]:
 
 
 def _rows_to_var(table: Table) -> tuple[Table, list[str]]:
-    names = [str(name).strip() for name in table.obs.index]
+    names = stripped_names(table.obs.index)
     why = {i: "by its name" for i, name in enumerate(names) if _plain(name) in _OF_GENES}
     if not why or len(why) == len(names):
         return table, []
@@ -120,15 +117,17 @@ def _rows_to_var(table: Table) -> tuple[Table, list[str]]:
 
 def says_it_is_no_count(name: str) -> bool:
     """Whether the name of a column says that it is about cells or genes and no count."""
-    return _says_it_is_of_cells(name) or _plain(name) in _OF_GENES
+    return bool(_places_of_cells([name])) or _plain(name) in _OF_GENES
 
 
-def _says_it_is_of_cells(name: str) -> bool:
-    return (
-        _plain(name) in _OF_CELLS
-        or _OF_CELLS_LIKE.fullmatch(name) is not None
-        or _SUMMARY.fullmatch(name) is not None
-    )
+def _places_of_cells(names: Sequence[str]) -> list[int]:
+    """Which names say that they are of cells and no genes."""
+    lower = list(map(str.lower, names))
+    plain = _plain("\n".join(lower)).split("\n")  # at once: a call per name takes longer
+    if len(plain) != len(lower):
+        plain = list(map(_plain, lower))
+    like = map(_OF_CELLS_LIKE.fullmatch, lower)
+    return [i for i, (p, m) in enumerate(zip(plain, like, strict=True)) if m or p in _OF_CELLS]
 
 
 def _plain(name: str) -> str:
@@ -147,21 +146,22 @@ def _by_values(matrix: sp.csr_array, names: Sequence[str]) -> dict[int, str]:
     n_rows, n_columns = matrix.shape
     if n_columns < 4 or n_rows < _FEWEST_RUNNING or not np.isfinite(matrix.data).all():
         return {}
-    by_column = matrix.tocsc()
     sums = np.asarray(matrix.sum(axis=0, dtype=np.float64)).ravel()
-    filled = np.diff(by_column.indptr)
+    filled = np.bincount(matrix.indices, minlength=n_columns)
     edge = np.zeros(n_columns, bool)
     edge[:_EDGE] = edge[-_EDGE:] = True
-    totals = np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
     detected = np.diff(matrix.indptr)
-    largest = np.sort(by_column.max(axis=0).toarray().ravel())
     rules: tuple[tuple[str, np.ndarray, Callable[[np.ndarray], bool]], ...] = (
         (
             "a running number",
             np.isin(sums, [n_rows * (n_rows - 1) / 2, n_rows * (n_rows + 1) / 2]),
             lambda x: (np.diff(x) == 1).all() and x[0] in {0, 1},
         ),
-        ("the sum of all others", sums == sums.sum() / 2, lambda x: (2 * x == totals).all()),
+        (
+            "the sum of all others",
+            sums == sums.sum() / 2,
+            lambda x: (2 * x == _row_sums(matrix)).all(),
+        ),
         (
             "the number of genes seen",
             (sums == matrix.nnz - filled) & (n_rows >= _FEWEST_DETECTED),
@@ -171,15 +171,27 @@ def _by_values(matrix: sp.csr_array, names: Sequence[str]) -> dict[int, str]:
         (
             "another large number in every row",
             edge & (filled == n_rows) & (n_rows >= _FEWEST_OWN),
-            lambda x: np.unique(x).size == n_rows and x.min() > 10 * largest[-2],
+            lambda x: np.unique(x).size == n_rows and x.min() > 10 * _second_largest(matrix),
         ),
     )
+    worth = np.flatnonzero(np.any([candidates for _, candidates, _ in rules], axis=0))
+    columns = matrix[:, worth].tocsc()
     found: dict[int, str] = {}
     for reason, candidates, holds in rules:
-        for i in map(int, np.flatnonzero(candidates)):
-            if i not in found and not is_gene(names[i]) and holds(_dense(by_column, i)):
+        for j, i in enumerate(worth.tolist()):
+            may_be = candidates[i] and i not in found and not is_gene(names[i])
+            if may_be and holds(_dense(columns, j)):
                 found[i] = reason
     return found
+
+
+def _row_sums(matrix: sp.csr_array) -> np.ndarray:
+    return np.asarray(matrix.sum(axis=1, dtype=np.float64)).ravel()
+
+
+def _second_largest(matrix: sp.csr_array) -> float:
+    """Of the largest numbers of all columns."""
+    return float(np.sort(matrix.max(axis=0).toarray().ravel())[-2])
 
 
 def _in_blocks(values: np.ndarray) -> bool:

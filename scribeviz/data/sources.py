@@ -118,7 +118,7 @@ def _total(matrix: Any) -> float:
 
 def _values(matrix: Any) -> np.ndarray:
     """All values that are not zero, and perhaps some that are."""
-    if sp.issparse(matrix) and hasattr(matrix, "data"):
+    if sp.issparse(matrix) and matrix.format in {"csr", "csc", "coo"}:
         return np.asarray(matrix.data)
     if isinstance(matrix, np.ndarray) and matrix.dtype.itemsize > 2:
         return np.ravel(matrix, order="K")

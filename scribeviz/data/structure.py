@@ -1,7 +1,7 @@
 """Any numeric matrix as CSR, its structure checked before anything indexes with it."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import h5py
 import numpy as np
@@ -10,6 +10,13 @@ import scipy.sparse as sp
 from scribeviz.data.counts import CountsError
 
 _BLOCK_BYTES = 64 * 2**20
+
+
+@runtime_checkable
+class _Lazy(Protocol):
+    """An array of Dask; its blocks may be sparse."""
+
+    def compute(self) -> Any: ...
 
 
 def as_csr(matrix: Any, subject: str = "the matrix") -> sp.csr_array:
@@ -58,7 +65,7 @@ def in_memory(matrix: Any) -> Any:
 
     if isinstance(matrix, CSRDataset | CSCDataset):
         return matrix.to_memory()
-    if hasattr(matrix, "compute"):  # Dask: its blocks may be sparse
+    if isinstance(matrix, _Lazy):
         return in_memory(matrix.compute())
     return np.asarray(matrix)
 

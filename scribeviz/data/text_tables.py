@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,6 +17,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scribeviz.data.counts import CountsError
+from scribeviz.data.gzip_files import open_bytes
 from scribeviz.data.names import Orientation, names_say, numbered_names
 from scribeviz.data.reading import with_note
 from scribeviz.data.set_aside import says_it_is_no_count
@@ -172,17 +174,18 @@ def _parse_table(path: Path) -> _Parsed:
 
 @contextmanager
 def _open_text(path: Path) -> Iterator[TextIO]:
-    compressed = path.name.lower().endswith(".gz")
-    opener: Callable[..., Any] = gzip.open if compressed else open
-    with opener(path, "rb") as file:
+    with open_bytes(path) as file:
         try:
             start = file.read(2)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             start = b""  # said when the lines are read
     encoding = "utf-16" if start in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
     # What is not UTF-8 is kept as it is until the names are known.
-    with opener(path, "rt", encoding=encoding, errors="surrogateescape", newline=None) as file:
-        yield file
+    with (
+        open_bytes(path) as file,
+        TextIOWrapper(file, encoding, "surrogateescape", newline=None) as text,
+    ):
+        yield text
 
 
 def _is_mixed(name: str) -> bool:

@@ -14,6 +14,7 @@ Rounding = Literal["nearest", "stochastic"]
 ROUNDINGS: tuple[Rounding, ...] = ("nearest", "stochastic")
 
 _LARGEST = np.iinfo(np.int32).max
+_TOO_LARGE = _LARGEST + 1  # float32 has this number, and not the one before
 # ln(1 + 10^6) is 14: no logarithm of normalised counts is larger than this.
 _LARGEST_LOGARITHM = 20
 # Of float32, through log1p and expm1 and back: far more than its error, far less than a fraction.
@@ -160,7 +161,7 @@ def _all_counts(values: np.ndarray) -> bool:
     step = 2**20
     for start in range(0, values.size, step):
         block = values[start : start + step]
-        good = (block >= 0) & (block <= _LARGEST)
+        good = (block >= 0) & (block < _TOO_LARGE)
         if block.dtype.kind == "f":
             good &= block == np.rint(block)
         if not good.all():
@@ -240,10 +241,11 @@ _FAULTS = (
         likely=lambda _: "has to be repaired first: put the count in, or 0 where nothing was seen",
     ),
     Fault(phrase="negative values", marks=lambda values: values < 0, likely=_likely_negative),
-    _FRACTIONS,
+    # Before fractions, which may be rounded.
     Fault(
         phrase=f"values above {_LARGEST:,}",
-        marks=lambda values: values > _LARGEST,
+        marks=lambda values: (values > _LARGEST) | (values >= _TOO_LARGE),
         likely=lambda _: "may hold ids or intensities, which no count of molecules reaches",
     ),
+    _FRACTIONS,
 )

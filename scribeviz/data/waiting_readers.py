@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -27,6 +28,7 @@ class Reader:
             env={**os.environ, **_ONE_THREAD, **packages},
             start_new_session=True,  # for kill(), and so that Ctrl-C is the server's alone
         )
+        self._is_ready = False
 
     @property
     def pid(self) -> int:
@@ -38,10 +40,17 @@ class Reader:
         """Whether it can be asked."""
         return self._process.poll() is None
 
+    def get_ready(self) -> None:
+        """Wait until its imports are done, or it died of them."""
+        assert self._process.stdout is not None  # noqa: S101  a pipe
+        if not self._is_ready:
+            self._is_ready = bool(self._process.stdout.readline())
+
     def ask(self, request: Mapping[str, Any]) -> int:
         """Have a file read, and give the exit code of the process that read it."""
         assert self._process.stdin is not None  # noqa: S101  both are pipes
         assert self._process.stdout is not None  # noqa: S101
+        self.get_ready()
         with suppress(BrokenPipeError):
             self._process.stdin.write(f"{json.dumps(request)}\n")
             self._process.stdin.flush()
@@ -62,25 +71,52 @@ class Reader:
 
 
 class WaitingReaders:
-    """One reader that waits; more are started while several visitors read at once."""
+    """One reader that waits; more are started while several visitors read at once.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    Parameters
+    ----------
+    most
+        How many may read at once; who comes later waits, first come, first served.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._changed = threading.Condition()
         self._waiting: Reader | None = None
+        self._queue: deque[object] = deque()
+        self._n_taken = 0
 
     def keep_one(self) -> None:
         """Have one wait from now on."""
-        self.give_back(self.take())
+        with self._changed:
+            self._waiting = Reader() if self._waiting is None else _living(self._waiting)
 
-    def take(self) -> Reader:
-        """A reader, for its taker alone until it is given back."""
-        with self._lock:
+    def take(self, given_up: Callable[[], bool]) -> Reader | None:
+        """A reader, for its taker alone until it is given back; None once ``given_up``."""
+        mine = object()
+        with self._changed:
+            self._queue.append(mine)
+            self._changed.wait_for(
+                lambda: given_up() or (self._queue[0] is mine and self._n_taken < self._most)
+            )
+            self._queue.remove(mine)
+            self._changed.notify_all()
+            if given_up():
+                return None
+            self._n_taken += 1
             reader, self._waiting = self._waiting, None
         return Reader() if reader is None else _living(reader)
 
+    def look_again(self) -> None:
+        """Let those who wait see whether they are given up."""
+        with self._changed:
+            self._changed.notify_all()
+
     def give_back(self, reader: Reader) -> None:
         """Have it wait for another, or a new one in its place if it died."""
-        with self._lock:
+        with self._changed:
+            self._n_taken -= 1
+            self._changed.notify_all()
             if self._waiting is None:
                 self._waiting = _living(reader)
                 return

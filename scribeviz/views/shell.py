@@ -309,7 +309,11 @@ def serve_page() -> Viewable:
         finally:
             shell.restored = True  # from now on the address follows
 
+    def leave(_: object) -> None:
+        session.data.cancel()
+
     pn.state.onload(restore)
+    pn.state.on_session_destroyed(leave)  # whoever closed the page waits for no file
     pn.state.add_periodic_callback(shell.refresh, period=_REFRESH_MS)
     return pn.panel(shell)
 

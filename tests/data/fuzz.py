@@ -6,6 +6,7 @@ file is read, and nothing in it is run.  A failed case is repeated by ``--case``
 """
 
 import argparse
+import resource
 import shutil
 import sys
 import tempfile
@@ -17,12 +18,16 @@ from itertools import count
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.data_folder import resolve
+from scribeviz.data.opening import Opened
 from scribeviz.data.reading_process import Reading, ReadingFailedError
 from tests.data.mutations import MUTATIONS, SECRET, SECRET_COUNT, Mutation, Scene
 from tests.data.small_files import SMALL_FILES
+
+MOST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,10 @@ class Case:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a case ended: ``"read"``, ``"refused"``, ``"stopped"`` or ``"failed"``, and why."""
+    """How a case ended: ``"read"``, ``"refused"``, ``"stopped"`` or ``"failed"``, and why.
+
+    ``seconds`` are of processor time, for one reading: other programs may have the machine.
+    """
 
     case: Case
     kind: str
@@ -67,6 +75,7 @@ class Fuzz:
 
     def __init__(self, place: Path) -> None:
         self._place = place
+        self._seconds = 0.0
         self._whole = {}
         for kind, small in SMALL_FILES.items():
             folder = place / "whole" / kind.replace(" ", "-")
@@ -76,7 +85,7 @@ class Fuzz:
     def run(self, case: Case) -> Outcome:
         """Make the file of a case, read it, and judge what came of it."""
         scene = self._scene(case)
-        began = time.monotonic()
+        self._seconds = 0.0
         try:
             case.mutation.change(scene, np.random.default_rng((case.seed, case.number)))
             kind, says = self._read(scene)
@@ -84,11 +93,12 @@ class Fuzz:
             kind, says = "failed", str(wrong)
         except Exception as foreign:  # noqa: BLE001  what must not happen
             kind, says = "failed", f"{type(foreign).__name__}: {foreign}"
-        seconds = time.monotonic() - began
+        if self._seconds > MOST_SECONDS:
+            kind, says = "failed", f"{self._seconds:.1f} s of processor time ({kind}: {says})"
         if scene.trap.exists():
             kind, says = "failed", "something in the file was run"
         shutil.rmtree(scene.root)
-        return Outcome(case, kind, says, seconds)
+        return Outcome(case, kind, says, self._seconds)
 
     def _scene(self, case: Case) -> Scene:
         root = self._place / "case"
@@ -102,9 +112,9 @@ class Fuzz:
     def _read(self, scene: Scene) -> tuple[str, str]:
         try:
             path = resolve(scene.path.parent, scene.path.name)
-            found = Reading().open(path)
+            found = self._open(path)
             for layer in list(found.sources)[1:]:
-                check(Reading().open(path, layer).counts)
+                check(self._open(path, layer).counts)
         except ReadingFailedError as died:
             return "failed", str(died)
         except CountsError as refusal:
@@ -115,6 +125,22 @@ class Fuzz:
             check_sentence(found.problem, scene)
             return "refused", found.problem
         return "read", ""
+
+    def _open(self, path: Path, layer: str = "X") -> Opened:
+        """Read as the server does, and note how long the longest reading takes."""
+        before = _processor_time()
+        try:
+            return Reading().open(path, layer)
+        finally:
+            self._seconds = max(self._seconds, _processor_time() - before)
+
+
+def _processor_time() -> float:
+    """Seconds that this process and those that read for it have worked."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    alive = [child.cpu_times() for child in psutil.Process().children()]
+    readers = sum(t.user + t.system + t.children_user + t.children_system for t in alive)
+    return time.process_time() + ended.ru_utime + ended.ru_stime + readers
 
 
 def check(counts: Counts | None) -> None:

@@ -98,6 +98,13 @@ def test_the_largest_count_fits():
     assert check_counts(adata_of(np.array([[2**31 - 1]])), name="m").cell_totals[0] == 2**31 - 1
 
 
+@pytest.mark.parametrize("rounding", [None, "nearest", "stochastic"])
+@pytest.mark.parametrize("values", [np.float32([2**31 - 1, 1]), np.array([2**31 - 0.4, 0.5])])
+def test_what_no_int32_holds_is_never_wrapped_around(values, rounding):
+    with pytest.raises(CountsError, match="values above 2,147,483,647"):
+        check_counts(adata_of(values[None]), name="m", rounding=rounding)
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (2, 0)])
 def test_nothing_is_refused(shape):
     with pytest.raises(CountsError, match=f"{shape[0]} cells and {shape[1]} genes"):

@@ -128,3 +128,10 @@ def test_two_columns_of_one_name_are_both_kept(tmp_path):
 def test_counts_without_obs_come_back(tmp_path):
     plain_counts(MATRIX).save(tmp_path / "counts.h5")
     assert Counts.load(tmp_path / "counts.h5").obs.shape == (3, 0)
+
+
+def test_a_column_of_raw_bytes_is_saved_as_text(tmp_path):
+    obs = pd.DataFrame({"odd": pd.Series(np.zeros(3, "V8"))})
+    plain_counts(np.eye(3), obs=obs).save(tmp_path / "counts.h5")
+    loaded = Counts.load(tmp_path / "counts.h5").obs["odd"]
+    assert set(loaded) == {str(np.void(bytes(8)))}

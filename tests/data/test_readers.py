@@ -592,5 +592,5 @@ def test_permission_is_named(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     path = write_text(tmp_path / "a.csv", csv(FRAME))
-    monkeypatch.setattr("builtins.open", refuse)
+    monkeypatch.setattr("io.open", refuse)
     refused(path, "a.csv may not be read: permission was denied")

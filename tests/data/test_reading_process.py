@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import psutil
 import pytest
 
-from scribeviz.data import reading_process
+from scribeviz.data import reading_process, waiting_readers
 from scribeviz.data.counts import CountsError
 from scribeviz.data.opening import open_counts
 from scribeviz.data.reading_process import (
@@ -20,7 +20,7 @@ from scribeviz.data.reading_process import (
     ReadingFailedError,
     keep_reader_waiting,
 )
-from scribeviz.data.waiting_readers import Reader
+from scribeviz.data.waiting_readers import Reader, WaitingReaders
 
 PATIENT = 30
 
@@ -46,13 +46,18 @@ def children():
     return [child for process in waiting for child in process.children()]
 
 
-def the_one_that_reads():
+def wait_until(holds):
     deadline = time.monotonic() + PATIENT
     while time.monotonic() < deadline:
-        if found := children():
-            return found[0]
+        if holds():
+            return
         time.sleep(0.01)
-    raise AssertionError("nothing is being read")
+    raise AssertionError("it never came so far")
+
+
+def the_one_that_reads():
+    wait_until(children)
+    return children()[0]
 
 
 def in_background(call, *arguments):
@@ -163,6 +168,41 @@ def test_two_files_can_be_read_at_once(endless, table):
     reading.cancel()
     with pytest.raises(ReadingCancelledError):
         waits.result(PATIENT)
+
+
+def test_a_third_file_waits_until_another_is_read(endless, table):
+    first, second, third, given_up = (Reading() for _ in range(4))
+    two = [in_background(reading.open, endless) for reading in (first, second)]
+    wait_until(lambda: len(children()) == 2)
+    waits = in_background(third.open, table)
+    wait_until(lambda: third.waits)
+    also_waits = in_background(given_up.open, table)
+    wait_until(lambda: given_up.waits)
+    given_up.cancel()
+    with pytest.raises(ReadingCancelledError):
+        also_waits.result(PATIENT)
+    assert (len(children()), third.waits, waits.done()) == (2, True, False)
+    first.cancel()
+    assert waits.result(PATIENT).counts.n_cells == 2
+    second.cancel()
+    for reading in two:
+        with pytest.raises(ReadingCancelledError):
+            reading.result(PATIENT)
+    assert not children()
+
+
+def test_imports_of_a_reader_are_not_the_fault_of_the_file(table, monkeypatch):
+    class Slow(Reader):
+        def get_ready(self):
+            if not self._is_ready:
+                time.sleep(5)
+            super().get_ready()
+
+    monkeypatch.setattr(waiting_readers, "Reader", Slow)
+    monkeypatch.setattr(reading_process, "_READERS", WaitingReaders(1))
+    monkeypatch.setenv("SCRIBEVIZ_READ_SECONDS", "1")  # four on the clock
+    assert Reading().open(table).counts.n_cells == 2
+    reading_process._READERS._waiting.end()
 
 
 def test_it_ends_with_the_server(endless, tmp_path):

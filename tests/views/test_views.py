@@ -1,6 +1,8 @@
 """The pages, built without a server."""
 
 import asyncio
+import os
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -8,16 +10,22 @@ from pathlib import Path
 import anndata as ad
 import numpy as np
 import panel as pn
+import psutil
 import pytest
+from bokeh.document import Document
 from panel import ui
+from panel.io.state import set_curdoc
 
 from scribeviz import ModelSpec
+from scribeviz.data import reading_process
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.opening import Opened
+from scribeviz.data.waiting_readers import WaitingReaders
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.runs.folder import RunState
+from scribeviz.views import shell
 from scribeviz.views.data.data_page import DataView
 from scribeviz.views.data.data_state import DataState, OpenedData, open_data
 from scribeviz.views.explore.explore_page import ExploreView
@@ -27,7 +35,7 @@ from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_page import ModelView
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.model.prior_check import PriorCheckView
-from scribeviz.views.session import ExploreState
+from scribeviz.views.session import ExploreState, Session
 
 ROOT = Path(__file__).parents[2]
 
@@ -114,6 +122,60 @@ def test_what_is_read_is_told_beside_a_way_out(data, html_of, labels_of):
     widget(view, "Cancel").clicks += 1
     assert data.busy == ""
     assert "Cancel" not in labels_of(view)
+
+
+def test_the_page_says_that_another_file_is_read_first(data, monkeypatch):
+    (data.folder / "a.csv").write_text("cell,A,B\nc1,1,2\nc2,0,3\n")
+    readers = WaitingReaders(1)
+    monkeypatch.setattr(reading_process, "_READERS", readers)
+    another = readers.take(lambda: False)
+    said = []
+
+    def note(event):
+        said.append(event.new)
+        if event.new.startswith("Waiting"):
+            readers.give_back(another)
+
+    data.param.watch(note, "busy")
+    finish(data.read("a.csv"))
+    readers.take(lambda: False).end()
+    assert data.counts.n_cells == 2
+    assert said[:2] == [
+        "Reading a.csv …",
+        "Waiting for another file to be read. Reading a.csv …",
+    ]
+    assert said[-1] == ""
+
+
+def test_closing_the_page_ends_what_it_reads(data, monkeypatch):
+    document = Document()
+    monkeypatch.setenv("SCRIBEVIZ_DATA", str(data.folder))
+    endless = data.folder / "endless.csv"
+    os.mkfifo(endless)  # nobody writes into it: reading it takes for ever
+    sessions = []
+    monkeypatch.setattr(
+        shell, "Session", lambda *given: sessions.append(Session(*given)) or sessions[-1]
+    )
+    with set_curdoc(document):
+        shell.serve_page()
+    [session] = sessions
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(asyncio.run, session.data.read("endless.csv"))
+        while not (forks := forks_that_read()):
+            time.sleep(0.05)
+            assert not reading.done()
+        for leave in document.session_destroyed_callbacks:
+            leave(None)
+        reading.result(30)
+    psutil.wait_procs(forks, timeout=30)
+    assert not forks_that_read()
+    assert (session.data.busy, session.data.problem) == ("", "")
+
+
+def forks_that_read():
+    """The processes that read a file for this one."""
+    readers = [p for p in psutil.Process().children() if "reading_child" in " ".join(p.cmdline())]
+    return [fork for reader in readers for fork in reader.children()]
 
 
 def test_an_upload_is_opened_and_not_kept_in_memory(data):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +19,9 @@ from scribeviz.data.uploads import save_upload
 from scribeviz.data.values import Rounding
 
 EXAMPLE = "example"
+_LOOK_AGAIN = 0.3  # seconds
+# Of their own: who waits for a file must not keep a thread from other pages.
+_THREADS = ThreadPoolExecutor(max_workers=32, thread_name_prefix="reading")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,7 @@ class DataState(param.Parameterized):
         mine = self._reading
         self.param.update(busy=doing, problem="")
         try:
-            opened = await asyncio.to_thread(work, mine)
+            opened = await self._opened_by(mine, doing, work)
         except ReadingCancelledError:
             return
         except CountsError as problem:
@@ -129,6 +133,16 @@ class DataState(param.Parameterized):
         finally:
             if mine is self._reading:
                 self.busy = ""
+
+    async def _opened_by(
+        self, mine: Reading, doing: str, work: Callable[[Reading], OpenedData]
+    ) -> OpenedData:
+        """Do the work in a thread, and say meanwhile what it waits for."""
+        working = asyncio.get_running_loop().run_in_executor(_THREADS, work, mine)
+        while not (await asyncio.wait([working], timeout=_LOOK_AGAIN))[0]:
+            if mine is self._reading:
+                self.busy = f"Waiting for another file to be read. {doing}" if mine.waits else doing
+        return await working
 
     async def read(self, name: str, layer: str = "X", rounding: Rounding | None = None) -> None:
         """Open one place of a file of the data folder."""
