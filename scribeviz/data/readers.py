@@ -19,12 +19,13 @@ import scipy.sparse as sp
 from scribeviz.data.anndata_files import read_h5ad, read_zarr
 from scribeviz.data.checks import check_counts, check_matrix
 from scribeviz.data.counts import Counts, CountsError, CountsWarning
+from scribeviz.data.long_tables import long_frame
 from scribeviz.data.loom import read_loom
 from scribeviz.data.matrix_folders import is_matrix_folder, read_matrix_folder
 from scribeviz.data.names import numbered_names
 from scribeviz.data.reading import damage_in_words
 from scribeviz.data.tenx import read_10x_h5
-from scribeviz.data.text_tables import read_table
+from scribeviz.data.text_files import read_text
 from scribeviz.data.values import Rounding
 
 if TYPE_CHECKING:
@@ -125,6 +126,9 @@ def _checked(data: Any, layer: str | None, name: str | None, rounding: Rounding 
     if isinstance(data, pd.DataFrame | np.ndarray) or sp.issparse(data):
         if layer not in {None, "X"}:
             raise CountsError(f"layer={layer!r} was asked for, but a bare matrix has no layers.")
+        long = long_frame(data, name or "counts") if isinstance(data, pd.DataFrame) else None
+        if long is not None:
+            return check_counts(long, name=name or "counts", rounding=rounding)
         return _bare_counts(data, name, rounding)
     from anndata import AnnData
 
@@ -316,7 +320,7 @@ FORMATS: Mapping[str, Format] = {
             suffixes=_TABLE_SUFFIXES,
             is_folder=False,
             recognise=_ends_in(*_TABLE_SUFFIXES),
-            read=read_table,
+            read=read_text,
         ),
     )
 }
