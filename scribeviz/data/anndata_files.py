@@ -3,13 +3,14 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scribeviz.data.counts import CountsError
 from scribeviz.data.hdf5 import holds_anndata, open_hdf5
+from scribeviz.data.mudata_files import holds_mudata, read_h5mu
 from scribeviz.data.promises import check_promise
+from scribeviz.data.reading import told_if_newer
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -22,12 +23,14 @@ def read_h5ad(path: Path) -> "AnnData":
     import anndata
 
     with open_hdf5(path) as file:
+        if holds_mudata(file):
+            return read_h5mu(path)
         if not holds_anndata(file):
             raise CountsError(
                 f"{path.name} is HDF5 but holds no AnnData (no cells 'obs' and genes 'var'); if it "
                 "is a matrix of Cell Ranger, let its name end in .h5, if it is a loom, in .loom."
             )
-    with _told_if_newer(path):
+    with told_if_newer(path):
         return anndata.read_h5ad(path)
 
 
@@ -53,21 +56,8 @@ def read_zarr(path: Path) -> "AnnData":
             f"{path.name} is a Zarr store but holds no AnnData (no cells 'obs' and genes 'var'); "
             "write it with anndata's write_zarr."
         )
-    with _told_if_newer(path):
+    with told_if_newer(path):
         return anndata.read_zarr(path)
-
-
-@contextmanager
-def _told_if_newer(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except Exception as error:
-        if "No read method registered" in str(error):  # the class of it is private
-            raise CountsError(
-                f"{path.name} was written in a way that the installed anndata does not know; "
-                "update anndata, or write it with an older one."
-            ) from error
-        raise
 
 
 def _zarr_metadata(path: Path) -> Iterator[tuple[str, Any]]:

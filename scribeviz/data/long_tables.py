@@ -108,7 +108,9 @@ def long_frame(frame: pd.DataFrame, name: str) -> "AnnData | None":
         return None
     plain = pd.DataFrame(
         {
-            i: pd.to_numeric(frame.iloc[:, i]) if i == roles.count else frame.iloc[:, i].astype(str)
+            i: pd.to_numeric(frame.iloc[:, i], errors="coerce")
+            if i == roles.count
+            else frame.iloc[:, i].astype(str)
             for i in range(len(names))
         }
     )

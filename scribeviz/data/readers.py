@@ -7,7 +7,7 @@ the reading itself it leaves under ``READING_NOTES``, from where it ends in the 
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -17,13 +17,16 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scribeviz.data.anndata_files import read_h5ad, read_zarr
+from scribeviz.data.archives import GZIP_SUFFIXES, TAR_SUFFIXES, ZIP_SUFFIXES, unpacked
 from scribeviz.data.checks import check_counts, check_matrix
 from scribeviz.data.counts import Counts, CountsError, CountsWarning
 from scribeviz.data.long_tables import long_frame
 from scribeviz.data.loom import read_loom
 from scribeviz.data.matrix_folders import is_matrix_folder, read_matrix_folder
+from scribeviz.data.mudata_files import read_h5mu
 from scribeviz.data.names import numbered_names
-from scribeviz.data.reading import damage_in_words
+from scribeviz.data.outer_folders import data_set_in
+from scribeviz.data.reading import damage_in_words, with_note
 from scribeviz.data.tenx import read_10x_h5
 from scribeviz.data.text_files import read_text
 from scribeviz.data.values import Rounding
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 
 # Warnings point at the line of the user's own that brought the data.
 _OURS = (str(Path(__file__).parents[1]),)
+_MOST_WRAPPINGS = 4  # archives in archives, and what is in them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +56,9 @@ class Format:
     recognise
         Whether an existing path is of this kind, without reading its content.
     read
-        Path to AnnData with cells in rows.
+        Path to AnnData with cells in rows; left out for what is to be unpacked first.
+    last_resort
+        Where a folder holds several, those with the lowest number are meant.
     """
 
     key: str
@@ -60,7 +66,8 @@ class Format:
     suffixes: tuple[str, ...]
     is_folder: bool
     recognise: Callable[[Path], bool]
-    read: Callable[[Path], "AnnData"]
+    read: Callable[[Path], "AnnData"] | None = None
+    last_resort: int = 0
 
 
 @runtime_checkable
@@ -162,7 +169,8 @@ def open_file(path: str | Path) -> "AnnData":
     Parameters
     ----------
     path
-        A file, or a 10x or Zarr folder.  It must be trusted to lie where it may be read: see
+        A file, packed or not, or a folder that is or holds one data set.  It must be trusted to
+        lie where it may be read: see
         :func:`scribeviz.data.data_folder.resolve` for names that come from outside.
 
     Returns
@@ -177,8 +185,41 @@ def open_file(path: str | Path) -> "AnnData":
         its name says.
     """
     path = _local(path)
-    with damage_in_words(path), _without_warnings():
-        return _format_to_read(path).read(path)
+    notes: list[str] = []
+    is_packed = False
+    with damage_in_words(path), _without_warnings(), ExitStack() as places:
+        for _ in range(_MOST_WRAPPINGS):
+            path = _data_set(path, notes, "unpack it and choose" if is_packed else "choose")
+            file_format = _format_to_read(path)
+            if file_format.read is not None:
+                adata = file_format.read(path)
+                break
+            path, note = places.enter_context(unpacked(path))
+            notes.append(note)
+            is_packed = True
+        else:
+            raise CountsError(
+                f"{path.name} is an archive in {_MOST_WRAPPINGS - 1} others; unpack it yourself."
+            )
+    for note in notes:
+        adata = with_note(adata, note)
+    return adata
+
+
+def _data_set(path: Path, notes: list[str], advice: str) -> Path:
+    """What is to be read: the path, or the only data set in the folder that it is."""
+    if not path.is_dir() or format_of(path) is not None:
+        return path
+
+    def rank(inner: Path) -> int | None:
+        inner_format = format_of(inner)
+        return None if inner_format is None else inner_format.last_resort
+
+    within = data_set_in(path, rank, f"{advice} one of them")
+    if within is None:
+        return path
+    notes.append(within[1])
+    return within[0]
 
 
 def format_of(path: Path) -> Format | None:
@@ -283,6 +324,14 @@ FORMATS: Mapping[str, Format] = {
             read=read_h5ad,
         ),
         Format(
+            key="h5mu",
+            label="MuData (.h5mu)",
+            suffixes=(".h5mu",),
+            is_folder=False,
+            recognise=_ends_in(".h5mu"),
+            read=read_h5mu,
+        ),
+        Format(
             key="10x_h5",
             label="10x matrix (.h5)",
             suffixes=(".h5",),
@@ -321,6 +370,15 @@ FORMATS: Mapping[str, Format] = {
             is_folder=False,
             recognise=_ends_in(*_TABLE_SUFFIXES),
             read=read_text,
+            last_resort=1,
+        ),
+        Format(
+            key="archive",
+            label="archive (.zip, .tar, .gz)",
+            suffixes=(*ZIP_SUFFIXES, *TAR_SUFFIXES, *GZIP_SUFFIXES),
+            is_folder=False,
+            recognise=_ends_in(*ZIP_SUFFIXES, *TAR_SUFFIXES, *GZIP_SUFFIXES),
+            last_resort=2,
         ),
     )
 }

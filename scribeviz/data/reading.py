@@ -49,6 +49,20 @@ def damage_in_words(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def told_if_newer(path: Path) -> Iterator[None]:
+    """Make a sentence of what anndata raises at a file of a newer one."""
+    try:
+        yield
+    except Exception as error:
+        if "No read method registered" in str(error):  # the class of it is private
+            raise CountsError(
+                f"{path.name} was written in a way that the installed anndata does not know; "
+                "update anndata, or write it with an older one."
+            ) from error
+        raise
+
+
 def first_line(error: BaseException, path: Path) -> str:
     """Give the start of what another package said, without the server's folders."""
     text = str(error).replace(f"{path.parent}{os.sep}", "").strip().splitlines()
