@@ -18,7 +18,6 @@ import scipy.sparse as sp
 from scribeviz.data.counts import CountsError
 from scribeviz.data.names import Orientation, names_say
 from scribeviz.data.reading import with_note
-from scribeviz.data.set_aside import says_it_is_no_count
 from scribeviz.data.text_lines import (
     SEPARATORS,
     decoded,
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from anndata import AnnData
 
 _LOOKED_AT = 200  # lines that tell whether names come again
-_FEWEST, _MOST = 3, 12  # columns
+_FEWEST, _MOST = 3, 20  # columns
 _SEVERAL = 2
 _NO_HEADER = ("column 1", "column 2", "column 3")
 
@@ -47,11 +46,27 @@ _CELL_LABEL = re.compile(
     re.IGNORECASE,
 )
 _COUNT_LABEL = re.compile(
-    r"(?:raw[ _.-]?|n[ _.-]?|mid[ _.-]?|read[ _.-]?|umi[ _.-]?|transcript[ _.-]?)?"
+    r"(?:(?:raw|adjusted|rsec|dbec|n|mid|read|umi|transcript)[ _.-]?)*"
     r"(?:counts?|umis?|reads?|molecules?|transcripts?)|n|x|freq|values?|expression",
     re.IGNORECASE,
 )
-_UMIS = re.compile(r".*(?:umi|mid|molecule).*", re.IGNORECASE)
+# Of several counts of the same, the ones to take: BD Rhapsody's corrected ones, then molecules.
+_RATHER = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        r".*dbec.*(?:molecule|umi).*",
+        r".*(?:rsec|adjusted).*(?:molecule|umi).*",
+        r".*(?:umi|mid|molecule).*",
+        r".*",
+    )
+)
+# Names of cells may begin anew in each of these.
+_OF_SEVERAL_CELLS = re.compile(
+    r"(?:sample|batch|library|lane|plate|well|fov|slide|donor|patient|replicate|run|dataset)s?"
+    r"(?:[ _.-]?(?:ids?|index|names?|no|number))?",
+    re.IGNORECASE,
+)
+_ROW_NAMES = ("", "unnamed: 0", "index", "row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +77,7 @@ class _Roles:
     cell: int
     count: int
     why: str
+    row_names: tuple[int, ...] = ()
 
 
 def read_long_table(path: Path) -> "AnnData | None":
@@ -81,6 +97,8 @@ def read_long_table(path: Path) -> "AnnData | None":
         top += islice(lines, _LOOKED_AT)
     first_line = top[0][0]
     rows = [fields_of(line, separator) for _, line in top]
+    if len(rows[0]) == len(rows[1]) - 1:  # R leaves out the name above the names of rows
+        rows[0].insert(0, "")
     if len(set(map(len, rows))) != 1:
         return None
     has_header = not any(map(is_number, rows[0]))
@@ -118,10 +136,10 @@ def long_frame(frame: pd.DataFrame, name: str) -> "AnnData | None":
 
 
 def _separator(lines: Sequence[str]) -> str:
-    """What parts these lines into as many fields, three to a dozen; empty if nothing does."""
+    """What parts these lines into as many fields, three to a score; empty if nothing does."""
     for separator in SEPARATORS:
-        widths = {len(fields_of(line, separator)) for line in lines}
-        if len(widths) == 1 and _FEWEST <= min(widths) <= _MOST:
+        first, *others = (len(fields_of(line, separator)) for line in lines)
+        if _FEWEST <= first <= _MOST and set(others) <= {first, first + 1}:
             return separator
     return ""
 
@@ -129,25 +147,71 @@ def _separator(lines: Sequence[str]) -> str:
 def _roles(names: Sequence[str], sample: Sequence[Sequence[str]], file: str) -> _Roles | None:
     """Tell genes, cells and counts apart: by the header, else by what the columns hold."""
     columns = [*zip(*sample, strict=True)]
-    numeric = [i for i, column in enumerate(columns) if all(map(is_number, column))]
-    genes = _labelled(names, _GENE_LABEL)
-    cells = _labelled(names, _CELL_LABEL)
-    counts = [i for i in _labelled(names, _COUNT_LABEL) if i in numeric]
-    counts = [i for i in counts if _UMIS.fullmatch(names[i])] or counts
+    row_names = [
+        i for i, name in enumerate(names) if name.lower() in _ROW_NAMES and _is_running(columns[i])
+    ]
+    places = [i for i in range(len(names)) if i not in row_names]
+    numeric = [i for i in places if all(map(is_number, columns[i]))]
+    genes, cells = _labelled(names, _GENE_LABEL), _labelled(names, _CELL_LABEL)
+    # A word among them is a fault that is named later.
+    counts = [i for i in _labelled(names, _COUNT_LABEL) if 2 * _n_numbers(columns[i]) > len(sample)]
     if genes and cells and counts:
-        return _Roles(_best(genes, columns), cells[0], counts[0], "by their names")
-    if len(names) != _FEWEST or len(numeric) != 1:
+        gene = max(genes, key=lambda i: len(set(columns[i])))  # ids rather than symbols
+        count = _only_count(names, counts, file)
+        return _Roles(gene, cells[0], count, "by their names", tuple(row_names))
+    _check_it_has_cells_and_counts(names, columns, (genes, cells, counts), file)
+    if len(places) != _FEWEST or len(numeric) != 1:
         return None
-    one, other = (i for i in range(_FEWEST) if i != numeric[0])
+    one, other = (i for i in places if i != numeric[0])
     # A table of cells and one gene has a row per cell; here both come again and again.
-    if not (_repeats(columns[one]) or _repeats(columns[other])) or _is_wide(names, columns, one):
+    is_wide = one == 0 and not _repeats(columns[0]) and not _GENE_LABEL.fullmatch(names[1])
+    if is_wide or not (_repeats(columns[one]) or _repeats(columns[other])):
         return None
-    if genes == [one] or cells == [other]:
-        return _Roles(one, other, numeric[0], "by their names")
+    gene, cell, why = one, other, "by their names"
     if genes == [other] or cells == [one]:
-        return _Roles(other, one, numeric[0], "by their names")
-    gene, cell = _by_what_they_hold((one, other), names, columns, file)
-    return _Roles(gene, cell, numeric[0], "by what they hold")
+        gene, cell = other, one
+    elif genes != [one] and cells != [other]:
+        gene, cell = _by_what_they_hold((one, other), names, columns, file)
+        why = "by what they hold"
+    return _Roles(gene, cell, numeric[0], why, tuple(row_names))
+
+
+def _only_count(names: Sequence[str], counts: Sequence[int], file: str) -> int:
+    """Of several columns of counts the one to take."""
+    for rather in _RATHER:
+        some = [i for i in counts if rather.fullmatch(names[i])]
+        if len(some) == 1:
+            return some[0]
+        if some:
+            break
+    raise CountsError(
+        f"{file} is a long table with several columns of counts "
+        f"({', '.join(repr(names[i]) for i in counts)}); keep the one that is meant."
+    )
+
+
+def _check_it_has_cells_and_counts(
+    names: Sequence[str],
+    columns: Sequence[Sequence[str]],
+    labelled: tuple[Sequence[int], Sequence[int], Sequence[int]],
+    file: str,
+) -> None:
+    """Refuse long tables of something else: molecules one by one, or positions without cells."""
+    genes, cells, counts = labelled
+    lower = [name.lower() for name in names]
+    if genes and _repeats(columns[genes[0]]):
+        if counts and {"x", "y"} <= set(lower):
+            raise CountsError(
+                f"{file} counts genes at positions (columns 'x' and 'y') and names no cells; "
+                "assign the positions to cells or to larger bins first, and name these in a column "
+                "'cell'."
+            )
+        if cells and _repeats(columns[cells[0]]):
+            raise CountsError(
+                f"{file} lists molecules one by one ({names[genes[0]]!r}, {names[cells[0]]!r}) and "
+                "has no column of counts; count them per gene and cell, without those that are of "
+                "low quality or of no cell, or open the matrix that lies beside it."
+            )
 
 
 def _by_what_they_hold(
@@ -165,18 +229,17 @@ def _by_what_they_hold(
     return (one, other) if says is Orientation.GENES_IN_ROWS else (other, one)
 
 
-def _is_wide(names: Sequence[str], columns: Sequence[Sequence[str]], one: int) -> bool:
-    """Whether the first column names each row once, beside a label and the counts of one gene."""
-    return one == 0 and not _repeats(columns[0]) and not _GENE_LABEL.fullmatch(names[1])
-
-
 def _labelled(names: Sequence[str], label: re.Pattern[str]) -> list[int]:
     return [i for i, name in enumerate(names) if label.fullmatch(name.strip())]
 
 
-def _best(genes: Sequence[int], columns: Sequence[Sequence[str]]) -> int:
-    """Of several columns of genes the one that tells most apart: ids rather than symbols."""
-    return max(genes, key=lambda i: len(set(columns[i])))
+def _n_numbers(column: Sequence[str]) -> int:
+    return sum(map(is_number, column))
+
+
+def _is_running(column: Sequence[str]) -> bool:
+    """0, 1, 2 … or 1, 2, 3 …: the numbers of the rows."""
+    return any([*column] == [*map(str, range(i, len(column) + i))] for i in (0, 1))
 
 
 def _repeats(column: Sequence[str]) -> bool:
@@ -233,7 +296,8 @@ def _anndata(frame: pd.DataFrame, names: Sequence[str], roles: _Roles, file: str
     gene_codes, genes = _coded(frame[roles.gene])
     cell_codes, cells = _coded(frame[roles.cell])
     obs, var = pd.DataFrame(index=pd.Index(cells)), pd.DataFrame(index=pd.Index(genes))
-    others = [i for i in range(len(names)) if i not in {roles.gene, roles.cell, roles.count}]
+    taken = {roles.gene, roles.cell, roles.count, *roles.row_names}
+    others = [i for i in range(len(names)) if i not in taken]
     left_out = []
     for i in others:
         for about, codes in ((obs, cell_codes), (var, gene_codes)):
@@ -285,11 +349,11 @@ def _one_each(column: pd.Series, codes: np.ndarray, number: int) -> np.ndarray |
 
 
 def _check_it_tells_nothing_apart(column: pd.Series, name: str, file: str) -> None:
-    """Raise unless a further column is a number beside the count, such as of reads."""
-    is_label = says_it_is_no_count(name) or not all(is_number(str(x)) for x in column.unique())
-    if is_label:
+    """Raise if the same name may be of several cells: it is a number beside the count otherwise."""
+    is_number_beside = all(is_number(str(value)) for value in column.unique())
+    if not is_number_beside or _OF_SEVERAL_CELLS.fullmatch(name):
         raise CountsError(
             f"{file} is a long table whose column {name!r} differs within a cell and within a "
-            "gene, so that its rows are no counts of one cell; join it to the names of the cells, "
-            "or keep genes, cells and counts only."
+            "gene, so that a cell's name may be that of several; join it to the names of the "
+            "cells, or keep genes, cells and counts only."
         )

@@ -16,6 +16,7 @@ from scribeviz.data.counts import CountsError
 from scribeviz.data.promises import check_promise
 from scribeviz.data.reading import READER_ERRORS, first_line, with_note
 from scribeviz.data.tenx import check_numbers
+from scribeviz.data.usa_mode import thirds_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -125,13 +126,16 @@ def read_matrix_folder(path: Path) -> "AnnData":
     read = {layer: _matrix(path, file) for layer, file in parts.matrices.items()}
     turned = {layer: _cells_in_rows(path, m, parts, obs, var) for layer, m in read.items()}
     matrices = {layer: sp.csr_matrix(matrix) for layer, matrix in turned.items()}
+    if thirds := thirds_of(list(var.index)):
+        matrices = {part: matrices[_MAIN][:, columns] for part, columns in thirds.items()}
+        var = var.iloc[thirds["spliced"]]
     main = matrices.pop(_MAIN, None)
-    summed = main is None
+    summed = list(matrices) if main is None else []
     if main is None:
         main = sum(matrices.values(), sp.csr_matrix((len(obs), len(var))))
     adata = AnnData(main, obs=obs, var=var, layers=matrices)
     if summed:
-        adata = with_note(adata, f"Counts are the sum of {', '.join(read)}: all molecules.")
+        adata = with_note(adata, f"Counts are the sum of {', '.join(summed)}: all molecules.")
     if not parts.cells_in_rows and any(turned[k].shape == read[k].shape for k in read):
         note = "The matrix lies the other way round (cells x genes), and was read so."
         adata = with_note(adata, note)

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import h5py
 import pandas as pd
@@ -30,20 +30,25 @@ def holds_mudata(file: h5py.File) -> bool:
 
 def read_h5mu(path: Path) -> "AnnData":
     """Read the genes of an ``.h5mu`` file."""
-    from anndata import AnnData
-    from anndata.io import read_elem
-
     with open_hdf5(path) as file:
         if not isinstance(file.get("mod"), h5py.Group):
             raise CountsError(
                 f"{path.name} is HDF5 but holds no MuData (no group 'mod'); if it is an AnnData, "
                 "let its name end in .h5ad."
             )
-        names = [name for name, item in file["mod"].items() if isinstance(item, h5py.Group)]
-        chosen = _genes_of(names, path)
-        with told_if_newer(path):
-            adata = read_elem(file["mod"][chosen])
-            about_all: object = read_elem(file["obs"]) if "obs" in file else None
+        return genes_of_mudata(file, path)
+
+
+def genes_of_mudata(store: Any, path: Path) -> "AnnData":
+    """Read the genes of a MuData from a group of HDF5 or Zarr that is safe to read."""
+    from anndata import AnnData
+    from anndata.io import read_elem
+
+    names = sorted(name for name in store["mod"] if not hasattr(store["mod"][name], "dtype"))
+    chosen = _genes_of(names, path)
+    with told_if_newer(path):
+        adata = read_elem(store["mod"][chosen])
+        about_all: object = read_elem(store["obs"]) if "obs" in store else None
     if not isinstance(adata, AnnData):
         raise CountsError(f"{path.name}: mod/{chosen} holds no AnnData; write the file again.")
     if isinstance(about_all, pd.DataFrame):

@@ -310,7 +310,7 @@ def _ends_in(*suffixes: str) -> Callable[[Path], bool]:
     return lambda path: path.name.lower().endswith(suffixes)
 
 
-_TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
+_TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".st", ".st.gz")
 
 FORMATS: Mapping[str, Format] = {
     entry.key: entry

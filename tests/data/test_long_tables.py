@@ -130,3 +130,53 @@ def test_names_that_are_not_utf8(tmp_path):
     text = "".join("\t".join(map(str, row)) + "\n" for row in [["gene", "cell", "count"], *table])
     (tmp_path / "a.tsv").write_bytes(text.encode("latin-1"))
     assert "Größe" in as_counts(tmp_path / "a.tsv").genes
+
+
+def test_rows_with_numbers_of_their_own(tmp_path):
+    for first in ("", "Unnamed: 0"):
+        table = [[i + 1, *row] for i, row in enumerate(rows())]
+        counts = as_counts(written(tmp_path / "a.csv", table, [first, "Var1", "Var2", "Freq"], ","))
+        np.testing.assert_array_equal(dense(counts), MATRIX)
+        assert not any("Left out" in note for note in counts.notes)
+    counts = as_counts(written(tmp_path / "r.txt", table, ["Var1", "Var2", "Freq"], " "))
+    np.testing.assert_array_equal(dense(counts), MATRIX)
+
+
+def test_the_corrected_molecules_of_bd_rhapsody(tmp_path):
+    header = ["Cell_Index", "Gene", "RSEC_Reads", "Raw_Molecules", "RSEC_Adjusted_Molecules"]
+    table = [[cell, gene, 9 * n, n + 1, n] for gene, cell, n in rows()]
+    path = written(tmp_path / "x_Expression_Data.st", [header, *table], ["## BD Rhapsody"])
+    np.testing.assert_array_equal(dense(as_counts(path)), MATRIX)
+    header += ["DBEC_Reads", "DBEC_Adjusted_Molecules"]
+    table = [[*row[:4], row[4] + 2, 5, row[4]] for row in table]
+    np.testing.assert_array_equal(
+        dense(as_counts(written(tmp_path / "b.txt", table, header))), MATRIX
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "says"),
+    [
+        ("gene cell umis other_umis", "several columns of counts .'umis', 'raw_umis'"),
+        ("geneID x y MIDCount", "positions .* and names no cells; assign"),
+        (
+            "feature_name cell_id transcript_id qv",
+            "molecules one by one .'feature_name', 'cell_id'",
+        ),
+    ],
+)
+def test_long_tables_of_something_else_are_refused(tmp_path, header, says):
+    table = [
+        [gene, cell, n, n] for gene in GENES for cell, n in zip(range(4), range(4), strict=True)
+    ]
+    header = header.replace("other_umis", "raw_umis").split()
+    with pytest.raises(CountsError, match=says):
+        as_counts(written(tmp_path / "a.csv", table, header, ","))
+
+
+def test_positions_of_molecules_within_cells_are_left_out(tmp_path):
+    table = [[gene, i, 3 * i, n, cell] for i, (gene, cell, n) in enumerate(rows())]
+    header = ["geneID", "x", "y", "MIDCount", "CellID"]
+    with pytest.warns(CountsWarning, match="Left out of the table: 'x', 'y'"):
+        counts = as_counts(written(tmp_path / "cellbin.gem.txt", table, header))
+    np.testing.assert_array_equal(dense(counts), MATRIX)

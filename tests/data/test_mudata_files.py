@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import zarr
 from anndata.io import write_elem
 
 from scribeviz import CountsError, CountsWarning, as_counts
@@ -48,6 +49,15 @@ def test_the_modality_of_genes_is_read(tmp_path, name, ending):
     assert list(counts.obs) == ["depth", "cell_type"]
     layer = as_counts(path, "spliced")
     np.testing.assert_array_equal(layer.matrix.toarray(), MATRIX)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_mudata_in_zarr(tmp_path):
+    store = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=2)
+    write_elem(store.create_group("mod"), "rna", modality())
+    write_elem(store["mod"], "prot", modality(9))
+    write_elem(store, "obs", pd.DataFrame(index=CELLS))
+    np.testing.assert_array_equal(as_counts(tmp_path / "a.zarr").matrix.toarray(), MATRIX)
 
 
 def test_the_only_one_that_may_be_of_genes_is_read(tmp_path):

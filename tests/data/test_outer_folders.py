@@ -149,6 +149,19 @@ def test_starsolo_velocity_alone(tmp_path):
     np.testing.assert_array_equal(spliced.matrix.toarray(), MATRIX)
 
 
+def test_alevin_fry_that_counts_each_gene_three_times(tmp_path):
+    alevin_fry(tmp_path)
+    parts = sp.coo_matrix(np.hstack([MATRIX, 2 * MATRIX, 3 * MATRIX]))
+    scipy.io.mmwrite(tmp_path / "alevin/quants_mat.mtx", parts)
+    names = [f"{gene}{ending}" for ending in ("", "-U", "-A") for gene in GENES]
+    (tmp_path / "alevin/quants_mat_cols.txt").write_text("\n".join(names))
+    with pytest.warns(CountsWarning, match="the sum of spliced, unspliced, ambiguous"):
+        counts = as_counts(tmp_path)
+    assert counts.genes.tolist() == GENES
+    np.testing.assert_array_equal(counts.matrix.toarray(), 6 * MATRIX)
+    np.testing.assert_array_equal(as_counts(tmp_path, "unspliced").matrix.toarray(), 2 * MATRIX)
+
+
 def test_all_barcodes_are_read_where_there_is_nothing_else(tmp_path):
     mex(tmp_path / "outs/raw_feature_bc_matrix")
     assert as_counts(tmp_path / "outs").n_cells == 12
