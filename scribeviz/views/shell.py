@@ -194,8 +194,8 @@ class Shell(pn.viewable.Viewer):
             return
         if explored is not explore.explored:  # resumed runs change
             explore.show(explored, self._mixtures(explored))
-        if gene and not explore.find_gene(gene):
-            _tell(f"No gene of this run is called {gene}.")
+        if gene:
+            _tell(explore.find_gene(gene))
 
     def _mixtures(self, explored: Explored) -> dict[str, Path]:
         """Finished mixtures of the same data, which can colour its cells; the newest of a name."""
