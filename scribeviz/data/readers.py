@@ -129,7 +129,10 @@ def _checked(data: Any, layer: str | None, name: str | None, rounding: Rounding 
     if isinstance(data, str | Path):
         path = _local(data)
         with damage_in_words(path):
-            return check_counts(open_file(path), layer, name=name or path.name, rounding=rounding)
+            counts = check_counts(open_file(path), layer, name=name or path.name, rounding=rounding)
+        # Runs keep this and pages show it: of a path from the root, only the end.
+        shown = path.name if Path(data).is_absolute() else str(data)
+        return replace(counts, read_by=reading_code(shown, layer, rounding))
     if isinstance(data, pd.DataFrame | np.ndarray) or sp.issparse(data):
         if layer not in {None, "X"}:
             raise CountsError(f"layer={layer!r} was asked for, but a bare matrix has no layers.")
@@ -152,6 +155,19 @@ def _checked(data: Any, layer: str | None, name: str | None, rounding: Rounding 
 def read(path: str | Path, layer: str | None = None, *, rounding: Rounding | None = None) -> Counts:
     """Open a file or folder and check the counts in it; as :func:`as_counts` of a path."""
     return as_counts(Path(_local(path)), layer, rounding=rounding)
+
+
+def reading_code(name: str, layer: str | None, rounding: Rounding | None) -> str:
+    """The Python that reads a file; what is as usual is left out.
+
+    Examples
+    --------
+    >>> reading_code("cells.h5ad", "counts", None)
+    "scribeviz.read('cells.h5ad', layer='counts')"
+    """
+    chosen = "" if layer in {None, "X"} else f", layer={layer!r}"
+    chosen += "" if rounding is None else f", rounding={rounding!r}"
+    return f"scribeviz.read({name!r}{chosen})"
 
 
 def _local(path: str | Path) -> Path:
