@@ -38,6 +38,16 @@ def gene_columns(
     return np.arange(len(genes))[[operator.index(i) for i in given]]
 
 
+def chosen_ids(gene_ids: np.ndarray | None, columns: np.ndarray) -> np.ndarray | None:
+    """The ids of some genes, where there are ids."""
+    return None if gene_ids is None else gene_ids[columns]
+
+
+def ids_arrays(gene_ids: np.ndarray | None) -> dict[str, np.ndarray]:
+    """The ids as they are written to a file."""
+    return {} if gene_ids is None else {"gene_ids": gene_ids}
+
+
 def _named(genes: np.ndarray, names: list[str], gene_ids: np.ndarray | None) -> np.ndarray:
     lookup = GeneLookup(genes, gene_ids)
     where = f"a fit of {len(genes):,} genes"

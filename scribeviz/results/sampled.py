@@ -28,7 +28,7 @@ from scribeviz.results.count_results import (
 )
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.from_mcmc import held_by, prior_draws_of
-from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.gene_index import GeneIndex, chosen_ids, ids_arrays
 from scribeviz.results.reference_members import ReferenceMembers
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
@@ -53,7 +53,7 @@ class ScribeMCMCResults(ReferenceMembers):
         Negative log joint density of every transition, warm-up included, in nats.
     settled
         Whether all the draws that were asked for were made.
-    model_config, n_cells, genes, left_out_genes, obs, depth
+    model_config, n_cells, genes, left_out_genes, obs, depth, gene_ids
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples, prior_predictive_samples
         What was chosen or drawn last with ``store_samples=True``.
@@ -70,6 +70,7 @@ class ScribeMCMCResults(ReferenceMembers):
     prior_params: Mapping[str, Any] = field(default_factory=dict)
     depth: Depth | None = field(default=None, repr=False)
     settled: bool = True
+    gene_ids: np.ndarray | None = field(default=None, repr=False)
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
     prior_predictive_samples: np.ndarray | None = field(default=None, repr=False)
@@ -271,6 +272,7 @@ class ScribeMCMCResults(ReferenceMembers):
             self,
             samples=select_genes(self.samples, self.model_config, columns) or {},
             genes=self.genes[columns],
+            gene_ids=chosen_ids(self.gene_ids, columns),
             posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
             predictive_samples=None if predictive is None else predictive[..., columns],
             prior_predictive_samples=None if of_priors is None else of_priors[..., columns],
@@ -308,6 +310,7 @@ class ScribeMCMCResults(ReferenceMembers):
             "loss_history": self.loss_history,
             "genes": self.genes,
             "left_out_genes": self.left_out_genes,
+            **ids_arrays(self.gene_ids),
             **depth_arrays(self.depth),
         }
         meta = {
@@ -339,6 +342,7 @@ class ScribeMCMCResults(ReferenceMembers):
             n_cells=meta["n_cells"],
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
+            gene_ids=arrays.get("gene_ids"),
             prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
             depth=depth_from(arrays),
             settled=meta.get("settled", True),

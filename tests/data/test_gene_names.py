@@ -67,6 +67,26 @@ def test_results_are_indexed_by_ids_of_any_version():
         results["CD3D"]
 
 
+@pytest.mark.parametrize("method", ["svi", "mcmc"])
+def test_results_keep_ids_beside_symbols(tmp_path, method):
+    settings = {"n_steps": 50} if method == "svi" else {"n_samples": 20, "n_warmup": 20}
+    results = scribeviz.fit(counts_of(gene_ids=IDS), "nbdm", inference_method=method, **settings)
+    results.save(tmp_path / "r.h5")
+    for each in (results, type(results).load(tmp_path / "r.h5")):
+        assert each["ENSG00000167286"].genes.tolist() == ["CD3D"]
+        assert each[["LYZ", "CD3D"]]["ENSG00000090382.1"].genes.tolist() == ["LYZ"]
+
+
+def test_a_network_names_genes_by_their_ids(tmp_path):
+    counts = counts_of(gene_ids=IDS)
+    network = scribeviz.CellVAE(n_latent=2, n_hidden=4)
+    results = scribeviz.fit(counts, network, max_epochs=1)
+    results.save(tmp_path / "n.h5")
+    for each in (results, type(results).load(tmp_path / "n.h5")):
+        frame = each.get_normalized_expression(counts, ["ENSG00000167286", "LYZ"])
+        assert frame.columns.tolist() == ["CD3D", "LYZ"]
+
+
 @pytest.mark.parametrize("column", ["mt", "mito", "is_mito", "MT", "mitochondrial", "is_mt"])
 @pytest.mark.parametrize(
     "marks",
