@@ -1,5 +1,7 @@
 """Layouts of files that other programs write, made by hand where the program is not at hand."""
 
+from types import SimpleNamespace
+
 import anndata as ad
 import h5py
 import numpy as np
@@ -9,6 +11,8 @@ import scipy.sparse as sp
 import zarr
 
 from scribeviz import CountsError, as_counts
+from scribeviz.data.checks import check_matrix
+from scribeviz.data.sources import better_source
 
 CELLS = [f"AAACCTGAGAAACC{a}{b}-1" for a in "ACGT" for b in "ACG"]
 GENES = ["ACTB", "CD3D", "LYZ", "NKG7", "MS4A1", "MT-CO1"]
@@ -111,3 +115,40 @@ def test_nullable_columns(tmp_path):
     counts = as_counts(tmp_path / "a.h5ad")
     np.testing.assert_array_equal(counts.matrix.toarray(), MATRIX)
     assert counts.obs["number"].isna().sum() == 6
+
+
+class Lazy:
+    """What reading needs of a Dask array; it counts how often its rows are computed."""
+
+    dask, dtype = object(), np.dtype("float32")
+
+    def __init__(self, matrix, heights, loads):
+        self.matrix, self.heights, self.loads = matrix, heights, loads
+        self.shape, self.chunks = matrix.shape, (heights, (matrix.shape[1],))
+
+    def __getitem__(self, rows):
+        return Lazy(self.matrix[rows], self.heights, self.loads)
+
+    def compute(self):
+        self.loads.append(self.shape[0])
+        return sp.csr_matrix(self.matrix)
+
+
+@pytest.mark.parametrize("heights", [(5, 5, 2), (float("nan"),)])
+def test_arrays_of_dask_are_computed_once_and_by_blocks(heights):
+    loads = []
+    lazy = Lazy(MATRIX.astype("float32"), heights, loads)
+    counts = check_matrix(
+        lazy, var=pd.DataFrame(index=GENES), obs=pd.DataFrame(index=CELLS), name="lazy"
+    )
+    np.testing.assert_array_equal(counts.matrix.toarray(), MATRIX)
+    assert loads == ([5, 5, 2] if len(heights) == 3 else [12])
+
+
+def test_looking_for_a_better_layer_loads_each_once():
+    loads = []
+    data = SimpleNamespace(
+        X=np.log1p(MATRIX), raw=None, layers={"counts": Lazy(MATRIX, (6, 6), loads)}
+    )
+    assert better_source(data, "X") == "counts"
+    assert loads == [6, 6]
