@@ -309,8 +309,21 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
+_FROM_R = " Write it from R as .h5ad (anndataR, zellkonverter) or as a folder of a matrix."
+_WAYS_ON = {
+    **dict.fromkeys((".rds", ".rdata", ".rda", ".h5seurat"), _FROM_R),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), " Save the sheet as CSV."),
+    **dict.fromkeys((".rar", ".7z"), " Unpack it."),
+}
+
+
 def _unknown_format(path: Path) -> str:
     if path.is_dir():
+        if any(path.rglob("quants_mat.gz")):
+            return (
+                f"{path.name} holds counts in alevin's binary format; run it with --dumpMtx, or "
+                "alevin-fry, which write text."
+            )
         return (
             f"the folder {path.name} holds no counts: a 10x folder has matrix.mtx, barcodes.tsv "
             "and features.tsv (or genes.tsv), one of kallisto, alevin-fry or Parse the files that "
@@ -319,7 +332,8 @@ def _unknown_format(path: Path) -> str:
     if path.name.lower().endswith((".mtx", ".mtx.gz")):
         return f"{path.name} has no names of genes and cells in it; choose the folder it lies in."
     endings = ", ".join(known_suffixes())
-    return f"{path.name} is of no known format; names must end in {endings}."
+    advice = next((way for end, way in _WAYS_ON.items() if path.name.lower().endswith(end)), "")
+    return f"{path.name} is of no known format; names must end in {endings}.{advice}"
 
 
 def _ends_in(*suffixes: str) -> Callable[[Path], bool]:

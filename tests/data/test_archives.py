@@ -15,7 +15,7 @@ from scribeviz.data.reading_limits import MEMORY_SETTING
 from scribeviz.data.reading_process import Reading
 from tests.data.small_files import COUNTS, SMALL_FILES
 
-KINDS = [kind for kind in SMALL_FILES if "3" not in kind and "raw" not in kind]
+KINDS = [kind for kind in SMALL_FILES if not any(word in kind for word in ("v3", "raw", "tar"))]
 
 
 def pack_zip(path, source, inside=""):

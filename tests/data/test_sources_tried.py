@@ -152,3 +152,19 @@ def test_looking_for_a_better_layer_loads_each_once():
     )
     assert better_source(data, "X") == "counts"
     assert loads == [6, 6]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("a.rds", "from R as .h5ad"),
+        ("a.h5Seurat", "from R as .h5ad"),
+        ("a.xlsx", "Save the sheet as CSV"),
+        ("out/alevin/quants_mat.gz", "alevin's binary format; run it with --dumpMtx"),
+    ],
+)
+def test_what_others_write_and_nobody_else_reads_has_a_way_on(tmp_path, name, says):
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"1")
+    with pytest.raises(CountsError, match=says):
+        as_counts(tmp_path / name.split("/")[0])
