@@ -13,6 +13,7 @@ import scipy.io
 import scipy.sparse as sp
 
 from scribeviz.data.counts import CountsError
+from scribeviz.data.matrix_market import read_matrix_market
 from scribeviz.data.promises import check_promise
 from scribeviz.data.reading import READER_ERRORS, first_line, with_note
 from scribeviz.data.tenx import check_numbers
@@ -147,7 +148,7 @@ def _matrix(path: Path, file: Path) -> sp.coo_array:
         n_rows, n_columns, n_values = scipy.io.mminfo(file)[:3]
         check_promise(file, file.name, (n_values,), 16)
         check_promise(file, file.name, (max(n_rows, n_columns),), 8)
-        return sp.coo_array(scipy.io.mmread(file))
+        return read_matrix_market(file)
     except CountsError:
         raise
     except READER_ERRORS as error:
