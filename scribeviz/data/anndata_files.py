@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scribeviz.data.counts import CountsError
 from scribeviz.data.hdf5 import holds_anndata, open_hdf5
+from scribeviz.data.mudata_files import genes_of_mudata, holds_mudata
 from scribeviz.data.promises import check_promise
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ def read_h5ad(path: Path) -> "AnnData":
     import anndata
 
     with open_hdf5(path) as file:
+        if holds_mudata(file):
+            return genes_of_mudata(file, path)
         if not holds_anndata(file):
             raise CountsError(
                 f"{path.name} is HDF5 but holds no AnnData (no cells 'obs' and genes 'var'); if it "
@@ -50,6 +53,10 @@ def read_zarr(path: Path) -> "AnnData":
             check_promise(path, name, shape, _LARGEST_NUMBER)
         _check_chunks(path, name, content)
     inside = {child.name for child in path.iterdir()}
+    if "mod" in inside:
+        import zarr
+
+        return genes_of_mudata(zarr.open_group(path, mode="r"), path)
     if not {"obs", "var"} <= inside:
         raise CountsError(
             f"{path.name} is a Zarr store but holds no AnnData (no cells 'obs' and genes 'var'); "

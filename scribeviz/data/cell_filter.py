@@ -101,7 +101,8 @@ class CellFilter:
             if qc.mt_share is None:
                 raise CountsError(
                     f"no gene of {counts.name} is recognised as mitochondrial (by a symbol that "
-                    "begins with MT-), so that cells cannot be chosen by max_mt_share."
+                    "begins with MT-, an id of Ensembl, or a column of var such as 'mt'), so that "
+                    "cells cannot be chosen by max_mt_share."
                 )
             kept &= qc.mt_share <= self.max_mt_share
         if self.obs_column is not None:

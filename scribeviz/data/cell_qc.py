@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from scribeviz.data.counts import Counts
+from scribeviz.data.mitochondrial_ids import MITOCHONDRIAL_IDS
+from scribeviz.data.names import without_version
 from scribeviz.data.remembered import once_per_counts
 
 # MT-CO1 (human), mt-Co1 (mouse, zebrafish), Mt-co1 (rat), mt:CoI (fly), MT.CO1 (as R writes it),
@@ -34,11 +36,17 @@ def cell_qc(counts: Counts) -> CellQC:
 
 
 def mitochondrial(counts: Counts) -> Bool[np.ndarray, " genes"]:
-    """Which genes are of the mitochondrion, by their symbols; Ensembl's ids do not tell."""
+    """Which genes are of the mitochondrion: as the data mark them, else by symbols and ids."""
+    if counts.mitochondrial is not None:
+        return counts.mitochondrial
     return np.array(
         [
-            any(_MITOCHONDRIAL.match(str(name)) for name in names)
+            any(_is_mitochondrial(str(name)) for name in names)
             for names in zip(counts.genes, counts.gene_ids, strict=True)
         ],
         dtype=bool,
     )
+
+
+def _is_mitochondrial(name: str) -> bool:
+    return bool(_MITOCHONDRIAL.match(name)) or without_version(name) in MITOCHONDRIAL_IDS

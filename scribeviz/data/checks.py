@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.embeddings import embeddings
 from scribeviz.data.features import gene_features
+from scribeviz.data.gene_annotation import gene_aliases, marked_mitochondrial
 from scribeviz.data.names import (
     gene_names,
     index_names,
@@ -158,6 +159,8 @@ def check_matrix(  # noqa: PLR0913  all by name
             *_empty_notes(counts),
         ),
         embeddings=_kept_embeddings(obsm or {}, len(cells)),
+        aliases=gene_aliases(var),
+        mitochondrial=marked_mitochondrial(var),
     )
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scribeviz._storage import read_arrays, write_arrays
+from scribeviz.data.gene_lookup import GeneLookup
 
 
 class CountsError(ValueError):
@@ -72,6 +73,10 @@ class Counts:
     filters
         What was left out since they were read: settings of
         :class:`~scribeviz.data.cell_filter.CellFilter`, one after the other.
+    aliases
+        Further names of every gene, parted by ``|``; None where the data tell none.
+    mitochondrial
+        Which genes the data mark as mitochondrial; None where they mark none.
     """
 
     matrix: sp.csr_array
@@ -84,6 +89,8 @@ class Counts:
     embeddings: Mapping[str, np.ndarray] = field(default_factory=dict)
     read_by: str = ""
     filters: tuple[Mapping[str, Any], ...] = ()
+    aliases: np.ndarray | None = field(default=None, repr=False)
+    mitochondrial: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def n_cells(self) -> int:
@@ -141,6 +148,8 @@ class Counts:
             matrix=_canonical(self.matrix[:, index]),
             genes=self.genes[index],
             gene_ids=self.gene_ids[index],
+            aliases=None if self.aliases is None else self.aliases[index],
+            mitochondrial=None if self.mitochondrial is None else self.mitochondrial[index],
         )
 
     def select_cells(self, index: np.ndarray) -> "Counts":
@@ -164,18 +173,19 @@ class Counts:
         return self.columns[:, [index]].toarray().ravel()
 
     def gene_index(self, name: str) -> int:
-        """Column of the gene ``name`` (or its id).
+        """Column of the gene ``name``: also its id, with or without a version, or an alias.
 
         Raises
         ------
         KeyError
-            If no gene has that name.
+            If no gene has that name, or if it may be several.
         """
-        for names in (self.genes, self.gene_ids):
-            positions = np.flatnonzero(names == name)
-            if positions.size:
-                return int(positions[0])
-        raise KeyError(f"no gene is called {name!r} in {self.name}.")
+        return self.lookup.position(name, self.name)
+
+    @cached_property
+    def lookup(self) -> GeneLookup:
+        """What finds a gene by a name."""
+        return GeneLookup(self.genes, self.gene_ids, self.aliases)
 
     def save(self, path: Path) -> None:
         """Write to one HDF5 file."""
@@ -187,6 +197,8 @@ class Counts:
             "gene_ids": self.gene_ids,
             "cells": self.cells,
         }
+        of_genes = {"aliases": self.aliases, "mitochondrial": self.mitochondrial}
+        arrays |= {name: values for name, values in of_genes.items() if values is not None}
         for i, values in enumerate(self._columns_of_obs()):
             arrays |= {f"obs/{i}/{part}": array for part, array in _column_arrays(values).items()}
         arrays |= {f"obsm/{i}": places for i, places in enumerate(self.embeddings.values())}
@@ -224,6 +236,8 @@ class Counts:
             embeddings={name: arrays[f"obsm/{i}"] for i, name in enumerate(meta.get("obsm", []))},
             read_by=meta.get("read_by", ""),
             filters=tuple(meta.get("filters", ())),
+            aliases=arrays.get("aliases"),
+            mitochondrial=arrays.get("mitochondrial"),
         )
 
 

@@ -1,6 +1,7 @@
 """The one folder that data are opened from: what is in it, and nothing outside it."""
 
 import os
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,9 @@ from scribeviz.data.counts import CountsError
 from scribeviz.data.promises import size_on_disk
 from scribeviz.data.readers import Format, format_of
 
-_DEEPEST = 3
+_DEEPEST = 6  # outs/per_sample_outs/SAMPLE/count/sample_filtered_feature_bc_matrix of a run
+_DEEPEST_TABLE = 3  # further in, programs write tables of all kinds
+_MOST_FOLDERS = 2_000
 _MOST = 500
 
 
@@ -35,12 +38,13 @@ class DataFile:
 def list_files(folder: Path) -> list[DataFile]:
     """List what can be opened in ``folder``, by name.
 
-    Looks three folders deep.  Leaves out what is hidden, unreadable, of unknown format, or links
-    to somewhere outside; stops at 500 entries.  A folder that is itself one data set (10x, Zarr) is
-    one entry.  A folder that does not exist holds nothing.
+    Looks six folders deep (three for tables and archives) and into 2,000 folders.  Leaves out what
+    is hidden, unreadable, of unknown format, or links to somewhere outside; stops at 500 entries.
+    A folder that is itself one data set (10x, Zarr) is one entry.  A folder that does not exist
+    holds nothing.
     """
     files: list[DataFile] = []
-    for path, file_format in _walk(folder, _DEEPEST):
+    for path, file_format in _walk(folder):
         name = path.relative_to(folder).as_posix()
         if len(files) == _MOST:
             break
@@ -87,22 +91,27 @@ def resolve(folder: Path, name: str) -> Path:
     return path.resolve()
 
 
-def _walk(folder: Path, depth: int) -> Iterator[tuple[Path, Format]]:
-    try:
-        children = sorted(folder.iterdir())
-    except OSError:  # missing, or not ours to read
-        return
-    for child in children:
-        if child.name.startswith("."):
-            continue
+def _walk(folder: Path) -> Iterator[tuple[Path, Format]]:
+    """What can be opened, from the outside in, so that a large folder hides no other."""
+    waiting, n_folders = deque([(folder, 0)]), 0
+    while waiting and n_folders < _MOST_FOLDERS:
+        (parent, depth), n_folders = waiting.popleft(), n_folders + 1
         try:
-            file_format, is_folder = format_of(child), child.is_dir()
-        except OSError:
+            children = sorted(parent.iterdir())
+        except OSError:  # missing, or not ours to read
             continue
-        if file_format is not None:
-            yield child, file_format
-        elif is_folder and not child.is_symlink() and depth > 0:
-            yield from _walk(child, depth - 1)
+        for child in children:
+            if child.name.startswith("."):
+                continue
+            try:
+                file_format, is_folder = format_of(child), child.is_dir()
+            except OSError:
+                continue
+            if file_format is not None:
+                if depth <= _DEEPEST_TABLE or not file_format.last_resort:
+                    yield child, file_format
+            elif is_folder and not child.is_symlink() and depth < _DEEPEST:
+                waiting.append((child, depth + 1))
 
 
 def _stays_inside(path: Path, folder: Path) -> bool:

@@ -15,9 +15,11 @@ import scipy.sparse as sp
 
 from scribeviz.data.counts import CountsError
 from scribeviz.data.gzip_files import check_unpacked, open_bytes
+from scribeviz.data.matrix_market import read_matrix_market
 from scribeviz.data.promises import check_promise
 from scribeviz.data.reading import READER_ERRORS, first_line, with_note
 from scribeviz.data.tenx import check_numbers
+from scribeviz.data.usa_mode import thirds_of
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -127,13 +129,16 @@ def read_matrix_folder(path: Path) -> "AnnData":
     read = {layer: _matrix(path, file) for layer, file in parts.matrices.items()}
     turned = {layer: _cells_in_rows(path, m, parts, obs, var) for layer, m in read.items()}
     matrices = {layer: sp.csr_matrix(matrix) for layer, matrix in turned.items()}
+    if thirds := thirds_of(list(var.index)):
+        matrices = {part: matrices[_MAIN][:, columns] for part, columns in thirds.items()}
+        var = var.iloc[thirds["spliced"]]
     main = matrices.pop(_MAIN, None)
-    summed = main is None
+    summed = list(matrices) if main is None else []
     if main is None:
         main = sum(matrices.values(), sp.csr_matrix((len(obs), len(var))))
     adata = AnnData(main, obs=obs, var=var, layers=matrices)
     if summed:
-        adata = with_note(adata, f"Counts are the sum of {', '.join(read)}: all molecules.")
+        adata = with_note(adata, f"Counts are the sum of {', '.join(summed)}: all molecules.")
     if not parts.cells_in_rows and any(turned[k].shape == read[k].shape for k in read):
         note = "The matrix lies the other way round (cells x genes), and was read so."
         adata = with_note(adata, note)
@@ -146,8 +151,7 @@ def _matrix(path: Path, file: Path) -> sp.coo_array:
         n_rows, n_columns, n_values = scipy.io.mminfo(file)[:3]
         check_promise(file, file.name, (n_values,), 16)
         check_promise(file, file.name, (max(n_rows, n_columns),), 8)
-        # SciPy opens it: it ends the process where a stream of ours is closed too early.
-        return sp.coo_array(scipy.io.mmread(file))
+        return read_matrix_market(file)
     except CountsError:
         raise
     except READER_ERRORS as error:

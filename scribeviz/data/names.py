@@ -26,6 +26,7 @@ _SYMBOL_COLUMNS = (
     "gene",
     "name",
     "features",
+    "_index",  # of SeuratDisk, where there is nothing else in var
 )
 _ID_COLUMNS = (
     "gene_ids",

@@ -7,7 +7,7 @@ the reading itself it leaves under ``READING_NOTES``, from where it ends in the 
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -17,14 +17,18 @@ import pandas as pd
 import scipy.sparse as sp
 
 from scribeviz.data.anndata_files import read_h5ad, read_zarr
+from scribeviz.data.archives import GZIP_SUFFIXES, TAR_SUFFIXES, ZIP_SUFFIXES, unpacked
 from scribeviz.data.checks import check_counts, check_matrix
 from scribeviz.data.counts import Counts, CountsError, CountsWarning
+from scribeviz.data.long_tables import long_frame
 from scribeviz.data.loom import read_loom
 from scribeviz.data.matrix_folders import is_matrix_folder, read_matrix_folder
+from scribeviz.data.mudata_files import read_h5mu
 from scribeviz.data.names import numbered_names
-from scribeviz.data.reading import damage_in_words
+from scribeviz.data.outer_folders import data_set_in
+from scribeviz.data.reading import damage_in_words, with_note
 from scribeviz.data.tenx import read_10x_h5
-from scribeviz.data.text_tables import read_table
+from scribeviz.data.text_files import read_text
 from scribeviz.data.values import Rounding
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ if TYPE_CHECKING:
 
 # Warnings point at the line of the user's own that brought the data.
 _OURS = (str(Path(__file__).parents[1]),)
+_MOST_WRAPPINGS = 4  # archives in archives, and what is in them
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +56,9 @@ class Format:
     recognise
         Whether an existing path is of this kind, without reading its content.
     read
-        Path to AnnData with cells in rows.
+        Path to AnnData with cells in rows; left out for what is to be unpacked first.
+    last_resort
+        Where a folder holds several, those with the lowest number are meant.
     """
 
     key: str
@@ -59,7 +66,8 @@ class Format:
     suffixes: tuple[str, ...]
     is_folder: bool
     recognise: Callable[[Path], bool]
-    read: Callable[[Path], "AnnData"]
+    read: Callable[[Path], "AnnData"] | None = None
+    last_resort: int = 0
 
 
 @runtime_checkable
@@ -121,10 +129,16 @@ def _checked(data: Any, layer: str | None, name: str | None, rounding: Rounding 
     if isinstance(data, str | Path):
         path = _local(data)
         with damage_in_words(path):
-            return check_counts(open_file(path), layer, name=name or path.name, rounding=rounding)
+            counts = check_counts(open_file(path), layer, name=name or path.name, rounding=rounding)
+        # Runs keep this and pages show it: of a path from the root, only the end.
+        shown = path.name if Path(data).is_absolute() else str(data)
+        return replace(counts, read_by=reading_code(shown, layer, rounding))
     if isinstance(data, pd.DataFrame | np.ndarray) or sp.issparse(data):
         if layer not in {None, "X"}:
             raise CountsError(f"layer={layer!r} was asked for, but a bare matrix has no layers.")
+        long = long_frame(data, name or "counts") if isinstance(data, pd.DataFrame) else None
+        if long is not None:
+            return check_counts(long, name=name or "counts", rounding=rounding)
         return _bare_counts(data, name, rounding)
     from anndata import AnnData
 
@@ -143,6 +157,19 @@ def read(path: str | Path, layer: str | None = None, *, rounding: Rounding | Non
     return as_counts(Path(_local(path)), layer, rounding=rounding)
 
 
+def reading_code(name: str, layer: str | None, rounding: Rounding | None) -> str:
+    """The Python that reads a file; what is as usual is left out.
+
+    Examples
+    --------
+    >>> reading_code("cells.h5ad", "counts", None)
+    "scribeviz.read('cells.h5ad', layer='counts')"
+    """
+    chosen = "" if layer in {None, "X"} else f", layer={layer!r}"
+    chosen += "" if rounding is None else f", rounding={rounding!r}"
+    return f"scribeviz.read({name!r}{chosen})"
+
+
 def _local(path: str | Path) -> Path:
     """A path of this machine; ``~`` is the user's folder."""
     if "://" in str(path):
@@ -158,7 +185,8 @@ def open_file(path: str | Path) -> "AnnData":
     Parameters
     ----------
     path
-        A file, or a 10x or Zarr folder.  It must be trusted to lie where it may be read: see
+        A file, packed or not, or a folder that is or holds one data set.  It must be trusted to
+        lie where it may be read: see
         :func:`scribeviz.data.data_folder.resolve` for names that come from outside.
 
     Returns
@@ -173,8 +201,41 @@ def open_file(path: str | Path) -> "AnnData":
         its name says.
     """
     path = _local(path)
-    with damage_in_words(path), _without_warnings():
-        return _format_to_read(path).read(path)
+    notes: list[str] = []
+    is_packed = False
+    with damage_in_words(path), _without_warnings(), ExitStack() as places:
+        for _ in range(_MOST_WRAPPINGS):
+            path = _data_set(path, notes, "unpack it and choose" if is_packed else "choose")
+            file_format = _format_to_read(path)
+            if file_format.read is not None:
+                adata = file_format.read(path)
+                break
+            path, note = places.enter_context(unpacked(path))
+            notes.append(note)
+            is_packed = True
+        else:
+            raise CountsError(
+                f"{path.name} is an archive in {_MOST_WRAPPINGS - 1} others; unpack it yourself."
+            )
+    for note in notes:
+        adata = with_note(adata, note)
+    return adata
+
+
+def _data_set(path: Path, notes: list[str], advice: str) -> Path:
+    """What is to be read: the path, or the only data set in the folder that it is."""
+    if not path.is_dir() or format_of(path) is not None:
+        return path
+
+    def rank(inner: Path) -> int | None:
+        inner_format = format_of(inner)
+        return None if inner_format is None else inner_format.last_resort
+
+    within = data_set_in(path, rank, f"{advice} one of them")
+    if within is None:
+        return path
+    notes.append(within[1])
+    return within[0]
 
 
 def format_of(path: Path) -> Format | None:
@@ -248,8 +309,21 @@ def _without_warnings() -> Iterator[None]:
         yield
 
 
+_FROM_R = " Write it from R as .h5ad (anndataR, zellkonverter) or as a folder of a matrix."
+_WAYS_ON = {
+    **dict.fromkeys((".rds", ".rdata", ".rda", ".h5seurat"), _FROM_R),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), " Save the sheet as CSV."),
+    **dict.fromkeys((".rar", ".7z"), " Unpack it."),
+}
+
+
 def _unknown_format(path: Path) -> str:
     if path.is_dir():
+        if any(path.rglob("quants_mat.gz")):
+            return (
+                f"{path.name} holds counts in alevin's binary format; run it with --dumpMtx, or "
+                "alevin-fry, which write text."
+            )
         return (
             f"the folder {path.name} holds no counts: a 10x folder has matrix.mtx, barcodes.tsv "
             "and features.tsv (or genes.tsv), one of kallisto, alevin-fry or Parse the files that "
@@ -258,14 +332,15 @@ def _unknown_format(path: Path) -> str:
     if path.name.lower().endswith((".mtx", ".mtx.gz")):
         return f"{path.name} has no names of genes and cells in it; choose the folder it lies in."
     endings = ", ".join(known_suffixes())
-    return f"{path.name} is of no known format; names must end in {endings}."
+    advice = next((way for end, way in _WAYS_ON.items() if path.name.lower().endswith(end)), "")
+    return f"{path.name} is of no known format; names must end in {endings}.{advice}"
 
 
 def _ends_in(*suffixes: str) -> Callable[[Path], bool]:
     return lambda path: path.name.lower().endswith(suffixes)
 
 
-_TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz")
+_TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".st", ".st.gz")
 
 FORMATS: Mapping[str, Format] = {
     entry.key: entry
@@ -277,6 +352,14 @@ FORMATS: Mapping[str, Format] = {
             is_folder=False,
             recognise=_ends_in(".h5ad"),
             read=read_h5ad,
+        ),
+        Format(
+            key="h5mu",
+            label="MuData (.h5mu)",
+            suffixes=(".h5mu",),
+            is_folder=False,
+            recognise=_ends_in(".h5mu"),
+            read=read_h5mu,
         ),
         Format(
             key="10x_h5",
@@ -316,7 +399,16 @@ FORMATS: Mapping[str, Format] = {
             suffixes=_TABLE_SUFFIXES,
             is_folder=False,
             recognise=_ends_in(*_TABLE_SUFFIXES),
-            read=read_table,
+            read=read_text,
+            last_resort=1,
+        ),
+        Format(
+            key="archive",
+            label="archive (.zip, .tar, .gz)",
+            suffixes=(*ZIP_SUFFIXES, *TAR_SUFFIXES, *GZIP_SUFFIXES),
+            is_folder=False,
+            recognise=_ends_in(*ZIP_SUFFIXES, *TAR_SUFFIXES, *GZIP_SUFFIXES),
+            last_resort=2,
         ),
     )
 }

@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Mapping
@@ -64,6 +65,7 @@ def _read_and_end(request: Mapping[str, Any]) -> NoReturn:
 def _read(request: Mapping[str, Any]) -> int:
     """Write what was found, or why nothing was, into the folder that was asked for."""
     folder = Path(request["folder"])
+    tempfile.tempdir = str(folder)  # what is unpacked goes with it, however this ends
     try:
         open_counts(Path(request["path"]), request["layer"], request["rounding"]).save(folder)
     except MemoryError:

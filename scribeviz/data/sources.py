@@ -113,7 +113,10 @@ def _why_not(matrix: Any) -> str:
 
 def _total(matrix: Any) -> float:
     """Sum of a matrix that holds counts; 0 of another."""
-    return 0.0 if _why_not(matrix) else float(_values(matrix).sum(dtype=np.float64))
+    if matrix is None or np.dtype(matrix.dtype).kind not in "biuf":
+        return 0.0
+    values = _values(matrix)  # once: of a file or of Dask, that is to read it all
+    return 0.0 if why_not_counts(values) else float(values.sum(dtype=np.float64))
 
 
 def _values(matrix: Any) -> np.ndarray:

@@ -45,6 +45,9 @@ def as_csr(matrix: Any, subject: str = "the matrix") -> sp.csr_array:
     if isinstance(matrix, np.ndarray | h5py.Dataset):
         blocks = [sp.csr_array(_supported(block)) for block in _row_blocks(matrix)]
         return sp.vstack(blocks, format="csr") if len(blocks) > 1 else blocks[0]
+    if hasattr(matrix, "dask"):
+        parts = [as_csr(part.compute(), subject) for part in _dask_rows(matrix)]
+        return sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
     loaded = in_memory(matrix)
     if not sp.issparse(loaded):
         return as_csr(loaded, subject)
@@ -128,6 +131,18 @@ def _supported(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f" and values.dtype.itemsize not in {4, 8}:
         return values.astype(np.float32 if values.dtype.itemsize == 2 else np.float64)
     return values.astype(np.int8) if values.dtype.kind == "b" else values
+
+
+def _dask_rows(matrix: Any) -> Iterator[Any]:
+    """A Dask array in its own blocks of rows, so that each is made once and none together."""
+    heights = matrix.chunks[0]
+    if not all(isinstance(height, int) for height in heights):  # not known before it is computed
+        yield matrix
+        return
+    start = 0
+    for height in heights:
+        yield matrix[start : start + height]
+        start += height
 
 
 def _row_blocks(matrix: np.ndarray | h5py.Dataset) -> Iterator[np.ndarray]:

@@ -1,32 +1,34 @@
 """Read a text table of counts, however it is parted, named and turned."""
 
-import csv
-import gzip
 import re
-import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
 from scribeviz.data.counts import CountsError
-from scribeviz.data.gzip_files import open_bytes
 from scribeviz.data.names import Orientation, names_say, numbered_names
 from scribeviz.data.reading import with_note
 from scribeviz.data.set_aside import says_it_is_no_count
+from scribeviz.data.text_lines import (
+    SEPARATORS,
+    decoded,
+    fields_of,
+    is_mixed,
+    is_number,
+    numbered_lines,
+    open_text,
+)
 
 if TYPE_CHECKING:
     from anndata import AnnData
 
 _VALUES_PER_BLOCK = 4_000_000
-_SEPARATORS = ("\t", ",", ";", " ")
 _LOOKED_AT = 20  # lines that tell the layout
 _FEWEST_ROWS = 3  # that tell a column of text from a fault
 _MISSING = frozenset(("na", "n/a", "none", "null", "nan"))
@@ -143,8 +145,8 @@ def _text_notes(parsed: _Parsed, place: str) -> list[str]:
 
 
 def _parse_table(path: Path) -> _Parsed:
-    with _open_text(path) as file:
-        lines = _numbered_lines(file, path)
+    with open_text(path) as file:
+        lines = numbered_lines(file, path)
         top = list(islice(lines, _LOOKED_AT))
         layout = _layout(top, path)
         lines = chain(top[1:], lines)
@@ -161,60 +163,15 @@ def _parse_table(path: Path) -> _Parsed:
         raise CountsError(f"{path.name} holds text only; a table of counts has columns of numbers.")
     matrix = sp.vstack(blocks, format="csr")
     columns = [layout.columns[i] for i in counted]
-    is_utf8 = not any(map(_is_mixed, (*rows, *layout.columns)))
+    is_utf8 = not any(map(is_mixed, (*rows, *layout.columns)))
     return _Parsed(
         matrix=matrix[:, counted] if texts else matrix,
-        rows=[_decoded(name) for name in rows],
-        columns=[_decoded(name) for name in columns],
-        texts={_decoded(layout.columns[i]): [*map(_decoded, each)] for i, each in texts.items()},
+        rows=[decoded(name) for name in rows],
+        columns=[decoded(name) for name in columns],
+        texts={decoded(layout.columns[i]): [*map(decoded, each)] for i, each in texts.items()},
         corner=layout.corner,
         is_utf8=is_utf8,
     )
-
-
-@contextmanager
-def _open_text(path: Path) -> Iterator[TextIO]:
-    with open_bytes(path) as file:
-        try:
-            start = file.read(2)
-        except (EOFError, zlib.error, gzip.BadGzipFile):
-            start = b""  # said when the lines are read
-    encoding = "utf-16" if start in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig"
-    # What is not UTF-8 is kept as it is until the names are known.
-    with (
-        open_bytes(path) as file,
-        TextIOWrapper(file, encoding, "surrogateescape", newline=None) as text,
-    ):
-        yield text
-
-
-def _is_mixed(name: str) -> bool:
-    """Whether a name holds bytes that are not UTF-8."""
-    return any("\udc80" <= letter <= "\udcff" for letter in name)
-
-
-def _decoded(name: str) -> str:
-    """A name, of Latin-1 where it is not UTF-8."""
-    return name.encode("utf-8", "surrogateescape").decode("latin-1") if _is_mixed(name) else name
-
-
-def _numbered_lines(file: TextIO, path: Path) -> Iterator[tuple[int, str]]:
-    """Lines with their number from 1, without blank ones and the comments at the top."""
-    at_top = True
-    try:
-        for number, line in enumerate(file, start=1):
-            if at_top and "\0" in line:
-                raise CountsError(
-                    f"{path.name} is not plain text; save it as comma-separated values (UTF-8)."
-                )
-            if line.isspace() or (at_top and line.startswith("#")):
-                continue
-            at_top = False
-            yield number, line.rstrip("\r\n")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise CountsError(
-            f"{path.name} is not a whole .gz file; copy or download it again."
-        ) from error
 
 
 def _layout(top: list[tuple[int, str]], path: Path) -> _Layout:
@@ -225,20 +182,20 @@ def _layout(top: list[tuple[int, str]], path: Path) -> _Layout:
         )
     (_, first), (number, second) = top[:2]
     separator = _separator([line for _, line in top], path)
-    header, row = _fields(first, separator), _fields(second, separator)
+    header, row = fields_of(first, separator), fields_of(second, separator)
     if len(row) not in {len(header), len(header) + 1}:
         raise CountsError(_ragged(path.name, number, len(row), len(header)))
     shorter = len(row) == len(header) + 1  # R leaves out the name above the names
     named = shorter or not header[0] or bool(_INDEX_LABEL.fullmatch(header[0]))
-    named = named or not _is_number(row[0])
+    named = named or not is_number(row[0])
     columns = header[1:] if named and not shorter else header
     numbers = [str(i) for i in range(len(columns) + 1)]
-    if all(map(_is_number, columns)) and columns not in (numbers[:-1], numbers[1:]):
+    if all(map(is_number, columns)) and columns not in (numbers[:-1], numbers[1:]):
         raise CountsError(
             f"the first line of {path.name} holds numbers; "
             "put a line above it that names the columns (genes or cells)."
         )
-    sample = [_fields(line, separator)[int(named) :] for _, line in top[1:]]
+    sample = [fields_of(line, separator)[int(named) :] for _, line in top[1:]]
     return _Layout(
         file=path.name,
         separator=separator,
@@ -251,7 +208,7 @@ def _layout(top: list[tuple[int, str]], path: Path) -> _Layout:
 
 def _separator(lines: list[str], path: Path) -> str:
     """What parts the fields: it gives every line as many, and as many as it can."""
-    widths = {sep: [len(_fields(line, sep)) for line in lines] for sep in _SEPARATORS}
+    widths = {sep: [len(fields_of(line, sep)) for line in lines] for sep in SEPARATORS}
     fitting = {
         sep: rows[0]
         for sep, (first, *rows) in widths.items()
@@ -263,7 +220,7 @@ def _separator(lines: list[str], path: Path) -> str:
         raise CountsError(
             f"{path.name} has a single column; part the fields by comma, tab, semicolon or blank."
         )
-    return max(_SEPARATORS, key=lines[0].count)  # the line that does not fit is named later
+    return max(SEPARATORS, key=lines[0].count)  # the line that does not fit is named later
 
 
 def _text_columns(sample: Sequence[Sequence[str]], names: Sequence[str]) -> tuple[int, ...]:
@@ -279,7 +236,7 @@ def _text_columns(sample: Sequence[Sequence[str]], names: Sequence[str]) -> tupl
 
 
 def _is_word(text: str) -> bool:
-    return not _is_number(text) and any(map(str.isalpha, text)) and text.lower() not in _MISSING
+    return not is_number(text) and any(map(str.isalpha, text)) and text.lower() not in _MISSING
 
 
 def _parse_block(
@@ -320,7 +277,7 @@ def _parse_block(
 def _what_is_wrong(block: list[tuple[int, str]], layout: _Layout) -> str:
     """Read slowly, to name the first line, row and column that cannot be read; empty if all can."""
     for number, line in block:
-        fields = _fields(line, layout.separator)
+        fields = fields_of(line, layout.separator)
         if tuple(fields) == layout.header:
             return (
                 f"line {number:,} of {layout.file} repeats the first line, as if two tables were "
@@ -330,7 +287,7 @@ def _what_is_wrong(block: list[tuple[int, str]], layout: _Layout) -> str:
             return _ragged(layout.file, number, len(fields), layout.width)
         values = fields[1:] if layout.has_row_names else fields
         for i, (column, text) in enumerate(zip(layout.columns, values, strict=True)):
-            if i not in layout.texts and not _is_number(text):
+            if i not in layout.texts and not is_number(text):
                 row = f"row {fields[0]!r}" if layout.has_row_names else f"line {number:,}"
                 what = f"the text {text!r}" if text else "nothing"
                 return (
@@ -345,15 +302,3 @@ def _ragged(file: str, line: int, width: int, wanted: int) -> str:
         f"line {line:,} of {file} has {width:,} fields where {wanted:,} are expected; "
         "every line must have as many as the first."
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text  # Python reads 1_000, tables do not
-
-
-def _fields(line: str, separator: str) -> list[str]:
-    return [field.strip() for field in next(csv.reader([line], delimiter=separator))]

@@ -66,6 +66,7 @@ class SVIFit(Fit[Checkpoint]):
             prior_params=prior_params(spec),
             obs=self.counts.obs,
             genes=self.counts.genes,
+            gene_ids=self.counts.gene_ids,
             left_out_genes=self.left_out_genes,
             settled=checkpoint.settled,
             depth=self.model.depth_of(self.counts),
@@ -134,6 +135,7 @@ class NUTSFit(Fit[NUTSCheckpoint]):
             model_config=self.model.spec,
             n_cells=self.counts.n_cells,
             genes=self.counts.genes,
+            gene_ids=self.counts.gene_ids,
             left_out_genes=self.left_out_genes,
             obs=self.counts.obs,
             prior_params=prior_params(self.model.spec),
@@ -181,6 +183,7 @@ class ExactFit(Fit[ExactCheckpoint]):
             obs=self.counts.obs,
             depth=self.model.depth_of(self.counts),
             settled=checkpoint.settled,
+            gene_ids=self.counts.gene_ids,
         )
 
 

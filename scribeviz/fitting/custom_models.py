@@ -44,6 +44,7 @@ class CustomFit(Fit[Checkpoint]):
             loss_history=checkpoint.losses,
             bound=replace(self.model, batch_size=None),
             genes=self.counts.genes,
+            gene_ids=self.counts.gene_ids,
             obs=self.counts.obs,
             settled=checkpoint.settled,
         )

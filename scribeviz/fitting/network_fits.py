@@ -63,6 +63,7 @@ class NetworkFit(Fit[TrainingCheckpoint]):
             spec=self.spec,
             model_type=self.name,
             genes=self.counts.genes,
+            gene_ids=self.counts.gene_ids,
             left_out_genes=self.left_out_genes,
             n_cells=self.counts.n_cells,
             split=self.split,

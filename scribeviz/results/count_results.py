@@ -53,6 +53,7 @@ class CountResults(ABC):
     n_genes: int
     genes: np.ndarray
     left_out_genes: np.ndarray
+    gene_ids: np.ndarray | None
     obs: pd.DataFrame | None
     loss_history: np.ndarray
     posterior_samples: Mapping[str, np.ndarray] | None
@@ -357,7 +358,7 @@ def check_component(spec: ModelSpec, index: int) -> None:
 
 def columns_of(results: CountResults, index: GeneIndex) -> np.ndarray:
     """Positions of the genes that ``index`` means."""
-    return gene_columns(results.genes, index)
+    return gene_columns(results.genes, index, results.gene_ids)
 
 
 def _generator(rng_key: PRNGKeyArray | None) -> np.random.Generator:

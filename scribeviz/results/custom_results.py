@@ -25,7 +25,7 @@ from scribeviz.models.custom.params import select_component, select_genes, witho
 from scribeviz.models.custom.programs import programs_of
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
-from scribeviz.results.gene_index import GeneIndex, gene_columns
+from scribeviz.results.gene_index import GeneIndex, chosen_ids, gene_columns, ids_arrays
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class CustomResults:
         Names of the genes, shape ``(n_genes,)``.
     obs
         Cell-level metadata, where there were any.
+    gene_ids
+        A second name of each gene, where there were any.
     posterior_samples, predictive_samples
         What was drawn last with ``store_samples=True``.
     """
@@ -66,6 +68,7 @@ class CustomResults:
     obs: Any = None
     settled: bool = True
     left_out_genes: np.ndarray = field(default_factory=lambda: np.zeros(0, object), repr=False)
+    gene_ids: np.ndarray | None = field(default=None, repr=False)
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
 
@@ -167,12 +170,13 @@ class CustomResults:
 
     def __getitem__(self, index: GeneIndex) -> "CustomResults":
         """Keep some genes: a name, names, a mask, a slice, an integer or integers."""
-        columns = gene_columns(self.genes, index)
+        columns = gene_columns(self.genes, index, self.gene_ids)
         return replace(
             self,
             params=select_genes(self.params, self.param_spec, columns),
             bound=replace(self.bound, n_genes=len(columns)),
             genes=self.genes[columns],
+            gene_ids=chosen_ids(self.gene_ids, columns),
             posterior_samples=None,
             predictive_samples=None,
         )
@@ -300,6 +304,7 @@ class CustomResults:
         """Write to one HDF5 file; :meth:`load` reads it back.  The functions are not in it."""
         arrays = grouped("params", self.params) | frame_arrays("obs", self.obs)
         arrays |= {"loss_history": self.loss_history, "genes": self.genes}
+        arrays |= ids_arrays(self.gene_ids)
         meta = {
             "format": _FORMAT,
             "custom_model": self.model_type,
@@ -338,6 +343,7 @@ class CustomResults:
             loss_history=arrays["loss_history"],
             bound=bound,
             genes=genes,
+            gene_ids=arrays.get("gene_ids"),
             settled=meta["settled"],
         )
 

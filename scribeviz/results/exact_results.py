@@ -26,7 +26,7 @@ from scribeviz.models.parameterizations import SUPPORTS
 from scribeviz.models.spec import ModelSpec, spec_from_dict
 from scribeviz.results.count_results import columns_of, given_arrays, given_from, select_genes
 from scribeviz.results.drawn import SEED, keep, keeps_draws, key_or_default
-from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.gene_index import GeneIndex, chosen_ids, ids_arrays
 from scribeviz.results.reference_members import ReferenceMembers
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
@@ -54,7 +54,7 @@ class ExactResults(ReferenceMembers):
         Negative log evidence after every quarter of a sweep, in nats.
     settled
         Whether the shared priors no longer changed.
-    model_config, n_cells, genes, left_out_genes, obs, depth
+    model_config, n_cells, genes, left_out_genes, obs, depth, gene_ids
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples
         What was drawn last with ``store_samples=True``.
@@ -71,6 +71,7 @@ class ExactResults(ReferenceMembers):
     left_out_genes: np.ndarray = field(default_factory=lambda: np.zeros(0, object), repr=False)
     obs: pd.DataFrame | None = None
     settled: bool = True
+    gene_ids: np.ndarray | None = field(default=None, repr=False)
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
 
@@ -226,6 +227,7 @@ class ExactResults(ReferenceMembers):
             tables=self.tables.select(columns),
             region=Region(region.low[columns], region.high[columns], region.log_mean[columns]),
             genes=self.genes[columns],
+            gene_ids=chosen_ids(self.gene_ids, columns),
             posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
             predictive_samples=None if predictive is None else predictive[..., columns],
         )
@@ -240,6 +242,7 @@ class ExactResults(ReferenceMembers):
             "loss_history": self.loss_history,
             "genes": self.genes,
             "left_out_genes": self.left_out_genes,
+            **ids_arrays(self.gene_ids),
             **given_arrays(self.depth, self.gene_priors),
         }
         meta = {
@@ -272,5 +275,6 @@ class ExactResults(ReferenceMembers):
             left_out_genes=arrays["left_out_genes"],
             obs=frame_from(arrays, "obs"),
             settled=meta["settled"],
+            gene_ids=arrays.get("gene_ids"),
             **given_from(arrays),
         )

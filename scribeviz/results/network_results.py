@@ -38,7 +38,7 @@ from scribeviz.networks.importance import LogNormal
 from scribeviz.networks.vae import Amortized
 from scribeviz.networks.weights import fill, weights
 from scribeviz.results.fitted_counts import fitted_counts
-from scribeviz.results.gene_index import GeneIndex, gene_columns
+from scribeviz.results.gene_index import GeneIndex, gene_columns, ids_arrays
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class CellVAEResults:
         What tells the cells from others (:attr:`Counts.depths_fingerprint`).
     obs
         Cell-level metadata, where there were any.
+    gene_ids
+        A second name of each gene, where there were any.
     """
 
     module: Amortized
@@ -105,6 +107,7 @@ class CellVAEResults:
     settled: bool = True
     trained_on: str = ""
     obs: pd.DataFrame | None = None
+    gene_ids: np.ndarray | None = None
 
     @property
     def n_genes(self) -> int:
@@ -186,7 +189,7 @@ class CellVAEResults:
                 f"library_size={library_size!r} is not known; give a number or {_LATENT!r}."
             )
         counts = self._counts(counts)
-        columns = slice(None) if genes is None else gene_columns(self.genes, genes)
+        columns = slice(None) if genes is None else gene_columns(self.genes, genes, self.gene_ids)
         names = self.genes[columns]
         check_budget(
             "the expression",
@@ -213,7 +216,7 @@ class CellVAEResults:
             If it would not fit the memory budget.
         """
         counts = self._counts(counts)
-        columns = slice(None) if genes is None else gene_columns(self.genes, genes)
+        columns = slice(None) if genes is None else gene_columns(self.genes, genes, self.gene_ids)
         check_budget(
             "the predictive samples",
             (n_samples, counts.n_cells, len(self.genes[columns])),
@@ -385,6 +388,7 @@ class CellVAEResults:
         arrays |= grouped("history", self.history) | frame_arrays("obs", self.obs)
         arrays |= {name: getattr(self, name) for name in _ARRAYS}
         arrays |= {"train": self.split.train, "validation": self.split.validation}
+        arrays |= ids_arrays(self.gene_ids)
         meta = {
             "format": _FORMAT,
             "spec": None if self.spec is None else self.spec.as_dict(),
@@ -447,6 +451,7 @@ class CellVAEResults:
             total=total,
             covariate=covariate,
             obs=frame_from(arrays, "obs"),
+            gene_ids=arrays.get("gene_ids"),
             **{name: arrays[name] for name in _ARRAYS} | {name: meta[name] for name in _PLAIN},
         )
 

@@ -29,7 +29,7 @@ from scribeviz.results.count_results import (
 )
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.from_mcmc import held_by, prior_draws_of
-from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.gene_index import GeneIndex, chosen_ids, ids_arrays
 from scribeviz.results.reference_members import ReferenceMembers
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
@@ -54,7 +54,7 @@ class ScribeMCMCResults(ReferenceMembers):
         Negative log joint density of every transition, warm-up included, in nats.
     settled
         Whether all the draws that were asked for were made.
-    model_config, n_cells, genes, left_out_genes, obs, depth, gene_priors
+    model_config, n_cells, genes, left_out_genes, obs, depth, gene_priors, gene_ids
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples, prior_predictive_samples
         What was chosen or drawn last with ``store_samples=True``.
@@ -72,6 +72,7 @@ class ScribeMCMCResults(ReferenceMembers):
     depth: Depth | None = field(default=None, repr=False)
     gene_priors: GenePriors | None = field(default=None, repr=False)
     settled: bool = True
+    gene_ids: np.ndarray | None = field(default=None, repr=False)
     posterior_samples: Mapping[str, np.ndarray] | None = field(default=None, repr=False)
     predictive_samples: np.ndarray | None = field(default=None, repr=False)
     prior_predictive_samples: np.ndarray | None = field(default=None, repr=False)
@@ -273,6 +274,7 @@ class ScribeMCMCResults(ReferenceMembers):
             self,
             samples=select_genes(self.samples, self.model_config, columns) or {},
             genes=self.genes[columns],
+            gene_ids=chosen_ids(self.gene_ids, columns),
             posterior_samples=select_genes(self.posterior_samples, self.model_config, columns),
             predictive_samples=None if predictive is None else predictive[..., columns],
             prior_predictive_samples=None if of_priors is None else of_priors[..., columns],
@@ -310,6 +312,7 @@ class ScribeMCMCResults(ReferenceMembers):
             "loss_history": self.loss_history,
             "genes": self.genes,
             "left_out_genes": self.left_out_genes,
+            **ids_arrays(self.gene_ids),
             **given_arrays(self.depth, self.gene_priors),
         }
         meta = {
@@ -341,6 +344,7 @@ class ScribeMCMCResults(ReferenceMembers):
             n_cells=meta["n_cells"],
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
+            gene_ids=arrays.get("gene_ids"),
             prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
             **given_from(arrays),
             settled=meta.get("settled", True),

@@ -26,7 +26,7 @@ from scribeviz.results.count_results import (
     select_genes,
 )
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
-from scribeviz.results.gene_index import GeneIndex
+from scribeviz.results.gene_index import GeneIndex, chosen_ids, ids_arrays
 from scribeviz.results.marginals import distributions, mode
 from scribeviz.results.reference_members import ReferenceMembers
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
@@ -72,6 +72,8 @@ class ScribeSVIResults(ReferenceMembers):
         Depths of the cells, where the model takes them as given.
     gene_priors
         The priors that were learned from all genes, where the model has such.
+    gene_ids
+        A second name of each gene, where there were any.
     """
 
     params: Mapping[str, np.ndarray]
@@ -96,6 +98,7 @@ class ScribeSVIResults(ReferenceMembers):
     settled: bool = field(default=True, kw_only=True)
     depth: Depth | None = field(default=None, kw_only=True, repr=False)
     gene_priors: GenePriors | None = field(default=None, kw_only=True, repr=False)
+    gene_ids: np.ndarray | None = field(default=None, kw_only=True, repr=False)
 
     def __post_init__(self) -> None:
         spec = self.model_config
@@ -186,6 +189,7 @@ class ScribeSVIResults(ReferenceMembers):
             params=params,
             n_genes=len(columns),
             genes=self.genes[columns],
+            gene_ids=chosen_ids(self.gene_ids, columns),
             var=None
             if self.var is None or len(self.var) != self.n_genes
             else self.var.iloc[columns],
@@ -319,6 +323,7 @@ class ScribeSVIResults(ReferenceMembers):
             "loss_history": self.loss_history,
             "genes": self.genes,
             "left_out_genes": self.left_out_genes,
+            **ids_arrays(self.gene_ids),
             **given_arrays(self.depth, self.gene_priors),
         }
         meta: dict[str, Any] = {
@@ -355,5 +360,6 @@ class ScribeSVIResults(ReferenceMembers):
             genes=arrays["genes"],
             left_out_genes=arrays["left_out_genes"],
             **given_from(arrays),
+            gene_ids=arrays.get("gene_ids"),
             settled=meta["settled"],
         )

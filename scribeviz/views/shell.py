@@ -20,6 +20,7 @@ from panel.viewable import Viewable
 
 from scribeviz.data.counts import Counts
 from scribeviz.data.reading_process import keep_reader_waiting
+from scribeviz.data.values import ROUNDINGS
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore, default_root
@@ -194,8 +195,8 @@ class Shell(pn.viewable.Viewer):
             return
         if explored is not explore.explored:  # resumed runs change
             explore.show(explored, self._mixtures(explored))
-        if gene and not explore.find_gene(gene):
-            _tell(f"No gene of this run is called {gene}.")
+        if gene:
+            _tell(explore.find_gene(gene))
 
     def _mixtures(self, explored: Explored) -> dict[str, Path]:
         """Finished mixtures of the same data, which can colour its cells; the newest of a name."""
@@ -216,10 +217,14 @@ class Shell(pn.viewable.Viewer):
         here = {
             "place": session.place,
             "data": opened.source if opened is not None else None,
+            "layer": opened.found.layer if opened is not None else None,
+            "rounding": opened.rounding if opened is not None else None,
             "run": run.id if run is not None else None,
             "compare": ",".join(compare.runs) if session.place == "Compare" else None,
             "gene": genes.get(session.place),
         }
+        if here["layer"] == "X":  # as usual
+            here["layer"] = None
         said = {name: value for name, value in here.items() if value}
         search = f"?{urlencode(said, safe=',')}"
         if kept := filter_as_text(session.data.filter):
@@ -322,7 +327,8 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     """Go back to what an address asks for."""
     session = shell.session
     if source := asked.get("data"):
-        await session.data.read(str(source))
+        rounding = next((way for way in ROUNDINGS if way == asked.get("rounding")), None)
+        await session.data.read(str(source), str(asked.get("layer", "X")), rounding)
         if "filter" in asked:
             _tell(await _keep(session, str(asked["filter"])))
     run = session.fit.store.run(str(asked["run"])) if "run" in asked else None

@@ -79,7 +79,7 @@ def _pick(rng, things):
 
 # --- bytes ----------------------------------------------------------------------------------------
 
-_ALL = ("hdf5", "zarr", "10x", "text")
+_ALL = ("hdf5", "zarr", "10x", "text", "archive")
 
 
 @mutation("bits flipped", *_ALL)

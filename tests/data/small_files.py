@@ -1,7 +1,10 @@
 """A small whole file of every format, to damage."""
 
 import gzip
+import shutil
+import tarfile
 import warnings
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +25,7 @@ CELLS = ["".join(np.random.default_rng(i).choice(list("ACGT"), 16)) + "-1" for i
 
 @dataclass(frozen=True)
 class SmallFile:
-    """How to write one, and what it is made of: ``"hdf5"``, ``"zarr"``, ``"text"`` or ``"10x"``."""
+    """How to write one, and what it is made of: HDF5, Zarr, text, 10x or archive, in lower case."""
 
     made_of: str
     write: Callable[[Path], Path]
@@ -130,6 +133,36 @@ def _text(name, separator):
     return write
 
 
+def _h5mu(folder):
+    with h5py.File(folder / "a.h5mu", "w") as file:
+        modalities = file.create_group("mod")
+        anndata.io.write_elem(modalities, "rna", _adata(sp.csr_matrix(COUNTS)))
+        anndata.io.write_elem(modalities, "prot", _adata(sp.csr_matrix(COUNTS)))
+    return folder / "a.h5mu"
+
+
+def _long(folder):
+    rows = [f"{c},{g},{COUNTS[i, j]}\n" for i, c in enumerate(CELLS) for j, g in enumerate(GENES)]
+    (folder / "long.csv").write_text("".join(["cell,gene,count\n", *rows]))
+    return folder / "long.csv"
+
+
+def _packed(name):
+    def write(folder):
+        inside = _tenx_folder(compress=False)(folder)
+        if name.endswith(".zip"):
+            with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED) as packed:
+                for file in inside.iterdir():
+                    packed.write(file, f"run/{file.name}")
+        else:
+            with tarfile.open(folder / name, "w:gz") as packed:
+                packed.add(inside, "run")
+        shutil.rmtree(inside)
+        return folder / name
+
+    return write
+
+
 SMALL_FILES = {
     "h5ad, csr": SmallFile("hdf5", _h5ad(lambda: _adata(sp.csr_matrix(COUNTS)))),
     "h5ad, csc": SmallFile("hdf5", _h5ad(lambda: _adata(sp.csc_matrix(COUNTS)))),
@@ -145,4 +178,8 @@ SMALL_FILES = {
     "csv": SmallFile("text", _text("a.csv", ",")),
     "tsv": SmallFile("text", _text("a.tsv", "\t")),
     "csv.gz": SmallFile("text", _text("a.csv.gz", ",")),
+    "h5mu": SmallFile("hdf5", _h5mu),
+    "csv, long": SmallFile("text", _long),
+    "zip": SmallFile("archive", _packed("a.zip")),
+    "tar.gz": SmallFile("archive", _packed("a.tar.gz")),
 }

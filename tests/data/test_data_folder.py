@@ -24,13 +24,16 @@ def folder(tmp_path):
         put(inside / "study" / "filtered" / name, 3)
     put(inside / "store.zarr" / "X" / "zarr.json", 4)
     put(inside / "1" / "2" / "3" / "deep.loom")
-    put(inside / "1" / "2" / "3" / "4" / "too_deep.loom")
+    put(inside / "1" / "2" / "3" / "4" / "deeper.loom")
+    put(inside / "1" / "2" / "3" / "4" / "too_deep.csv")
+    put(inside / "1" / "2" / "3" / "4" / "5" / "6" / "7" / "too_deep.loom")
     put(tmp_path / "outside.h5ad")
     return inside
 
 
 def test_the_list(folder):
     assert [(file.name, file.size, file.label) for file in list_files(folder)] == [
+        ("1/2/3/4/deeper.loom", 1, "loom (.loom)"),
         ("1/2/3/deep.loom", 1, "loom (.loom)"),
         ("b.h5ad", 10, "AnnData (.h5ad)"),
         ("store.zarr", 4, "AnnData (.zarr)"),
@@ -50,7 +53,13 @@ def test_links_to_outside_are_neither_listed_nor_resolved(folder):
     (folder / "store.zarr" / "X" / "c").symlink_to(folder.parent / "outside.h5ad")
     (folder / "dangling.h5ad").symlink_to(folder / "nowhere.h5ad")
     names = {file.name for file in list_files(folder)}
-    assert names == {"1/2/3/deep.loom", "b.h5ad", "study/a.csv.gz", "study/filtered"}
+    assert names == {
+        "1/2/3/4/deeper.loom",
+        "1/2/3/deep.loom",
+        "b.h5ad",
+        "study/a.csv.gz",
+        "study/filtered",
+    }
     for name in ("link.h5ad", "up/outside.h5ad", "up", "store.zarr"):
         with pytest.raises(CountsError, match="links to a place outside the data folder"):
             resolve(folder, name)

@@ -2,6 +2,7 @@ import gzip
 import json
 import pickle
 import warnings
+import zipfile
 
 import anndata
 import h5py
@@ -37,6 +38,22 @@ def write_adata(path):
         var=pd.DataFrame({"gene_ids": IDS}, index=GENES),
     )
     (adata.write_zarr if path.suffix == ".zarr" else adata.write_h5ad)(path)
+    return path
+
+
+def write_h5mu(path):
+    with h5py.File(path, "w") as file:
+        anndata.io.write_elem(
+            file.create_group("mod"),
+            "rna",
+            anndata.read_h5ad(write_adata(path.with_suffix(".tmp"))),
+        )
+    return path
+
+
+def write_zip(path, inside):
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.write(inside, inside.name)
     return path
 
 
@@ -137,6 +154,12 @@ WRITERS = {
         + csv(FRAME, sep=" ", header=False, quoting=2),
     ),
     "csv, named corner": lambda at: write_text(at / "a.csv", csv(FRAME, index_label="cell_id")),
+    "csv, long": lambda at: write_text(
+        at / "a.csv",
+        "cell,gene,count\n" + "".join(f"{c},{g},{FRAME.loc[c, g]}\n" for c in CELLS for g in GENES),
+    ),
+    "h5mu": lambda at: write_h5mu(at / "a.h5mu"),
+    "zip": lambda at: write_zip(at / "a.zip", write_adata(at / "a.h5ad")),
 }
 
 
@@ -234,7 +257,7 @@ def test_a_name_that_no_file_can_have(tmp_path):
 
 
 def test_an_unknown_suffix(tmp_path):
-    says = r"a.xlsx is of no known format; names must end in \.h5ad, \.h5, \.loom, \.zarr, \.csv"
+    says = r"a.xlsx is of no known format; names must end in \.h5ad, \.h5mu, \.h5, \.loom, \.zarr"
     refused(write_text(tmp_path / "a.xlsx", "x"), says)
     assert set(known_suffixes(folders=False)) == set(known_suffixes()) - {".zarr"}
 

@@ -46,7 +46,7 @@ def test_too_large_is_refused_with_both_sizes(tmp_path):
     assert save_upload(tmp_path, "a.csv", b"x" * 2000, 2000).name == "a.csv"
 
 
-@pytest.mark.parametrize("name", ["a.exe", "a.pkl", "a.h5ad.zip", "a", "", "..", "store.zarr"])
+@pytest.mark.parametrize("name", ["a.exe", "a.pkl", "a.h5ad.7z", "a", "", "..", "store.zarr"])
 def test_unknown_kinds_are_refused(tmp_path, name):
     with pytest.raises(CountsError, match=r"no format that can be uploaded; .* \.h5ad"):
         save_upload(tmp_path, name, b"1", 100)

@@ -6,12 +6,15 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
+import anndata
+import numpy as np
 import panel as pn
 import pytest
 
 from scribeviz import CellFilter
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views import shell as shell_module
+from scribeviz.views.data.data_page import DataView
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.session import Session
 from scribeviz.views.shell import Shell, follow_link
@@ -163,6 +166,31 @@ def test_the_address_says_what_was_left_out(shell, monkeypatch):
     follow(shell, data="example")
     shell._say_where()
     assert "filter" not in pn.state.location.search
+
+
+def test_a_link_names_the_layer_and_what_was_rounded(shell, monkeypatch):
+    folder = shell.session.data.folder
+    counts = np.random.default_rng(0).poisson(2.0, (40, 10)) * 1.0
+    adata = anndata.AnnData(np.log1p(counts), layers={"counts": counts, "soup": counts * 0.93})
+    adata.write_h5ad(folder / "layers.h5ad")
+    monkeypatch.setattr(type(pn.state), "location", SimpleNamespace(search=""))
+    follow(shell, data="layers.h5ad", layer="counts")
+    data = shell.session.data
+    np.testing.assert_array_equal(data.counts.matrix.toarray(), counts)
+    assert data.counts.read_by == "scribeviz.read('layers.h5ad', layer='counts')"
+    shell._say_where()
+    assert "&data=layers.h5ad&layer=counts&" in f"{pn.state.location.search}&"
+    follow(shell, data="layers.h5ad", layer="soup", rounding="nearest")
+    np.testing.assert_array_equal(data.counts.matrix.toarray(), np.rint(counts * 0.93))
+    shell._say_where()
+    assert "&data=layers.h5ad&layer=soup&rounding=nearest" in pn.state.location.search
+    follow(shell, data="layers.h5ad", layer="nope", rounding="up")
+    assert data.counts is None
+    assert "has no layer 'nope'; choose one of 'X', 'counts', 'soup'" in data.opened.found.problem
+    DataView(state=data).__panel__()
+    follow(shell, data="example")
+    shell._say_where()
+    assert "layer" not in pn.state.location.search
 
 
 def test_the_server_does_not_keep_the_pages_of_those_who_left(shell):

@@ -422,15 +422,26 @@ def test_the_chosen_gene_is_kept_when_the_next_run_has_it(explore, hostile):
     ("text", "gene"), [("CD3E", "CD3E"), ("  cd3e ", "CD3E"), ("ensg002", "G0"), ("g5", "G5")]
 )
 def test_a_gene_is_found_by_any_of_its_names(explore, text, gene):
-    assert explore.find_gene(text)
+    assert explore.find_gene(text) == ""
     assert explore.gene == gene
 
 
 @pytest.mark.parametrize("text", ["", "CD3", "Unseen", "ENSG008", "<script>"])
 def test_an_unknown_gene_changes_nothing(explore, text):
     before = explore.gene
-    assert not explore.find_gene(text)
+    assert explore.find_gene(text) == f"No gene of this run is called {text}."
     assert explore.gene == before
+
+
+def test_a_name_of_several_genes_is_said(explore):
+    counts = explore.explored.counts
+    aliases = np.array(["p40", "p40|old", *[""] * 6], dtype=object)
+    explore.explored = replace(explore.explored, counts=replace(counts, aliases=aliases))
+    before = explore.gene
+    assert "may be any of 2 genes" in explore.find_gene("p40")
+    assert explore.gene == before
+    assert explore.find_gene("OLD") == ""
+    assert explore.gene == str(counts.genes[1])
 
 
 @pytest.mark.parametrize("index", range(8))

@@ -92,8 +92,10 @@ class CompareState(param.Parameterized):
         gene = self.gene
         if second:
             ranked = self.gene_differences((first, second))
-            names = set(ranked["gene"])
-            gene = gene if gene in names else str(ranked["gene"].iloc[0])
+            counts = explored[first].counts
+            meant = {str(counts.genes[place]) for place in counts.lookup.positions(gene)}
+            shown = sorted(meant & set(ranked["gene"]))
+            gene = shown[0] if len(shown) == 1 else str(ranked["gene"].iloc[0])
         pair = (first, second) if second else ("", "")
         self.param.update(runs=runs, problem="", pair=pair, gene=gene, table=table, trusted=trusted)
 

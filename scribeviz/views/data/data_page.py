@@ -67,7 +67,7 @@ class DataView(pn.viewable.Viewer):
         if not files:
             text = (
                 "No count matrix lies in the data folder. Put a .h5ad, .h5, .loom, .zarr, .csv "
-                "or a 10x folder there and reload, or upload one."
+                "a 10x folder or an archive of one there and reload, or upload one."
             )
             return card("Open a file on this server", words(text, faint=True))
         options = {f"{file.name}  ({size_in_words(file.size)})": file.name for file in files}
@@ -96,7 +96,7 @@ class DataView(pn.viewable.Viewer):
             await self._receive(dropper, event.new)
 
         dropper.param.watch(receive, "value")
-        text = f"h5ad, 10x h5, loom, CSV or TSV, up to {limit}."
+        text = f"h5ad, h5mu, 10x h5, loom, CSV or TSV, or a zip or tar of one, up to {limit}."
         return card("Upload", words(text, faint=True), dropper)
 
     async def _receive(self, dropper: Viewable, files: dict[str, str | bytes]) -> None:
@@ -138,8 +138,10 @@ class DataView(pn.viewable.Viewer):
         options = {
             f"{name}: {problem or 'counts'}": name for name, problem in found.sources.items()
         }
+        # A link may name a place that is not there.
+        chosen = found.layer if found.layer in found.sources else None
         picker = ui.Select(
-            label="Counts are in", options=options, value=found.layer, margin=(0, 0, 10, 0)
+            label="Counts are in", options=options, value=chosen, margin=(0, 0, 10, 0)
         )
 
         async def take(event: param.parameterized.Event) -> None:

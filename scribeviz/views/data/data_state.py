@@ -14,6 +14,7 @@ from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.data_folder import DataFile, list_files, resolve
 from scribeviz.data.examples import demo
 from scribeviz.data.opening import Opened
+from scribeviz.data.readers import reading_code
 from scribeviz.data.reading_process import Reading, ReadingCancelledError
 from scribeviz.data.uploads import save_upload
 from scribeviz.data.values import Rounding
@@ -34,10 +35,13 @@ class OpenedData:
         ``"example"``, or the file's name in the data folder: what a link may say.
     found
         Its counts, and what else the file holds.
+    rounding
+        What was done with fractions; a link says it too.
     """
 
     source: str
     found: Opened
+    rounding: Rounding | None = None
 
 
 @lru_cache(maxsize=1)
@@ -79,10 +83,8 @@ def open_data(
     if found.counts is None:
         return OpenedData(name, found)
     # Relative to the data folder: no path of the server is told.
-    chosen = "" if layer == "X" else f", layer={layer!r}"
-    chosen += "" if rounding is None else f", rounding={rounding!r}"
-    counts = replace(found.counts, read_by=f"scribeviz.read({name!r}{chosen})")
-    return OpenedData(name, replace(found, counts=counts))
+    counts = replace(found.counts, read_by=reading_code(name, layer, rounding))
+    return OpenedData(name, replace(found, counts=counts), rounding)
 
 
 class DataState(param.Parameterized):

@@ -27,8 +27,8 @@ from scribeviz.views.shared.parts import (
 )
 
 _NO_MT = (
-    "No gene is recognised as mitochondrial: their symbols begin with MT- or mt-, which "
-    "identifiers such as those of Ensembl do not tell."
+    "No gene is recognised as mitochondrial: by a symbol that begins with MT- or mt-, an id of "
+    "Ensembl (man and mouse), or a column of var such as 'mt'."
 )
 
 

@@ -138,16 +138,24 @@ class ExploreState(param.Parameterized):
             return counts, critique
         return counts.select_cells(self.checked), critique.of_cells(self.checked)
 
-    def find_gene(self, text: str) -> bool:
-        """Look at the gene of that name or id, whatever its case; False if there is none."""
+    def find_gene(self, text: str) -> str:
+        """Look at the gene of that name, id or alias, whatever its case.
+
+        Returns
+        -------
+        str
+            Why it cannot be told which gene that is; empty if it can.
+        """
         counts = self.explored.counts
-        wanted = text.strip().casefold()
-        for names in (counts.genes, counts.gene_ids):
-            for name, shown in zip(names, counts.genes, strict=True):
-                if str(name).casefold() == wanted:
-                    self.gene = str(shown)
-                    return True
-        return False
+        # As it is written goes first: to some, upper and lower case tell species apart.
+        exact = counts.lookup.positions(text)
+        places = exact or counts.lookup.positions(text, any_case=True)
+        if not places:
+            return f"No gene of this run is called {text}."
+        if len(places) > 1:
+            return counts.lookup.ambiguous(text, places)
+        self.gene = str(counts.genes[places[0]])
+        return ""
 
     def gene_check(self, gene: str = "") -> GeneCheck:
         """A gene's counts in the chosen cells against the model; the chosen gene when left out."""

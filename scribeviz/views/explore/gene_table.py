@@ -202,5 +202,5 @@ class GeneTable(pn.viewable.Viewer):
             self._writing.object = ""
 
     def _search(self, text: str | None) -> None:
-        if text and not self.state.find_gene(text):
-            pn.state.notifications.warning(f"No gene of this run is called {text}.")
+        if text and (problem := self.state.find_gene(text)):
+            pn.state.notifications.warning(problem)

@@ -90,8 +90,9 @@ class PriorCheckView(pn.viewable.Viewer):
         counts = self.data.counts
         if event.new == self.gene:
             return
-        if counts is not None and event.new in set(map(str, counts.genes)):
-            self.gene = event.new
+        places = [] if counts is None else counts.lookup.positions(event.new or "", any_case=True)
+        if counts is not None and len(places) == 1:
+            self.gene = str(counts.genes[places[0]])
             self._changed()
 
     def _follow_priors(self, *_: param.parameterized.Event) -> None:
