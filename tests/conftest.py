@@ -15,7 +15,10 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SCRIBEVIZ_TEST_CACHE"]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # Most of the time goes into compiling programs that then run on tiny arrays: optimizing them costs
 # more than it wins.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE",
+)
 
 import jax
 import numpy as np

@@ -8,31 +8,12 @@ import scipy.stats as st
 from numpyro.infer import MCMC, NUTS
 
 from scribeviz import ModelSpec, fit, simulate
-from scribeviz.data.tables import SurvivalSteps, SurvivalTable, survival_table
 from scribeviz.models.builder import build
+from tests.science.one_shape import of_one_shape
 
 N_SETS, N_GENES = 160, 5
 N_DRAWS, THINNING = 99, 4
 PRIORS = {"p": ("beta", 6, 4), "r": ("lognormal", 0.5, 0.7)}
-
-
-def of_one_shape(counts, longest: int) -> SurvivalTable:
-    """The table of ``counts`` step by step up to ``longest``: the same shape for every data set."""
-    step = np.arange(longest, dtype=np.float32)
-    dense = counts.matrix.toarray()
-    return survival_table(counts)._replace(
-        steps=(
-            SurvivalSteps(
-                gene=np.arange(counts.n_genes, dtype=np.int32),
-                step=np.tile(step, (counts.n_genes, 1)),
-                weight=(dense[:, :, None] > step).sum(axis=0).astype(np.float32),
-            ),
-        ),
-        stretch_gene=np.zeros(0, np.int32),
-        stretch_start=np.zeros(0, np.float32),
-        stretch_length=np.zeros(0, np.float32),
-        stretch_weight=np.zeros(0, np.float32),
-    )
 
 
 @pytest.mark.slow
