@@ -27,8 +27,28 @@ import pytest
 from scribeviz.data.counts import plain_counts
 from scribeviz.models.custom.registry import CUSTOM_MODELS, load_models
 
+# In the order of their weight: what comes last keeps one processor waiting for the other.
+HEAVY = (
+    "browser/test_journey",
+    "science/",
+    "browser/",
+    "results/",
+    "models/",
+    "fitting/",
+    "test_reference",
+    "inference/",
+    "criticism/",
+    "runs/",
+    "data/test_fuzz",
+)
+
+
+def weight(nodeid):
+    return next((len(HEAVY) - i for i, part in enumerate(HEAVY) if part in nodeid), 0)
+
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: weight(item.nodeid), reverse=True)
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_data)
