@@ -72,6 +72,7 @@ def responsibilities_of(results, counts):
     return assignment_probabilities(results.model, cell_rows(seen), values)
 
 
+@pytest.mark.slow
 def test_two_clear_types_come_apart_from_every_start():
     scores, sizes = [], []
     for seed in range(20):

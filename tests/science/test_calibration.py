@@ -1,5 +1,7 @@
 """Posteriors mean what they say: ranks of the truth among draws, and both methods side by side."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,7 @@ from tests.science.one_shape import of_one_shape
 
 N_SETS, N_GENES = 160, 5
 N_DRAWS, THINNING = 99, 4
+OPTIMIZED = {"xla_backend_optimization_level": 3}
 PRIORS = {"p": ("beta", 6, 4), "r": ("lognormal", 0.5, 0.7)}
 
 
@@ -30,7 +33,8 @@ def test_the_truth_has_any_rank_among_the_draws_of_nuts(likelihood, n_cells, mor
     tables = [of_one_shape(counts, longest) for counts, _ in sets]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
 
-    @jax.jit
+    # It runs for longer than it compiles: with XLA's optimizer on, unlike the other tests.
+    @partial(jax.jit, compiler_options=OPTIMIZED)
     @jax.vmap
     def posterior(key, table):
         sampler = MCMC(
