@@ -15,7 +15,10 @@ os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SCRIBEVIZ_TEST_CACHE"]
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 # Most of the time goes into compiling programs that then run on tiny arrays: optimizing them costs
 # more than it wins.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault(
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE",
+)
 
 import jax
 import numpy as np
@@ -24,8 +27,28 @@ import pytest
 from scribeviz.data.counts import plain_counts
 from scribeviz.models.custom.registry import CUSTOM_MODELS, load_models
 
+# In the order of their weight: what comes last keeps one processor waiting for the other.
+HEAVY = (
+    "browser/test_journey",
+    "science/",
+    "browser/",
+    "results/",
+    "models/",
+    "fitting/",
+    "test_reference",
+    "inference/",
+    "criticism/",
+    "runs/",
+    "data/test_fuzz",
+)
+
+
+def weight(nodeid):
+    return next((len(HEAVY) - i for i, part in enumerate(HEAVY) if part in nodeid), 0)
+
 
 def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: weight(item.nodeid), reverse=True)
     for item in items:
         if "shared_data" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_data)

@@ -1,5 +1,7 @@
 """Posteriors mean what they say: ranks of the truth among draws, and both methods side by side."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,31 +10,13 @@ import scipy.stats as st
 from numpyro.infer import MCMC, NUTS
 
 from scribeviz import ModelSpec, fit, simulate
-from scribeviz.data.tables import SurvivalSteps, SurvivalTable, survival_table
 from scribeviz.models.builder import build
+from tests.science.one_shape import of_one_shape
 
 N_SETS, N_GENES = 160, 5
 N_DRAWS, THINNING = 99, 4
+OPTIMIZED = {"xla_backend_optimization_level": 3}
 PRIORS = {"p": ("beta", 6, 4), "r": ("lognormal", 0.5, 0.7)}
-
-
-def of_one_shape(counts, longest: int) -> SurvivalTable:
-    """The table of ``counts`` step by step up to ``longest``: the same shape for every data set."""
-    step = np.arange(longest, dtype=np.float32)
-    dense = counts.matrix.toarray()
-    return survival_table(counts)._replace(
-        steps=(
-            SurvivalSteps(
-                gene=np.arange(counts.n_genes, dtype=np.int32),
-                step=np.tile(step, (counts.n_genes, 1)),
-                weight=(dense[:, :, None] > step).sum(axis=0).astype(np.float32),
-            ),
-        ),
-        stretch_gene=np.zeros(0, np.int32),
-        stretch_start=np.zeros(0, np.float32),
-        stretch_length=np.zeros(0, np.float32),
-        stretch_weight=np.zeros(0, np.float32),
-    )
 
 
 @pytest.mark.slow
@@ -49,7 +33,8 @@ def test_the_truth_has_any_rank_among_the_draws_of_nuts(likelihood, n_cells, mor
     tables = [of_one_shape(counts, longest) for counts, _ in sets]
     stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *tables)
 
-    @jax.jit
+    # It runs for longer than it compiles: with XLA's optimizer on, unlike the other tests.
+    @partial(jax.jit, compiler_options=OPTIMIZED)
     @jax.vmap
     def posterior(key, table):
         sampler = MCMC(
