@@ -76,19 +76,6 @@ METHODS: Mapping[str, Method] = {
     entry.key: entry
     for entry in (
         Method(
-            key="exact",
-            label="Exact (quadrature)",
-            doc="Computes the posterior of every gene itself, and learns the priors that genes "
-            "share: seconds, however many cells there are.",
-            result="",
-            trace_doc="The loss is minus the log evidence, of all genes under the priors that they "
-            "share: it falls with every sweep over the genes, until these priors are learned.",
-            config=ExactConfig,
-            doing="computing the posteriors of the genes",
-            settled="the priors are learned, after {took}",
-            finished="all sweeps are done, after {took}; the priors were still changing",
-        ),
-        Method(
             key="svi",
             label="Variational inference",
             doc="Fits a posterior of simple shape: seconds to a minute, for every model.",
@@ -114,6 +101,19 @@ METHODS: Mapping[str, Method] = {
             doing="sampling",
             settled="all draws are done, after {took}",
             finished="all draws are done, after {took}",
+        ),
+        Method(
+            key="exact",
+            label="Exact (quadrature)",
+            doc="Computes the posterior of every gene itself, and learns the priors that genes "
+            "share: seconds, however many cells there are.",
+            result="",
+            trace_doc="The loss is minus the log evidence, of all genes under the priors that they "
+            "share: it falls with every sweep over the genes, until these priors are learned.",
+            config=ExactConfig,
+            doing="computing the posteriors of the genes",
+            settled="the priors are learned, after {took}",
+            finished="all sweeps are done, after {took}; the priors were still changing",
         ),
         Method(
             key="training",

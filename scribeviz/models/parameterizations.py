@@ -12,9 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from scribeviz.models.priors import (
-    LEARNED,
+    LEARNED_FAMILY,
     POSITIVE,
-    PRIOR_FAMILIES,
     REAL,
     SIMPLEX,
     UNIT_INTERVAL,
@@ -187,7 +186,7 @@ MIXING = _site(
 def families_for(site: Site) -> Sequence[PriorFamily]:
     """The families that the prior of ``site`` can have."""
     fitting = families_on(site.support)
-    return [PRIOR_FAMILIES[LEARNED], *fitting] if site.prior.is_learned else fitting
+    return [LEARNED_FAMILY, *fitting] if site.prior.is_learned else fitting
 
 
 def unconstrained(site: Site) -> Site:

@@ -72,10 +72,10 @@ class Prior:
     numbers: tuple[float, ...]
 
     def __post_init__(self) -> None:
-        if self.family not in PRIOR_FAMILIES:
+        if self.family != LEARNED and self.family not in PRIOR_FAMILIES:
             allowed = ", ".join(map(repr, PRIOR_FAMILIES))
             raise ValueError(f"prior family {self.family!r} is not known; choose one of {allowed}.")
-        parameters = PRIOR_FAMILIES[self.family].parameters
+        parameters = prior_family(self.family).parameters
         names = ", ".join(p.name for p in parameters)
         if len(self.numbers) != len(parameters):
             raise ValueError(
@@ -103,13 +103,13 @@ class Prior:
         NotOfferedError
             Of a prior that is learned: only data tell it.
         """
-        return PRIOR_FAMILIES[self.family].make(shape, *self.numbers)
+        return prior_family(self.family).make(shape, *self.numbers)
 
     def quantiles(
         self, shares: Sequence[float], n_components: int = 2
     ) -> Float[np.ndarray, " shares"]:
         """Values below which these shares of the prior lie; of a simplex, of one share."""
-        family = PRIOR_FAMILIES[self.family]
+        family = prior_family(self.family)
         more = (n_components,) if family.support is SIMPLEX else ()
         return family.quantiles(np.asarray(shares, float), *self.numbers, *more)
 
@@ -126,7 +126,7 @@ class Prior:
         n_components
             Length of a draw from a simplex.
         """
-        support = PRIOR_FAMILIES[self.family].support
+        support = prior_family(self.family).support
         if support is SIMPLEX:
             (concentration,) = self.numbers
             one = dist.Beta(concentration, concentration * (n_components - 1))
@@ -156,6 +156,11 @@ def as_prior(value: Any) -> Prior:
     raise ValueError(
         f"a prior is a family with its numbers, such as ('lognormal', 0, 1); got {value!r}."
     )
+
+
+def prior_family(key: str) -> PriorFamily:
+    """The family of that key; also that of priors that are learned."""
+    return LEARNED_FAMILY if key == LEARNED else PRIOR_FAMILIES[key]
 
 
 def families_on(support: str) -> Sequence[PriorFamily]:
@@ -193,17 +198,18 @@ def _is_learned(*_: object) -> NoReturn:
     )
 
 
+LEARNED_FAMILY = PriorFamily(
+    key=LEARNED,
+    label="Learned from all genes",
+    support=OF_GENES,
+    parameters=(),
+    make=_is_learned,
+    quantiles=_is_learned,
+)
+
 PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
     entry.key: entry
     for entry in (
-        PriorFamily(
-            key=LEARNED,
-            label="Learned from all genes",
-            support=OF_GENES,
-            parameters=(),
-            make=_is_learned,
-            quantiles=_is_learned,
-        ),
         PriorFamily(
             key="lognormal",
             label="Log-normal",

@@ -14,7 +14,7 @@ from scribeviz.models.parameterizations import (
     Site,
     unconstrained,
 )
-from scribeviz.models.priors import LEARNED, PRIOR_FAMILIES, Prior, as_prior
+from scribeviz.models.priors import LEARNED, Prior, as_prior, prior_family
 
 _MIXTURE_SUFFIX = "_mix"
 _USUAL = "standard"  # stands for the first parameterization of any count distribution
@@ -93,7 +93,7 @@ class ModelSpec:
                     f"{self.name} has no parameter {key!r} to put a prior on; "
                     f"it has {', '.join(map(repr, sites))}."
                 )
-            family, support = PRIOR_FAMILIES[prior.family], sites[key].support
+            family, support = prior_family(prior.family), sites[key].support
             if prior.is_learned and not sites[key].prior.is_learned:
                 raise ValueError(
                     f"the prior of {key!r} cannot be learned in {self.name}; give it numbers."

@@ -5,6 +5,7 @@ import scipy.stats as st
 from scribeviz import ModelSpec
 from scribeviz.criticism.predictive import check_gene, predictive_pmf
 from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
+from scribeviz.models.gene_priors import TYPICAL
 from scribeviz.models.likelihoods import LIKELIHOODS
 
 
@@ -21,7 +22,8 @@ def test_every_model_can_be_checked_before_it_is_fitted(likelihood, parameteriza
         n_components=k,
         unconstrained=free,
     )
-    check = check_gene(rng.poisson(1.0, 300), prior_draws(spec, 50), 0)
+    draws = prior_draws(spec, 50, gene_priors=TYPICAL if spec.learns_priors else None)
+    check = check_gene(rng.poisson(1.0, 300), draws, 0)
     assert np.isfinite(check.bands).all()
     assert check.observed.sum() == 300
     # Priors know little: the bands are wide.

@@ -12,8 +12,8 @@ import pytest
 from scribeviz import CountsError, ModelSpec, Prior, SVIConfig
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import plain_counts
-from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.models.parameterizations import SHARED_ODDS
+from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
+
 from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.runs.folder import RunState, RunStatus, create_run
 from scribeviz.views.data.data_state import DataState, open_data, open_example
@@ -210,7 +210,7 @@ def test_priors_are_offered_for_every_parameter(likelihood, n_components):
 def test_everything_that_can_be_fitted_can_be_picked():
     state = ModelState()
     assert state.param.likelihood.objects == [*LIKELIHOODS, CELLVAE]
-    assert state.param.parameterization.objects == list(SHARED_ODDS)
+    assert state.param.parameterization.objects == list(PARAMETERIZATIONS)
     assert state.spec() == ModelSpec()
 
 

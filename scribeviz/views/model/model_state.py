@@ -12,7 +12,7 @@ from scribeviz.models.guides import GUIDE_FAMILIES
 from scribeviz.models.likelihood import NO_DEPTH
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import Parameterization, Site
-from scribeviz.models.priors import PRIOR_FAMILIES, Prior
+from scribeviz.models.priors import Prior, prior_family
 from scribeviz.models.spec import ModelSpec, applicable_spec
 from scribeviz.networks.cellvae import CellVAE
 from scribeviz.views.shared.forms import Form, form_for, parameter_of
@@ -41,14 +41,14 @@ class PriorState(param.Parameterized):
         """Change the family, with its own first numbers."""
         if key == self.prior.family:
             return
-        defaults = tuple(p.default for p in PRIOR_FAMILIES[key].parameters)
+        defaults = tuple(p.default for p in prior_family(key).parameters)
         is_own = key == self.site.prior.family
         self.prior = self.site.prior if is_own else Prior(key, defaults)
 
 
 def numbers_form(state: PriorState) -> param.Parameterized:
     """The numbers of the chosen family as a form, which writes them back."""
-    family = PRIOR_FAMILIES[state.prior.family]
+    family = prior_family(state.prior.family)
     entries = {
         parameter.name: param.Number(number, bounds=parameter.bounds, label=parameter.label)
         for parameter, number in zip(family.parameters, state.prior.numbers, strict=True)

@@ -11,7 +11,7 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.models.parameterizations import families_for
-from scribeviz.models.priors import POSITIVE, PRIOR_FAMILIES, SIMPLEX
+from scribeviz.models.priors import POSITIVE, SIMPLEX, prior_family
 from scribeviz.plots.densities import prior_density
 from scribeviz.views.model.model_state import ModelState, PriorState, numbers_form
 from scribeviz.views.model.prior_words import prior_in_words
@@ -84,7 +84,7 @@ class PriorView(pn.viewable.Viewer):
 
     def _number_inputs(self) -> list[Viewable]:
         prior, usual = self.state.prior, self.state.site.prior
-        family = PRIOR_FAMILIES[prior.family]
+        family = prior_family(prior.family)
         numbers = numbers_form(self.state)
         made = []
         for i, parameter in enumerate(family.parameters):
