@@ -19,6 +19,7 @@ _HOME = {
     "simulate": "scribeviz.models.simulation",
     "SVIConfig": "scribeviz.inference.svi",
     "NUTSConfig": "scribeviz.inference.nuts",
+    "SamplerWarning": "scribeviz.inference.chains",
     "ScribeSVIResults": "scribeviz.results.variational",
     "ScribeMCMCResults": "scribeviz.results.sampled",
     "CellVAE": "scribeviz.networks.cellvae",

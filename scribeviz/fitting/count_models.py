@@ -130,6 +130,10 @@ class NUTSFit(Fit[NUTSCheckpoint]):
             settled=checkpoint.settled,
         )
 
+    def problem(self, results: ScribeMCMCResults) -> str:
+        """Whether the chains moved at all."""
+        return results.diagnostics.problem
+
 
 def prior_params(spec: ModelSpec) -> dict[str, tuple[float, ...]]:
     """The numbers of every prior, by the reference's names (``r_prior``, ``mixing_prior``)."""

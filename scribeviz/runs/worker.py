@@ -91,7 +91,8 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
         outcome = RunState.FAILED, f"{problem}{kept}"
     if last is not None:
         folder.write_checkpoint(last)
-        _conclude(folder, fit, last)
+        if problem := _conclude(folder, fit, last):
+            outcome = RunState.FAILED, problem
     return outcome
 
 
@@ -119,11 +120,13 @@ def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
     )
 
 
-def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
+def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> str:
+    """Keep the result and judge it; gives why it cannot be used, if it cannot."""
     folder.update_status(doing="checking every gene")
     results = fit.results(checkpoint)
     folder.write_results(results)
     folder.write_critique(results.critique(fit.counts, folder.spec.config.seed))
+    return fit.problem(results)
 
 
 def _device() -> str:

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -5,8 +6,11 @@ import numpyro.distributions as dist
 import pytest
 
 import scribeviz.inference.nuts
+from scribeviz.data.counts import plain_counts
+from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.inference.chains import chain_diagnostics
 from scribeviz.inference.nuts import NoStartError, NUTSConfig, nuts_checkpoints
+from scribeviz.models.spec import model_spec
 
 
 def gamma_poisson(counts):
@@ -126,3 +130,24 @@ def test_chains_that_agree_and_chains_that_do_not():
     assert apart.worst_r_hat > 1.3
     assert "do not agree" in apart.sentences[0]
     assert not apart.trustworthy
+
+
+def loud_genes():
+    """Counts whose energy is so large that float32 does not know it to a nat."""
+    rng = np.random.default_rng(0)
+    r, p = 3.0, 0.97
+    return plain_counts(rng.negative_binomial(r * rng.gamma(2, 2, 40), 1 - p, (4_000, 40)))
+
+
+def test_loud_genes_move_and_nobody_else_gets_float64():
+    counts = loud_genes()
+    config = NUTSConfig(n_warmup=150, n_samples=150, n_chains=2, max_tree_depth=7)
+    prepared = prepare_fit(counts, model_spec("nbdm", parameterization="linked"), config)
+    for checkpoint in prepared.checkpoints():
+        assert not jax.config.jax_enable_x64
+    assert checkpoint.losses.min() > 2**19  # steps of 1/16 of a nat
+    assert {value.dtype for value in checkpoint.samples.values()} == {np.dtype(np.float32)}
+    results = prepared.results(checkpoint)
+    print(results.diagnostics.sentences, checkpoint.losses[-1])
+    assert results.diagnostics.worst_r_hat < 1.1
+    assert prepared.problem(results) == ""
