@@ -176,7 +176,7 @@ def nuts_checkpoints(
     ValueError
         If the draws would not fit the memory.
     """
-    data, initial = _in_double((data, initial))
+    data, initial = in_double((data, initial))
     begin, advance, shapes = _kept_program(model, config, data, initial)
     _check_budget(shapes, config)
     keys = jax.random.split(jax.random.PRNGKey(config.seed), config.n_chains)
@@ -186,7 +186,7 @@ def nuts_checkpoints(
     parts = _Parts.of(start, shapes)
     state = None
     if start is not None and start.step % config.per_chain:
-        state = jax.tree.unflatten(layout, _in_double(start.state))
+        state = jax.tree.unflatten(layout, in_double(start.state))
     pace = 1
     while parts.step < config.n_steps:
         began, before = time.perf_counter(), parts.step
@@ -343,7 +343,7 @@ def _doubly[**P, R](function: Callable[P, R]) -> Callable[P, R]:
 
 
 @_doubly
-def _in_double(tree: PyTree) -> PyTree:
+def in_double(tree: PyTree) -> PyTree:
     """The arrays on the device, their floating numbers in float64."""
     arrays = jax.tree.map(jnp.asarray, tree)
     return jax.tree.map(

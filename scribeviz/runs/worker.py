@@ -121,12 +121,14 @@ def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
 
 
 def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> str:
-    """Keep the result and judge it; gives why it cannot be used, if it cannot."""
+    """Keep the result, and judge it or give why it cannot be used."""
     folder.update_status(doing="checking every gene")
     results = fit.results(checkpoint)
     folder.write_results(results)
+    if problem := fit.problem(results):
+        return problem
     folder.write_critique(results.critique(fit.counts, folder.spec.config.seed))
-    return fit.problem(results)
+    return ""
 
 
 def _device() -> str:
