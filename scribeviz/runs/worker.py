@@ -91,8 +91,8 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
         outcome = RunState.FAILED, f"{problem}{kept}"
     if last is not None:
         folder.write_checkpoint(last)
-        if problem := _conclude(folder, fit, last):
-            outcome = RunState.FAILED, problem
+        if useless := _conclude(folder, fit, last):
+            outcome = RunState.FAILED, useless
     return outcome
 
 

@@ -16,7 +16,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.inference.nuts import NUTSConfig
 from scribeviz.models.spec import model_spec
-from tests.benchmarks.engine import PBMC
+from tests.benchmarks.first_light import PBMC
 
 
 def loudest(counts: Counts, n_genes: int) -> Counts:
