@@ -20,6 +20,7 @@ _HOME = {
     "SVIConfig": "scribeviz.inference.svi",
     "NUTSConfig": "scribeviz.inference.nuts",
     "ExactConfig": "scribeviz.inference.exact",
+    "SamplerWarning": "scribeviz.inference.chains",
     "ScribeSVIResults": "scribeviz.results.variational",
     "ScribeMCMCResults": "scribeviz.results.sampled",
     "ExactResults": "scribeviz.results.exact_results",

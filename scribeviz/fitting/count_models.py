@@ -144,6 +144,10 @@ class NUTSFit(Fit[NUTSCheckpoint]):
             settled=checkpoint.settled,
         )
 
+    def problem(self, results: ScribeMCMCResults) -> str:
+        """Whether the chains moved at all."""
+        return results.diagnostics.problem
+
 
 @dataclass(frozen=True, slots=True)
 class ExactFit(Fit[ExactCheckpoint]):

@@ -1,20 +1,26 @@
 """A fit about to be done, whatever is fitted and however."""
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from scribeviz.data.counts import Counts
+from scribeviz.inference.chains import SamplerWarning
 from scribeviz.inference.exact import ExactCheckpoint
 from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.programs import keep_on_disk
 from scribeviz.inference.svi import Checkpoint, SVIConfig
 from scribeviz.networks.checkpoint import TrainingCheckpoint
 from scribeviz.results.protocol import Results
+
+# A warning names the line of the caller.
+_OURS = (str(Path(__file__).parents[1]),)
 
 type AnyCheckpoint = Checkpoint | NUTSCheckpoint | ExactCheckpoint | TrainingCheckpoint
 
@@ -41,6 +47,11 @@ class Fit[C: AnyCheckpoint](ABC):
     def results(self, checkpoint: C) -> Results:
         """The result that ``checkpoint`` stands for."""
 
+    def problem(self, results: Any) -> str:
+        """Why what came out cannot be used, and what to do; empty where it can."""
+        del results
+        return ""
+
     def losses(self, checkpoint: C) -> np.ndarray:
         """The loss of all cells at every step so far, in nats."""
         return checkpoint.losses
@@ -62,7 +73,13 @@ def batch_size_of(config: SVIConfig, counts: Counts) -> int | None:
 
 
 def run(prepared: Fit[Any], *, progress: bool = True) -> Results:
-    """Fit to the end."""
+    """Fit to the end.
+
+    Warns
+    -----
+    SamplerWarning
+        If the chains of a sampler did not move.
+    """
     keep_on_disk()
     last = None
     with progress_bar(prepared, shown=progress) as report:
@@ -70,7 +87,10 @@ def run(prepared: Fit[Any], *, progress: bool = True) -> Results:
             report(checkpoint)
             last = checkpoint
     assert last is not None  # noqa: S101  n_steps is at least 1
-    return prepared.results(last)
+    results = prepared.results(last)
+    if problem := prepared.problem(results):
+        warnings.warn(problem, SamplerWarning, skip_file_prefixes=_OURS)
+    return results
 
 
 @contextmanager

@@ -2,11 +2,15 @@
 
 Chains are sampled one after the other.  What happens depends on the number of transitions done and
 never on the clock: the same seed gives the same draws, stopped and resumed in between or not.
+
+The sampler computes in float64, whatever the rest of the process does.  It steers by differences of
+a few nats between energies of millions, which float32 knows to a quarter of a nat at best.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import jax
@@ -172,17 +176,17 @@ def nuts_checkpoints(
     ValueError
         If the draws would not fit the memory.
     """
-    data, initial = jax.tree.map(jnp.asarray, (data, initial))
+    data, initial = in_double((data, initial))
     begin, advance, shapes = _kept_program(model, config, data, initial)
     _check_budget(shapes, config)
     keys = jax.random.split(jax.random.PRNGKey(config.seed), config.n_chains)
     # Tracing also tells the kernel its model, which a resumed run needs as well.
-    layout = jax.tree.structure(jax.eval_shape(begin, keys[0], data, initial))
+    layout = jax.tree.structure(_shapes_of(begin, keys[0], data, initial))
     room = _room(shapes)
     parts = _Parts.of(start, shapes)
     state = None
     if start is not None and start.step % config.per_chain:
-        state = jax.tree.unflatten(layout, [jnp.asarray(leaf) for leaf in start.state])
+        state = jax.tree.unflatten(layout, in_double(start.state))
     pace = 1
     while parts.step < config.n_steps:
         began, before = time.perf_counter(), parts.step
@@ -225,6 +229,7 @@ def _program(model: Callable, config: NUTSConfig, data: PyTree) -> _Program:
     shapes = _site_shapes(model, data)
     room = _room(shapes)
 
+    @_doubly
     @jax.jit
     def begin(key: PRNGKeyArray, data: PyTree, initial: Samples | None) -> PyTree:
         position, inner = jax.random.split(key)
@@ -236,6 +241,7 @@ def _program(model: Callable, config: NUTSConfig, data: PyTree) -> _Program:
         return kernel.init(inner, n_warmup, free, (data,), {})
 
     # A loop with a length known only at run time: one compiled program for chunks of any size.
+    @_doubly
     @jax.jit
     def advance(state: PyTree, data: PyTree, length: Array) -> tuple[PyTree, dict[str, Any]]:
         def constrained(state: PyTree) -> dict[str, Array]:
@@ -243,12 +249,13 @@ def _program(model: Callable, config: NUTSConfig, data: PyTree) -> _Program:
             return {name: values[name] for name in shapes}
 
         def record(state: PyTree) -> dict[str, Any]:
-            return {
+            kept = {
                 "values": constrained(state),
                 "loss": state.potential_energy,
                 "diverging": state.diverging,
                 "leapfrogs": state.num_steps,
             }
+            return jax.tree.map(lambda leaf: leaf.astype(_kept_type(leaf.dtype)), kept)
 
         def body(i: Array, carry: tuple[PyTree, PyTree]) -> tuple[PyTree, PyTree]:
             state, buffers = carry
@@ -286,7 +293,7 @@ class _Parts:
         number = done + np.arange(new["loss"].size) - config.n_warmup  # of the draw, from 0
         keep = (number >= 0) & ((number + 1) % config.thinning == 0)
         self.step += new["loss"].size
-        self.losses.append(new["loss"].astype(np.float32))
+        self.losses.append(new["loss"])
         columns = new["values"] | {_DIVERGING: new["diverging"], _LEAPFROGS: new["leapfrogs"]}
         for name, value in columns.items():
             if keep.any():
@@ -313,8 +320,42 @@ class _Parts:
 _DIVERGING, _LEAPFROGS = "/diverging", "/leapfrogs"
 
 
+# Only the sampler needs float64: what it draws is kept as everything else computes.
+_KEPT_TYPES = {np.dtype(np.float64): np.float32, np.dtype(np.int64): np.int32}
+
+
+def _kept_type(dtype: Any) -> Any:
+    return _KEPT_TYPES.get(dtype, dtype)
+
+
+def _doubly[**P, R](function: Callable[P, R]) -> Callable[P, R]:
+    """Have JAX know float64 while ``function`` runs.
+
+    Around single calls, never around a ``yield``: who iterates must not find it switched on.
+    """
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.enable_x64(True):
+            return function(*args, **kwargs)
+
+    return called
+
+
+@_doubly
+def in_double(tree: PyTree) -> PyTree:
+    """The arrays on the device, their floating numbers in float64."""
+    arrays = jax.tree.map(jnp.asarray, tree)
+    return jax.tree.map(
+        lambda a: a.astype(float) if jnp.issubdtype(a.dtype, jnp.floating) else a, arrays
+    )
+
+
+_shapes_of = _doubly(jax.eval_shape)
+
+
 def _site_shapes(model: Callable, data: PyTree) -> dict[str, jax.ShapeDtypeStruct]:
-    """Shapes of the values that are sampled."""
+    """Shapes of the values that are sampled, as they are kept."""
 
     def values(data: PyTree) -> dict[str, Array]:
         sites = trace(seed_handler(model, jax.random.PRNGKey(0))).get_trace(data)
@@ -324,7 +365,10 @@ def _site_shapes(model: Callable, data: PyTree) -> dict[str, jax.ShapeDtypeStruc
             if site["type"] == "sample" and not site["is_observed"]
         }
 
-    return jax.eval_shape(values, data)
+    return {
+        name: jax.ShapeDtypeStruct(value.shape, _kept_type(value.dtype))
+        for name, value in _shapes_of(values, data).items()
+    }
 
 
 def _bytes_per_draw(shapes: Mapping[str, jax.ShapeDtypeStruct]) -> int:

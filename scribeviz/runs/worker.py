@@ -91,7 +91,8 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
         outcome = RunState.FAILED, f"{problem}{kept}"
     if last is not None:
         folder.write_checkpoint(last)
-        _conclude(folder, fit, last)
+        if useless := _conclude(folder, fit, last):
+            outcome = RunState.FAILED, useless
     return outcome
 
 
@@ -119,11 +120,15 @@ def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
     )
 
 
-def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
+def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> str:
+    """Keep the result, and judge it or give why it cannot be used."""
     folder.update_status(doing="checking every gene")
     results = fit.results(checkpoint)
     folder.write_results(results)
+    if problem := fit.problem(results):
+        return problem
     folder.write_critique(results.critique(fit.counts, folder.spec.config.seed))
+    return ""
 
 
 def _device() -> str:

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 import scipy.stats as st
 from sklearn.metrics import adjusted_rand_score
 
-from scribeviz import CountsError, ModelSpec, NotOfferedError, fit, simulate
+from scribeviz import CountsError, ModelSpec, NotOfferedError, SamplerWarning, fit, simulate
 from scribeviz.criticism.assignments import assigned, assignment_probabilities
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.tables import cell_rows
@@ -233,3 +233,12 @@ def test_what_cannot_be_a_start_is_refused_in_words(small_counts):
         fit(small_counts, "nbdm", networks=[], progress=False)
     with pytest.raises(TypeError, match="3 is no model"):
         fit(small_counts, 3, **QUICK)
+
+
+def test_a_sampler_that_does_not_move_is_a_warning(small_counts):
+    # One transition is too few to find a step size: every proposal is refused.
+    settings = {"n_warmup": 1, "n_samples": 20, "max_tree_depth": 1, "progress": False}
+    with pytest.warns(SamplerWarning, match="does not move: in 2 of 2") as warned:
+        results = fit(small_counts, "nbdm", inference_method="mcmc", **settings)
+    assert warned[0].filename == __file__
+    assert results.notes[0] == str(warned[0].message)

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -5,8 +6,11 @@ import numpyro.distributions as dist
 import pytest
 
 import scribeviz.inference.nuts
+from scribeviz.data.counts import plain_counts
+from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.inference.chains import chain_diagnostics
 from scribeviz.inference.nuts import NoStartError, NUTSConfig, nuts_checkpoints
+from scribeviz.models.spec import model_spec
 
 
 def gamma_poisson(counts):
@@ -126,3 +130,61 @@ def test_chains_that_agree_and_chains_that_do_not():
     assert apart.worst_r_hat > 1.3
     assert "do not agree" in apart.sentences[0]
     assert not apart.trustworthy
+
+
+def loud_genes():
+    """Counts whose energy is so large that float32 does not know it to a nat."""
+    rng = np.random.default_rng(0)
+    r, p = 3.0, 0.97
+    return plain_counts(rng.negative_binomial(r * rng.gamma(2, 2, 40), 1 - p, (4_000, 40)))
+
+
+def test_loud_genes_move_and_nobody_else_gets_float64():
+    counts = loud_genes()
+    config = NUTSConfig(n_warmup=150, n_samples=150, n_chains=2, max_tree_depth=7)
+    prepared = prepare_fit(counts, model_spec("nbdm", parameterization="linked"), config)
+    seen_outside = set()
+    for each in prepared.checkpoints():
+        seen_outside.add(jax.config.jax_enable_x64)
+        checkpoint = each
+    assert seen_outside == {False}
+    assert checkpoint.losses.min() > 2**19  # steps of 1/16 of a nat
+    assert {value.dtype for value in checkpoint.samples.values()} == {np.dtype(np.float32)}
+    results = prepared.results(checkpoint)
+    assert results.diagnostics.worst_r_hat < 1.1
+    assert prepared.problem(results) == ""
+
+
+def test_chains_that_do_not_move_are_called_so():
+    rng = np.random.default_rng(0)
+    moving = {"x": rng.normal(size=(2, 100, 9)), "saturated": np.ones((2, 100))}
+    assert chain_diagnostics(moving, np.zeros(200, bool)).problem == ""
+    for starts in (np.zeros((1, 1, 9)), np.arange(2)[:, None, None] + np.zeros((2, 1, 9))):
+        still = starts + np.zeros((len(starts), 100, 9), np.float32)
+        # One value creeps by single roundings of float32, as where energies are too coarse.
+        still[:, :, 0] += 1 + rng.choice([0, 1e-7], 100)
+        stuck = chain_diagnostics({"x": still}, np.zeros(len(starts) * 100, bool))
+        assert stuck.n_stuck == stuck.n_chains == len(starts)
+        assert not stuck.trustworthy
+        (sentence,) = stuck.sentences
+        assert sentence == stuck.problem
+        assert sentence.startswith("The sampler does not move: in ")
+        assert "variational fit" in sentence
+        assert not (stuck.effective["x"] < 0).any()
+    one = {"x": np.where(np.arange(2)[:, None, None], rng.normal(size=(2, 100, 9)), 3.0)}
+    assert "in 1 of 2 chains" in chain_diagnostics(one, np.ones(200, bool)).sentences[0]
+    assert "diverged" in chain_diagnostics(one, np.ones(200, bool)).sentences[1]
+
+
+@pytest.mark.parametrize("correlation", [0.5, -0.5, -0.99])
+def test_the_effective_number_is_that_of_an_autoregression(correlation):
+    rng = np.random.default_rng(0)
+    draws = rng.normal(size=(2, 1_000, 50))
+    for i in range(1, 1_000):
+        draws[:, i] = correlation * draws[:, i - 1] + np.sqrt(1 - correlation**2) * draws[:, i]
+    effective = chain_diagnostics({"x": draws}, np.zeros(2_000, bool)).effective["x"]
+    most = 2_000 * np.log10(2_000)
+    exact = min(2_000 * (1 - correlation) / (1 + correlation), most)
+    assert 0.85 < np.median(effective) / exact < 1.15
+    assert effective.min() > 0
+    assert effective.max() <= most

@@ -12,7 +12,7 @@ import pytest
 import scribeviz.fitting.count_models
 import scribeviz.results.count_results
 import scribeviz.runs.worker
-from scribeviz import CustomModel, ModelSpec, SVIConfig, register_model
+from scribeviz import CustomModel, ModelSpec, NUTSConfig, SVIConfig, register_model
 from scribeviz.data.counts import plain_counts
 from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import CustomSpec
@@ -237,3 +237,14 @@ def test_a_worker_that_is_told_nothing_ends(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert main() is None
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sampler_that_does_not_move_has_failed(tmp_path, counts):
+    # One transition is too few to find a step size: every proposal is refused.
+    config = NUTSConfig(n_warmup=1, n_samples=20, n_chains=2, max_tree_depth=1)
+    run = create_run(tmp_path / "run", counts, ModelSpec(), config)
+    work(run)
+    assert run.status.state is RunState.FAILED
+    assert run.status.error.startswith("The sampler does not move: in 2 of 2 chains")
+    assert run.results.notes[0] == run.status.error
+    assert not run.has_results  # nothing to explore: draws that say nothing are not judged

@@ -13,7 +13,6 @@ from scribeviz import CountsError, ModelSpec, Prior, SVIConfig
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import plain_counts
 from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
-
 from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.runs.folder import RunState, RunStatus, create_run
 from scribeviz.views.data.data_state import DataState, open_data, open_example
