@@ -33,6 +33,8 @@ class Method:
     settled, finished
         How it ended, by itself or because it was to do no more; ``{took}`` stands for how long
         that took.
+    unit
+        What it counts its steps in.
     starts_others
         Whether a sampler can start from what it gives.
     takes_start
@@ -48,6 +50,7 @@ class Method:
     doing: str
     settled: str
     finished: str
+    unit: str = "steps"
     starts_others: bool = False
     takes_start: bool = False
 
@@ -112,6 +115,7 @@ METHODS: Mapping[str, Method] = {
             "share: it falls with every sweep over the genes, until these priors are learned.",
             config=ExactConfig,
             doing="computing the posteriors of the genes",
+            unit="quarters of a sweep",
             settled="the priors are learned, after {took}",
             finished="all sweeps are done, after {took}; the priors were still changing",
         ),

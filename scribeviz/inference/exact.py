@@ -73,7 +73,7 @@ class ExactCheckpoint:
     step, n_steps
         Quarters of sweeps done, and the most that will be done.
     losses
-        Negative log evidence after each, in nats, as far as genes have been seen again.
+        Negative log evidence after each, in nats; of genes still to come, as it was before.
     settled
         Whether the last sweep gained no more.
     steps_per_second
@@ -138,8 +138,8 @@ def exact_checkpoints(
         A checkpoint of the same fit, to go on from.
     """
     if start is None:
-        region = first_region(tables, priors)
-        losses, evidence = np.zeros(0), np.full(tables.n_genes, np.nan)
+        region, evidence = first_region(tables, priors)
+        losses = np.zeros(0)
     else:
         priors, region = GenePriors.from_arrays(start.priors), start.region
         losses, evidence = start.sweep_losses, start.evidence
@@ -168,9 +168,7 @@ def exact_checkpoints(
             evidence[genes] = nodes.log_evidence
             while done < _PARTS and genes.stop >= marks[done]:
                 done += 1
-                # In the first sweep, genes still to come are taken to be as those that were seen.
-                seen = np.nanmean(evidence) * evidence.size
-                losses = np.append(losses, -(seen + given))
+                losses = np.append(losses, -(evidence.sum() + given))
                 speed = done / (time.perf_counter() - began)
                 now = replace(at_start, step=losses.size, losses=losses, steps_per_second=speed)
                 if done < _PARTS:

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from scipy.special import logsumexp
 
 from scribeviz.data.gene_tables import GeneTables
 from scribeviz.models.gene_priors import STEP, GenePriors, between
@@ -77,8 +78,13 @@ class Nodes(NamedTuple):
     spread: Float[np.ndarray, "genes dispersions"]
 
 
-def first_region(tables: GeneTables, priors: GenePriors) -> Region:
-    """Find where the posteriors lie, from nothing."""
+def first_region(
+    tables: GeneTables, priors: GenePriors
+) -> tuple[Region, Float[np.ndarray, " genes"]]:
+    """Find where the posteriors lie, from nothing; also about the log evidence of every gene.
+
+    The latter by Laplace's approximation in ln(mean).
+    """
     n_genes = tables.n_genes
     start = np.log((tables.total + 0.5) / tables.depth_total)
     region = Region(
@@ -86,6 +92,7 @@ def first_region(tables: GeneTables, priors: GenePriors) -> Region:
         np.full(n_genes, _WIDEST[1]),
         np.repeat(start[:, None], N_DISPERSIONS, axis=1),
     )
+    evidence = np.empty(n_genes)
     for genes in _blocks(n_genes):
         some = tables.block(genes.start, genes.stop)
         for look in range(_FIRST_LOOKS):
@@ -95,7 +102,9 @@ def first_region(tables: GeneTables, priors: GenePriors) -> Region:
             height = _log_joint(some, priors, log_r, mode[..., None])[..., 0] + np.log(spread)
             region.log_mean[genes] = mode
             _narrow(region, genes, log_r, height)
-    return region
+        width = np.sqrt(2 * np.pi) * (log_r[:, 1] - log_r[:, 0])
+        evidence[genes] = logsumexp(height, axis=1) + np.log(width)
+    return region, evidence
 
 
 def quadrature(

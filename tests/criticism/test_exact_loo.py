@@ -23,7 +23,7 @@ def data():
 
 def posterior_of(counts, log_depth):
     tables = gene_tables(counts, log_depth)
-    return GenePosterior(tables, TYPICAL, first_region(tables, TYPICAL))
+    return GenePosterior(tables, TYPICAL, first_region(tables, TYPICAL)[0])
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def counts(log_depth):
 @pytest.fixture(scope="module")
 def posterior(counts, log_depth):
     tables = gene_tables(counts, log_depth)
-    return GenePosterior(tables, PRIORS, first_region(tables, PRIORS))
+    return GenePosterior(tables, PRIORS, first_region(tables, PRIORS)[0])
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,9 @@ def test_a_second_look_changes_nothing(posterior):
     for _ in range(2):
         (_, second), *_ = quadrature(posterior.tables, PRIORS, region)
     np.testing.assert_allclose(second.log_evidence, first.log_evidence, atol=0.02)
+
+
+def test_a_first_guess_of_the_evidence_is_not_far_off(posterior):
+    _, about = first_region(posterior.tables, PRIORS)
+    (_, nodes), *_ = posterior.blocks()
+    np.testing.assert_allclose(about, nodes.log_evidence, atol=0.3)

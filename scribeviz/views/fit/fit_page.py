@@ -30,6 +30,7 @@ from scribeviz.views.shared.parts import (
     notice,
     number_field,
     page,
+    short,
     tiles_html,
     when,
     words,
@@ -76,10 +77,15 @@ class FitView(pn.viewable.Viewer):
         )
         picker = ui.RadioBoxGroup(label="", options={}, margin=(0, 0, 6, 0))
 
+        usual = next(iter(METHODS))
+
         def follow(*_: param.parameterized.Event) -> None:
+            nonlocal usual
             keys = self.model.methods
-            if self.state.method not in keys:
+            # Another model has another usual way; one that the user chose stays while it can.
+            if self.state.method not in keys or keys[0] != usual:
                 self.state.method = keys[0]
+            usual = keys[0]
             options = {METHODS[key].label: key for key in keys}
             picker.param.update(options=options, value=self.state.method, visible=len(keys) > 1)
 
@@ -89,7 +95,7 @@ class FitView(pn.viewable.Viewer):
 
         picker.param.watch(take, "value")
 
-        self.model.param.watch(follow, "likelihood")
+        self.model.param.watch(follow, ["likelihood", "n_components"])
         follow()
         return card(
             "Settings",
@@ -278,11 +284,12 @@ class ProgressView(pn.viewable.Viewer):
             f"{run.spec.described} on {run.spec.data_name}: {_state_in_words(run, status)}"
         )
         self._how_to_read.object = words_html(method_of(run.spec.config).trace_doc, faint=True)
+        unit = method_of(run.spec.config).unit
         figures = {
-            f"steps, of at most {status.n_steps:,}": f"{status.step:,}",
+            f"{unit}, of at most {status.n_steps:,}": f"{status.step:,}",
             "done": f"{status.percent} %",
             "time left": _time_left(status),
-            "steps per second": f"{status.steps_per_second:,.0f}" if status.step else "-",
+            f"{unit} per second": short(status.steps_per_second) if status.step else "-",
             "device": status.device or "-",
         }
         self._figures.object = tiles_html(figures)

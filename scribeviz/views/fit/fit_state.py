@@ -6,7 +6,7 @@ import numpy as np
 import param
 
 from scribeviz.data.counts import Counts
-from scribeviz.fitting.kinds import ChosenModel
+from scribeviz.fitting.kinds import ChosenModel, known_kind_of
 from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
@@ -38,7 +38,16 @@ class FitState(param.Parameterized):
         return self.configs[self.method]
 
     def start(self, counts: Counts, spec: ChosenModel) -> RunFolder:
-        """Queue a fit and look at it."""
+        """Queue a fit and look at it.
+
+        Raises
+        ------
+        ValueError
+            If the model is not fitted in the chosen way.
+        """
+        kind = known_kind_of(spec)
+        if kind is not None:
+            kind.check_method(METHODS[self.method])
         before = self.start_of(counts, spec)
         config = self.config.value()
         start_from = "" if before is None else before.id
