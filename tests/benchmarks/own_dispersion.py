@@ -90,6 +90,8 @@ def report(path: Path) -> None:
     print("\n| counts of the gene | genes | fitted / observed mean, median |\n|---|---|---|")
     for low, high in _CLASSES:
         of_class = (tables.total >= low) & (tables.total <= high)
+        if not of_class.any():
+            continue
         named = f"{low}" if low == high else f"{low} to {high:.0f}" if np.isfinite(high) else "more"
         print(f"| {named} | {of_class.sum():,} | {np.median(ratio[of_class]):.2f} |")
 
