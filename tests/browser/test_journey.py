@@ -177,7 +177,7 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     click(page, "Start the fit")
     expect(page.get_by_text("steps, of at most 20,000")).to_be_visible()
     seen = set()
-    for _ in range(400):
+    for _ in range(PATIENT // 100):  # compiling comes first
         page.wait_for_timeout(100)
         seen.update(loss_lengths(page))
         if len(seen) >= 4 and max(seen) > 300:
