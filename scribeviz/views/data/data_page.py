@@ -141,7 +141,11 @@ class DataView(pn.viewable.Viewer):
         # A link may name a place that is not there.
         chosen = found.layer if found.layer in found.sources else None
         picker = ui.Select(
-            label="Counts are in", options=options, value=chosen, margin=(0, 0, 10, 0)
+            label="Counts are in",
+            options=options,
+            value=chosen,
+            sizing_mode="stretch_width",
+            margin=(0, 0, 10, 0),
         )
 
         async def take(event: param.parameterized.Event) -> None:
