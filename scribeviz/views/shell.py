@@ -383,7 +383,7 @@ def _unexpected(error: Exception) -> None:
 def _data_chip(counts: Counts | None) -> str:
     if counts is None:
         return _chip("no data yet")
-    return _chip(f"{counts.name} · {counts.n_cells:,} cells x {counts.n_genes:,} genes")
+    return _chip(f"{counts.n_cells:,} cells x {counts.n_genes:,} genes", name=counts.name)
 
 
 def _job_chip(status: RunStatus | None) -> str:
@@ -394,8 +394,15 @@ def _job_chip(status: RunStatus | None) -> str:
     return _chip(f"fit {status.state.value} · {status.percent} %")
 
 
-def _chip(text: str) -> str:
+def _chip(text: str, name: str = "") -> str:
+    """A framed word or two; a long ``name`` before them is cut, and whole where the mouse rests."""
+    cut = "display:inline-block;max-width:25vw;overflow:hidden;text-overflow:ellipsis"
+    named = (
+        f'<span title="{html.escape(name)}" style="{cut};vertical-align:bottom">'
+        f"{html.escape(name)}</span> · "
+    )
     return (
         '<span style="color:#fff;border:1px solid #ffffff99;border-radius:14px;padding:4px 12px;'
-        f'font-size:.85rem;opacity:.9;white-space:nowrap">{html.escape(text)}</span>'
+        f'font-size:.85rem;opacity:.9;white-space:nowrap">{named if name else ""}'
+        f"{html.escape(text)}</span>"
     )

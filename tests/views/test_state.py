@@ -111,6 +111,14 @@ def test_a_refusal_leaves_open_what_was_open(data_folder):
     assert state.problem == ""
 
 
+def test_a_refusal_takes_the_place_of_the_one_before_it(data_folder):
+    state = DataState(folder=data_folder)
+    state.show(open_data(data_folder, "lost.h5ad"))
+    state.refuse("This is no file of counts.")
+    assert state.problem == "This is no file of counts."
+    assert state.opened is None  # else both stand on the page, and one is of another file
+
+
 async def until(condition, seconds=30):
     deadline = time.monotonic() + seconds
     while not condition() and time.monotonic() < deadline:  # noqa: ASYNC110  of other threads too

@@ -172,8 +172,9 @@ class DataState(param.Parameterized):
         self.param.update(filter=cell_filter, counts=counts, problem="")
 
     def refuse(self, problem: str) -> None:
-        """Say why a file could not be opened; what was open stays open."""
-        self.problem = problem
+        """Say why a file could not be opened; what was open stays open, but for a refusal of it."""
+        refused_before = self.opened is not None and self.opened.found.counts is None
+        self.param.update(problem=problem, opened=None if refused_before else self.opened)
 
     def receive(self, filename: str, content: bytes) -> str:
         """Keep an upload in the data folder; gives its name there."""

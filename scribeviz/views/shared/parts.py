@@ -13,6 +13,8 @@ from panel.viewable import Viewable
 
 GAP = 16
 
+_BREAK = "overflow-wrap:anywhere"  # names of files, genes and cells may be long, without a blank
+
 _SEVERITIES = {
     "info": ("#0b5d7a", "i"),
     "success": ("#1b7f4b", "✓"),
@@ -86,7 +88,8 @@ def heading(text: str) -> ui.HTML:
 
 def heading_html(text: str) -> str:
     """A heading within a page, as HTML."""
-    return f'<h2 style="font-size:1.02rem;font-weight:600;margin:0">{html.escape(text)}</h2>'
+    style = f"font-size:1.02rem;font-weight:600;margin:0;{_BREAK}"
+    return f'<h2 style="{style}">{html.escape(text)}</h2>'
 
 
 def words(text: str, *, faint: bool = False) -> ui.HTML:
@@ -96,7 +99,7 @@ def words(text: str, *, faint: bool = False) -> ui.HTML:
 
 def words_html(text: str, *, faint: bool = False) -> str:
     """A paragraph of plain text, as HTML."""
-    style = "margin:0;line-height:1.45" + (";opacity:.7;font-size:.9rem" if faint else "")
+    style = f"margin:0;line-height:1.45;{_BREAK}" + (";opacity:.7;font-size:.9rem" if faint else "")
     return f'<p style="{style}">{html.escape(text)}</p>'
 
 
@@ -154,7 +157,7 @@ def notice(text: str, severity: str) -> ui.HTML:
         f'<div role="alert" style="display:flex;gap:10px;border-left:4px solid {color};'
         f'background:{color}14;border-radius:6px;padding:10px 14px;line-height:1.45">'
         f'<span style="color:{color};font-weight:700" aria-hidden="true">{mark}</span>'
-        f"<span>{html.escape(text)}</span></div>",
+        f'<span style="min-width:0;{_BREAK}">{html.escape(text)}</span></div>',
         sizing_mode="stretch_width",
         margin=(0, 0, 10, 0),
     )
