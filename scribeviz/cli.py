@@ -58,10 +58,14 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SITE=FAMILY,NUMBER,…",
         help="a prior, such as r=lognormal,0,1; may be repeated",
     )
-    fit.add_argument("--parameterization", help="standard (default), linked or odds_ratio")
+    fit.add_argument(
+        "--parameterization", help="standard (default), linked, odds_ratio; of nb mean_dispersion"
+    )
     fit.add_argument("--unconstrained", action="store_true", help="priors on log scales")
     fit.add_argument("--rank", type=int, default=0, help="rank of the guide (0: mean field)")
-    fit.add_argument("--method", help="of models of counts: svi (default) or mcmc")
+    fit.add_argument(
+        "--method", help="exact, svi or mcmc; the usual one of the model when left out"
+    )
     fit.add_argument("--layer", help="where the counts are, unless in X: a layer, or raw")
     fit.add_argument("--steps", type=int, help="the most steps to do")
     fit.add_argument("--epochs", type=int, help="the most epochs to train a network for")
