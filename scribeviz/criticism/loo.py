@@ -19,7 +19,7 @@ EXACT, PSIS = "exact", "PSIS"
 
 _CLEAR = 2.0  # standard errors
 _COLUMNS = ["elpd_loo", "se", "difference", "difference_se", "p_loo", "worst_k", "n_unreliable"]
-_COLUMNS += ["weight", "n_cells"]
+_COLUMNS += ["weight", "n_cells", "method"]
 _FEWEST_DRAWS = 25  # a fifth of them are a tail, to which two numbers are fitted
 _FEWEST_CELLS = 30  # fewer say nothing about a difference
 
@@ -137,7 +137,8 @@ def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
     pandas.DataFrame
         Indexed by name: ``elpd_loo`` and ``se``; ``difference`` to the best and
         ``difference_se``; ``p_loo``; ``worst_k`` and ``n_unreliable`` (cells with k above 0.7);
-        ``weight``, by stacking; ``n_cells``.  Of no scores an empty table.
+        ``weight``, by stacking; ``n_cells``; ``method``, how cells were left out.  Of no scores an
+        empty table.
 
         Where a model is scored on some of the cells only (a network, on those that it was not
         trained on), all are compared on the cells that every one is scored on.
@@ -167,6 +168,7 @@ def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
             "n_unreliable": scored[name].n_unreliable,
             "weight": weights[name],
             "n_cells": scored[name].elpd.size,
+            "method": scored[name].method,
         }
         for name in order
     }

@@ -140,7 +140,7 @@ class ExactResults(ReferenceMembers):
         scores = leave_one_out(self.posterior, counts, np.log(self.depth.relative))
         return CellScores(
             elpd=scores.by_cell,
-            pareto_k=np.zeros(counts.n_cells),
+            pareto_k=np.full(counts.n_cells, np.nan),  # nothing is resampled
             p_loo=float("nan"),
             scored=counts.depths_fingerprint,
             method=EXACT,

@@ -14,6 +14,7 @@ from holoviews.streams import Selection1D
 from panel import ui
 from panel.viewable import Viewable
 
+from scribeviz.criticism.loo import EXACT
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.plots.compare import entropies_beside, gene_differences, losses_beside
 from scribeviz.plots.ppc import LEGEND, highest, ppc_histogram
@@ -56,7 +57,8 @@ _HOW_TO_READ = (
     "elpd is the log-probability that a model gives to cells that it has not seen, in nats, "
     "summed over cells: higher is better. The difference is to the best, ± its standard error. p "
     "is the effective number of parameters. k says how heavily single cells weigh: above 0.7 the "
-    "estimate is not to be relied on. Weights are those of a mixture of the models' predictions "
+    "estimate is not to be relied on; where it says exact, cells were left out without drawing. "
+    "Weights are those of a mixture of the models' predictions "
     "(stacking). A network is scored on the cells that it was not trained on, each cell's place "
     "and total integrated out, and every other model then on these. The loss is the negative ELBO "
     "per fit, in nats; that of a sampler is its energy, "
@@ -398,7 +400,9 @@ def _table(table: pd.DataFrame) -> Viewable:
                 )
             ],
             "p_loo": table["p_loo"].map(_number("{:,.0f}")),
-            "worst_k": table["worst_k"].map(_number("{:.2f}")),
+            "worst_k": table["worst_k"]
+            .map(_number("{:.2f}"))
+            .mask(table["method"] == EXACT, "exact"),
             "weight": table["weight"].map(_number("{:.2f}")),
             "loss": table["loss"].map(_number("{:,.0f}")),
             "took": table["seconds"].map(in_words),
