@@ -78,7 +78,7 @@ def test_genes_that_only_test_cells_show_are_left_out(counts):
 
 @pytest.mark.slow
 def test_a_posterior_is_held_against_sampling(counts):
-    settings = {"n_warmup": 150, "n_samples": 150}
+    settings = {"n_warmup": 300, "n_samples": 400}
     naive = check_posterior(counts, "nbdm", **settings)
     assert list(naive.index) == ["p", "r"]
     assert naive.loc["p", "verdict"] == "too sure: intervals are too narrow"
