@@ -90,10 +90,10 @@ def leave_one_out(
         shape=(counts.n_cells, pair_gene.size),
     )
     of_cells = _Parts(*(z.sum(axis=0) + shown @ c for z, c in zip(zeros, changed, strict=True)))
-    own = shares(nodes, log_depth)
-    by_gene = zeros[0] @ own.sum(axis=0)
-    np.add.at(by_gene, pair_gene, ((shown.T @ own) * changed[0]).sum(axis=1))
-    given = (of_cells.left_out * own).sum(axis=1)
+    share = shares(nodes, log_depth)
+    by_gene = zeros[0] @ share.sum(axis=0)
+    np.add.at(by_gene, pair_gene, ((shown.T @ share) * changed[0]).sum(axis=1))
+    given = (of_cells.left_out * share).sum(axis=1)
     return LeftOut(given + _integrated(nodes, of_cells, log_depth), given, by_gene)
 
 
@@ -161,13 +161,13 @@ def _integrated(
     By adaptive Gauss-Hermite quadrature (:mod:`scribeviz.criticism.integrated`).
     """
     mean, spread = log_depth.mean(), max(float(log_depth.std()), _NARROWEST)
-    own = shares(nodes, log_depth)
-    at_own = (of_cells.mean * own).sum(axis=1)
-    variance = (of_cells.variance * own).sum(axis=1)
+    at_depth = shares(nodes, log_depth)
+    mean_there = (of_cells.mean * at_depth).sum(axis=1)
+    variance = (of_cells.variance * at_depth).sum(axis=1)
 
     def height(at: Float[np.ndarray, " cells"]) -> Float[np.ndarray, " cells"]:
         inside = np.clip(at, nodes.low, nodes.high)
-        score = (of_cells.mean * shares(nodes, inside)).sum(axis=1) - at_own
+        score = (of_cells.mean * shares(nodes, inside)).sum(axis=1) - mean_there
         score += 0.5 * variance * (inside - log_depth) ** 2
         off = (at - mean) / spread
         return score - 0.5 * off**2 - np.log(spread * np.sqrt(2 * np.pi))

@@ -43,13 +43,9 @@ def prior_draws(
     # Site by site and not through the model: a new prior would be compiled anew.
     values: dict[str, Array] = {}
     for site, key in zip(spec.sites, keys, strict=True):
-        if spec.prior(site).is_learned:
-            prior = model.prior_of(site, values)
-            # One that depends on what was drawn before has its draws already.
-            shape = () if prior.batch_shape else (n_draws,)
-        else:
-            prior, shape = spec.prior(site).distribution(model.shape(site)), (n_draws,)
-        values[site.key] = prior.sample(key, shape)
+        prior = model.prior_of(site, values, model.shape(site))
+        # One that depends on what was drawn before has its draws already.
+        values[site.key] = prior.sample(key, () if prior.batch_shape else (n_draws,))
     return natural_draws(model, values)
 
 

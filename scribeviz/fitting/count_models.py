@@ -5,21 +5,23 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from scribeviz.data.counts import Counts, CountsError
-from scribeviz.data.gene_tables import GeneTables, constant_of, gene_tables
+from scribeviz.data.gene_tables import constant_of
 from scribeviz.fitting.plan import Fit, batch_size_of
 from scribeviz.inference.exact import (
     ExactCheckpoint,
     ExactConfig,
     exact_checkpoints,
     learn_priors,
+    tables_of,
 )
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
 from scribeviz.inference.shared_priors import Learned, shared_priors_of
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
 from scribeviz.models.builder import build
+from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.initial import initial_params
 from scribeviz.models.parameterizations import Values
@@ -254,29 +256,18 @@ def prepare_fit(
 def _exact_fit(
     counts: Counts, left_out: np.ndarray, spec: ModelSpec, config: ExactConfig
 ) -> ExactFit:
-    tables = _tables_of_genes(counts, spec)
+    tables = tables_of(counts)
     priors, learned = shared_priors_of(spec, tables)
     model = build(spec, counts.n_cells, counts.n_genes, gene_priors=priors)
-    constant = constant_of(counts, _log_depth(counts, spec))
+    depth = Depth.of_totals(counts.cell_totals)
+    constant = constant_of(counts, np.log(depth.relative))
     return ExactFit(counts, left_out, model, tables, config, learned, constant)
 
 
 def _learned_priors(counts: Counts, spec: ModelSpec) -> GenePriors:
     """The priors that all genes share, learned as if no cells differed but in depth."""
-    tables = _tables_of_genes(counts, spec)
-    priors, learned = shared_priors_of(spec, tables)
-    return learn_priors(tables, priors, learned)
-
-
-def _tables_of_genes(counts: Counts, spec: ModelSpec) -> GeneTables:
-    return gene_tables(counts, _log_depth(counts, spec))
-
-
-def _log_depth(counts: Counts, spec: ModelSpec) -> Float[np.ndarray, " cells"]:
-    """Log depths of the cells in float64, of a model that takes them as given."""
-    depth = build(spec, counts.n_cells, counts.n_genes).depth_of(counts)
-    assert depth is not None  # noqa: S101  of models whose odds are the genes' own
-    return np.log(depth.relative)
+    tables = tables_of(counts)
+    return learn_priors(tables, *shared_priors_of(spec, tables))
 
 
 def _check_same(results: ScribeSVIResults, spec: ModelSpec, counts: Counts) -> None:

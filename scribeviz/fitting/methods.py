@@ -35,6 +35,8 @@ class Method:
         that took.
     unit
         What it counts its steps in.
+    on_cpu
+        Whether it computes on the CPU, also where there is a GPU.
     starts_others
         Whether a sampler can start from what it gives.
     takes_start
@@ -51,6 +53,7 @@ class Method:
     settled: str
     finished: str
     unit: str = "steps"
+    on_cpu: bool = False
     starts_others: bool = False
     takes_start: bool = False
 
@@ -116,6 +119,7 @@ METHODS: Mapping[str, Method] = {
             config=ExactConfig,
             doing="computing the posteriors of the genes",
             unit="quarters of a sweep",
+            on_cpu=True,
             settled="the priors are learned, after {took}",
             finished="all sweeps are done, after {took}; the priors were still changing",
         ),

@@ -181,14 +181,17 @@ def exact_checkpoints(
         priors = better
 
 
-def learn_from_some(counts: Counts, spec: ModelSpec, *, seed: int = 0) -> GenePriors:
+def tables_of(counts: Counts) -> GeneTables:
+    """The tables of all genes, each cell's depth taken from its total."""
+    return gene_tables(counts, np.log(Depth.of_totals(counts.cell_totals).relative))
+
+
+def learn_from_some(counts: Counts, spec: ModelSpec) -> GenePriors:
     """About the priors that would be learned, from some of the genes: in less than a second."""
-    seen = counts.seen_genes()
-    chosen = np.arange(seen.n_genes)
-    if seen.n_genes > _SOME_GENES:
-        chosen = np.random.default_rng(seed).choice(seen.n_genes, _SOME_GENES, replace=False)
-    log_depth = np.log(Depth.of_totals(seen.cell_totals).relative)
-    tables = gene_tables(seen.select_genes(np.sort(chosen)), log_depth)
+    tables = tables_of(counts.seen_genes())
+    if tables.n_genes > _SOME_GENES:
+        chosen = np.random.default_rng(0).choice(tables.n_genes, _SOME_GENES, replace=False)
+        tables = tables.select(np.sort(chosen))
     return learn_priors(tables, *shared_priors_of(spec, tables))
 
 

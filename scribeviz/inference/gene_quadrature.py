@@ -19,7 +19,7 @@ from jaxtyping import Float
 from scipy.special import logsumexp
 
 from scribeviz.data.gene_tables import GeneTables
-from scribeviz.models.gene_priors import STEP, GenePriors, between
+from scribeviz.models.gene_priors import GRID_STEP, GenePriors, between
 
 N_DISPERSIONS = 17
 FROM_MODE = np.arange(-8.0, 5.5)  # of u, in its spreads: a few counts leave a long tail below
@@ -174,7 +174,7 @@ def _modes(
         bend = (share * kept).sum(axis=-1)
         point, share = between(u)
         before, after = priors.table[point], priors.table[point + 1]
-        slope = (after - before) / STEP
+        slope = (after - before) / GRID_STEP
         off = (log_r - before * (1 - share) - after * share) / priors.scatter**2
         gradient = tables.total[:, None] - expected - (u - priors.mean) * precision + off * slope
         curvature = np.maximum(bend, 0) + precision + (slope / priors.scatter) ** 2

@@ -16,7 +16,7 @@ from jaxtyping import Float
 
 from scribeviz.data.gene_tables import GeneTables
 from scribeviz.inference.gene_quadrature import Nodes
-from scribeviz.models.gene_priors import STEP, GenePriors, basis, between, knots_for
+from scribeviz.models.gene_priors import GRID_STEP, GenePriors, basis, between, knots_for
 from scribeviz.models.spec import ModelSpec
 
 _GENES_BEFORE = 2.0
@@ -75,16 +75,21 @@ class Summary:
 
 
 def shared_priors_of(spec: ModelSpec, tables: GeneTables) -> tuple[GenePriors, Learned]:
-    """Where the priors of ``spec`` start, and which of them are learned; the others are given."""
+    """Where the priors of ``spec`` start, and which of them are learned; the others are given.
+
+    A prior that is given and not (log-)normal is no prior that genes can share here: in its place
+    one is learned, so that the other can be told.
+    """
     sites = {site.quantity: site for site in spec.sites}
     mean, dispersion = (spec.prior(sites[name]) for name in ("mu", "r"))
     priors = first_priors(tables)
-    if not mean.is_learned:
+    given_mean, given_dispersion = (each.is_normal for each in (mean, dispersion))
+    if given_mean:
         priors = replace(priors, mean=mean.numbers[0], spread=mean.numbers[1])
-    if not dispersion.is_learned:
+    if given_dispersion:
         flat = np.array([dispersion.numbers[0]])
         priors = replace(priors, knots=np.zeros(1), at_knots=flat, scatter=dispersion.numbers[1])
-    return priors, Learned(mean.is_learned, dispersion.is_learned)
+    return priors, Learned(not given_mean, not given_dispersion)
 
 
 def first_priors(tables: GeneTables) -> GenePriors:
@@ -171,7 +176,7 @@ class _EMStep:
         curves = basis(priors.knots)
         # Knots first: products over millions of points go along memory.
         self._curves = curves.T[:, point] * (1 - share) + curves.T[:, point + 1] * share
-        self._slopes = (np.diff(curves.T, axis=1) / STEP)[:, point]
+        self._slopes = (np.diff(curves.T, axis=1) / GRID_STEP)[:, point]
         self._likelihood = summary.log_weight - self._log_prior(priors)
         self._before = log_density_of_priors(priors, learned)
 

@@ -361,9 +361,15 @@ class CountModel:
             values[site.key] = numpyro.sample(site.key, self.prior_of(site, values))
         return values
 
-    def prior_of(self, site: Site, values: Values) -> dist.Distribution:
-        """The prior of a site, given ``values`` of the sites before it."""
-        shape = () if "cells" in site.axes else self.shape(site)
+    def prior_of(
+        self, site: Site, values: Values, shape: tuple[int, ...] | None = None
+    ) -> dist.Distribution:
+        """The prior of a site, given ``values`` of the sites before it.
+
+        ``shape`` is that of a value; of one cell, where cells have their own, when left out.
+        """
+        if shape is None:
+            shape = () if "cells" in site.axes else self.shape(site)
         prior = self.spec.prior(site)
         if not prior.is_learned:
             return prior.distribution(shape)
@@ -380,17 +386,19 @@ class CountModel:
         family = dist.Normal if site.support is REAL else LogNormal
         return family(center, spread).to_event(len(shape))
 
-    def numbered_prior(self, site: Site, log_mean: float | None = None) -> Prior:
+    def numbered_prior(self, site: Site, draws: Values, gene: int) -> Prior:
         """The prior of one value of a site with its numbers, also where these were learned.
 
-        ``log_mean`` is that of the gene, which the prior of its dispersion depends on; the prior of
-        any gene when left out.
+        That of a dispersion depends on the mean of the gene: ``draws`` from its posterior tell.
         """
-        prior, learned = self.spec.prior(site), self.gene_priors
+        prior, learned, expression = self.spec.prior(site), self.gene_priors, self.spec.expression
         if not prior.is_learned or learned is None:
             return prior
-        is_mean = site.quantity == self.spec.expression.quantity
-        numbers = (learned.mean, learned.spread) if is_mean else learned.of_dispersion(log_mean)
+        if site.quantity == expression.quantity:
+            numbers = learned.mean, learned.spread
+        else:
+            log_mean = float(expression.free(draws[expression.key][..., gene]).mean())
+            numbers = float(learned.trend(np.array(log_mean))), learned.scatter
         return Prior("normal" if site.support is REAL else "lognormal", numbers)
 
     def _declare(self, site: Site) -> list[Array]:

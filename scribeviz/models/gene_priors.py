@@ -17,12 +17,11 @@ import numpy as np
 from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
 
-_LOWEST, STEP, _N_POINTS = -24.0, 0.1, 401  # of ln(mean), where the trend is tabulated
+_LOWEST, GRID_STEP, _N_POINTS = -24.0, 0.1, 401  # of ln(mean), where the trend is tabulated
 _MOST_KNOTS = 6
-_QUADRATURE = 20
 _GENES_PER_KNOT = 15
 
-GRID = _LOWEST + STEP * np.arange(_N_POINTS)
+GRID = _LOWEST + GRID_STEP * np.arange(_N_POINTS)
 """Where the trend is tabulated; between it is linear."""
 
 
@@ -35,7 +34,7 @@ class Between(NamedTuple):
 
 def between(log_mean: np.ndarray) -> Between:
     """Find values on the grid; those beyond it follow its ends in a straight line."""
-    place = (log_mean - _LOWEST) / STEP
+    place = (log_mean - _LOWEST) / GRID_STEP
     point = np.clip(place.astype(np.int64), 0, _N_POINTS - 2)
     return Between(point, place - point)
 
@@ -70,20 +69,10 @@ class GenePriors:
         point, share = between(np.asarray(log_mean, float))
         return self.table[point] * (1 - share) + self.table[point + 1] * share
 
-    def of_dispersion(self, log_mean: float | None = None) -> tuple[float, float]:
-        """Center and spread of ln(r) of a gene with this ln(mean); of any gene when left out."""
-        if log_mean is not None:
-            return float(self.trend(np.array(log_mean))), self.scatter
-        places, weights = np.polynomial.hermite_e.hermegauss(_QUADRATURE)
-        weights = weights / weights.sum()
-        trend = self.trend(self.mean + self.spread * places)
-        center = float(weights @ trend)
-        return center, float(np.sqrt(weights @ (trend - center) ** 2 + self.scatter**2))
-
     def trend_in_jax(self, log_mean: Array) -> Array:
         """The same as a function that JAX can differentiate."""
         table = jnp.asarray(self.table, log_mean.dtype)
-        place = (log_mean - _LOWEST) / STEP
+        place = (log_mean - _LOWEST) / GRID_STEP
         point = jnp.clip(place.astype(int), 0, _N_POINTS - 2)
         share = place - point
         return table[point] * (1 - share) + table[point + 1] * share

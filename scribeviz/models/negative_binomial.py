@@ -18,12 +18,12 @@ from scribeviz.models import nb_log_prob, nb_predictions, nb_scores, nb_start
 from scribeviz.models.likelihood import (
     CAPTURE,
     GeneSummary,
-    Likelihood,
     Parameters,
     Start,
     StartSettings,
     log_depth_of,
 )
+from scribeviz.models.nb_likelihood import NegativeBinomialLikelihood
 from scribeviz.models.nb_log_prob import log_odds_of_cells
 from scribeviz.models.parameterizations import GATE, OWN_ODDS, SHARED_ODDS, Values
 from scribeviz.models.score_tables import ScoreTable
@@ -39,7 +39,7 @@ _AXES = {
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class NegativeBinomial(Likelihood):
+class NegativeBinomial(NegativeBinomialLikelihood):
     """Negative binomial counts, perhaps with a gate and with capture."""
 
     @property
@@ -138,33 +138,11 @@ class NegativeBinomial(Likelihood):
 
     def dense(self, parameters: Values) -> dist.Distribution:
         """NumPyro's own distribution of single counts: what all the fast forms must equal."""
-        eta = parameters["log_odds"] + parameters.get("log_depth", 0.0)
-        plain = dist.NegativeBinomialLogits(parameters["r"], eta)
+        plain = super().dense(parameters)
         if not self.has_gate:
             return plain
         gate = jnp.broadcast_to(parameters["gate"], plain.batch_shape)
         return dist.ZeroInflatedDistribution(plain, gate=gate)
-
-    def pmfs(
-        self,
-        parameters: Mapping[str, Float[Array, "draws components groups genes"]],
-        weights: Float[Array, "draws components groups"],
-        n_counts: int,
-    ) -> Float[Array, "draws genes counts"]:
-        """Probability of the counts 0 … ``n_counts - 1``."""
-        return nb_predictions.pmfs(parameters, weights, n_counts=n_counts)
-
-    def log_pmf(self, counts: np.ndarray, parameters: Parameters) -> np.ndarray:
-        """Log-probability of single counts."""
-        return nb_predictions.log_pmf(counts, parameters)
-
-    def mean(self, parameters: Parameters) -> np.ndarray:
-        """Expected count."""
-        return nb_predictions.mean(parameters)
-
-    def variance(self, parameters: Parameters) -> np.ndarray:
-        """Variance of a count."""
-        return nb_predictions.variance(parameters)
 
     def draw(self, rng: np.random.Generator, parameters: Parameters) -> np.ndarray:
         """Draw counts."""
@@ -212,11 +190,6 @@ class NegativeBinomial(Likelihood):
     def concentrations(self, draws: Parameters) -> np.ndarray:
         """Negative binomial counts that share p share out their total by Dirichlet(r)."""
         return draws["r"]
-
-    def oracle_arguments(self, parameters: Parameters) -> tuple[np.ndarray, ...]:
-        """``n`` and ``p`` of SciPy's ``nbinom``, whose p is that of a failure."""
-        eta = nb_predictions.log_odds(parameters)
-        return parameters["r"], 1 / (1 + np.exp(eta))
 
 
 NBDM = NegativeBinomial(

@@ -17,7 +17,6 @@ from dataclasses import dataclass, replace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jaxtyping import Array, Float, Int
 
 from scribeviz.data.counts import Counts
@@ -28,7 +27,6 @@ from scribeviz.models.hits import hits_at, hits_of_batch, sum_hits
 from scribeviz.models.likelihood import (
     GIVEN,
     GeneSummary,
-    Likelihood,
     Parameters,
     Start,
     StartSettings,
@@ -36,6 +34,7 @@ from scribeviz.models.likelihood import (
 )
 from scribeviz.models.lists import at_pairs, for_each_list, sum_over_lists
 from scribeviz.models.moments import grouped
+from scribeviz.models.nb_likelihood import NegativeBinomialLikelihood
 from scribeviz.models.nb_scores import log_rising_to_rounding
 from scribeviz.models.parameterizations import MU, Parameterization, R, Values
 from scribeviz.models.priors import LEARNED, Prior
@@ -74,7 +73,7 @@ _DISPERSION = replace(
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class OwnDispersion(Likelihood):
+class OwnDispersion(NegativeBinomialLikelihood):
     """Negative binomial counts with odds of every gene's own."""
 
     @property
@@ -152,29 +151,29 @@ class OwnDispersion(Likelihood):
         others = log_depth_of(natural)
         precision = 1 / jnp.maximum(others.var(), 1e-2)
         information = self._information(natural, others).min(axis=0)
-        own = (information * others + precision * others.mean()) / (information + precision)
+        center = (information * others + precision * others.mean()) / (information + precision)
         reach = jnp.maximum(_REACH / jnp.sqrt(information + precision), _SHORTEST_REACH)
         angle = np.pi * (np.arange(_DEPTH_NODES) + 0.5) / _DEPTH_NODES
-        place = jnp.asarray(np.cos(angle), own.dtype)
+        place = jnp.asarray(np.cos(angle), center.dtype)
         entries = rows.entries
         assert entries is not None  # noqa: S101  the builder adds them for this likelihood
 
         def at(place: Array) -> Array:
-            log_depth = own + reach * place
+            log_depth = center + reach * place
             return hits_at(odds, log_depth, entries) + self._misses(natural, log_depth)
 
         at_nodes = jax.lax.map(at, place)  # (nodes, components, cells)
         order = jnp.arange(_DEPTH_NODES)
         scale = jnp.where(order == 0, 1, 2) / _DEPTH_NODES
-        basis = scale[:, None] * jnp.cos(order[:, None] * jnp.asarray(angle, own.dtype))
+        basis = scale[:, None] * jnp.cos(order[:, None] * jnp.asarray(angle, center.dtype))
         coefficients = jnp.tensordot(basis, at_nodes, axes=1)
         rest = self._nonzeros(rows, natural) - rows.log_factorials
 
         def of_depth(log_depth: Array) -> Array:
             # Beyond reach nothing is left of the posterior of a cell's depth.
-            x = jnp.clip((log_depth - own) / reach, -1, 1)
+            x = jnp.clip((log_depth - center) / reach, -1, 1)
             waves = jnp.cos(order[:, None, None] * jnp.arccos(x)[None])
-            return rest + total * (own + reach * x) - (coefficients * waves).sum(axis=0)
+            return rest + total * (center + reach * x) - (coefficients * waves).sum(axis=0)
 
         return of_depth
 
@@ -200,27 +199,22 @@ class OwnDispersion(Likelihood):
         self, natural: Values, log_depth: Float[Array, " cells"]
     ) -> Float[Array, "components cells"]:
         """Sum of r ln(1 + odds) over all genes."""
-        nodes = nodes_over(log_depth)
 
-        def one(component: tuple[Array, Array]) -> Array:
-            log_mean, log_r = component
-            odds = (log_mean - log_r)[:, None] + nodes.place
-            return nodes.at_cells((jnp.exp(log_r)[:, None] * jax.nn.softplus(odds)).sum(axis=0))
+        def of_gene(log_mean: Array, log_r: Array, log_depth: Array) -> Array:
+            return jnp.exp(log_r) * jax.nn.softplus(log_mean - log_r + log_depth)
 
-        return jax.lax.map(one, (natural["log_mean"], natural["log_r"]))
+        return _sum_over_genes(of_gene, natural, log_depth)
 
     def _information(
         self, natural: Values, log_depth: Float[Array, " cells"]
     ) -> Float[Array, "components cells"]:
         """Fisher's information about each cell's log depth."""
-        nodes = nodes_over(log_depth)
 
-        def one(component: tuple[Array, Array]) -> Array:
-            log_mean, log_r = component
-            mean = jnp.exp(log_mean[:, None] + nodes.place)
-            return nodes.at_cells((mean / (1 + mean / jnp.exp(log_r)[:, None])).sum(axis=0))
+        def of_gene(log_mean: Array, log_r: Array, log_depth: Array) -> Array:
+            mean = jnp.exp(log_mean + log_depth)
+            return mean / (1 + mean / jnp.exp(log_r))
 
-        return jax.lax.map(one, (natural["log_mean"], natural["log_r"]))
+        return _sum_over_genes(of_gene, natural, log_depth)
 
     def expected_totals(self, natural: Values) -> Float[Array, " components"]:
         """Expected total count of a cell of depth 1."""
@@ -264,32 +258,6 @@ class OwnDispersion(Likelihood):
             return seen + log_depth_sum - misses - hits
 
         return jax.lax.map(one, (natural["log_mean"], natural["log_r"]))
-
-    def dense(self, parameters: Values) -> dist.Distribution:
-        """NumPyro's own distribution of single counts: what all the fast forms must equal."""
-        odds = parameters["log_odds"] + parameters["log_depth"]
-        return dist.NegativeBinomialLogits(parameters["r"], odds)
-
-    def pmfs(
-        self,
-        parameters: Mapping[str, Float[Array, "draws components groups genes"]],
-        weights: Float[Array, "draws components groups"],
-        n_counts: int,
-    ) -> Float[Array, "draws genes counts"]:
-        """Probability of the counts 0 … ``n_counts - 1``."""
-        return nb_predictions.pmfs(parameters, weights, n_counts=n_counts)
-
-    def log_pmf(self, counts: np.ndarray, parameters: Parameters) -> np.ndarray:
-        """Log-probability of single counts."""
-        return nb_predictions.log_pmf(counts, parameters)
-
-    def mean(self, parameters: Parameters) -> np.ndarray:
-        """Expected count."""
-        return nb_predictions.mean(parameters)
-
-    def variance(self, parameters: Parameters) -> np.ndarray:
-        """Variance of a count."""
-        return nb_predictions.variance(parameters)
 
     def draw(self, rng: np.random.Generator, parameters: Parameters) -> np.ndarray:
         """Draw counts."""
@@ -348,10 +316,18 @@ class OwnDispersion(Likelihood):
         r, mean = (np.asarray(point[name], float).reshape(n_components, -1) for name in ("r", "mu"))
         return GeneSummary(mean, {"dispersion": r}, {})
 
-    def oracle_arguments(self, parameters: Parameters) -> tuple[np.ndarray, ...]:
-        """``n`` and ``p`` of SciPy's ``nbinom``, whose p is that of a failure."""
-        odds = nb_predictions.log_odds(parameters)
-        return parameters["r"] + 0 * odds, 1 / (1 + np.exp(odds))
+
+def _sum_over_genes(
+    of_gene: Callable[..., Array], natural: Values, log_depth: Float[Array, " cells"]
+) -> Float[Array, "components cells"]:
+    """Sum a function of ln(mean), ln(r) and log depth, smooth in the last, for every cell."""
+    nodes = nodes_over(log_depth)
+
+    def one(component: tuple[Array, Array]) -> Array:
+        log_mean, log_r = component
+        return nodes.at_cells(of_gene(log_mean[:, None], log_r[:, None], nodes.place).sum(axis=0))
+
+    return jax.lax.map(one, (natural["log_mean"], natural["log_r"]))
 
 
 def _dispersions(

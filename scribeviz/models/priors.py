@@ -95,6 +95,11 @@ class Prior:
         """Whether it is learned from all genes."""
         return self.family == LEARNED
 
+    @property
+    def is_normal(self) -> bool:
+        """Whether it is normal where every real number is allowed."""
+        return self.family in {"normal", "lognormal"}
+
     def distribution(self, shape: tuple[int, ...] = ()) -> dist.Distribution:
         """The NumPyro distribution of a parameter of this ``shape``.
 

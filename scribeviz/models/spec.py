@@ -14,11 +14,10 @@ from scribeviz.models.parameterizations import (
     Site,
     unconstrained,
 )
-from scribeviz.models.priors import LEARNED, Prior, as_prior, prior_family
+from scribeviz.models.priors import Prior, as_prior, prior_family
 
 _MIXTURE_SUFFIX = "_mix"
 _USUAL = "standard"  # stands for the first parameterization of any count distribution
-_NORMAL_FAMILIES = (LEARNED, "lognormal", "normal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +178,8 @@ class ModelSpec:
         """
         if not LIKELIHOODS[self.likelihood].own_odds or self.is_mixture:
             return False
-        return all(self.prior(site).family in _NORMAL_FAMILIES for site in self.sites)
+        priors = map(self.prior, self.sites)
+        return all(prior.is_learned or prior.is_normal for prior in priors)
 
     @property
     def sites(self) -> tuple[Site, ...]:

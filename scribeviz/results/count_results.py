@@ -31,7 +31,6 @@ from scribeviz.models.spec import ModelSpec
 from scribeviz.results.drawn import SEED, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, gene_columns
-from scribeviz.results.stored import group, grouped
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -61,6 +60,7 @@ class CountResults(ABC):
     diverging: np.ndarray | None
     depth: Depth | None
     gene_priors: GenePriors | None
+    settled: bool
 
     @abstractmethod
     def get_posterior_samples(
@@ -106,7 +106,8 @@ class CountResults(ABC):
             Of the posterior draws; the dashboard takes that of the fit.
         """
         values = self._site_draws(self._most_draws(affordable_draws(self.model)), seed)
-        critique = criticise(self.model, self._counts(counts), values)
+        data = self._counts(counts)
+        critique = criticise(self.model, data, values, self._exact_scores(data))
         return replace(critique, notes=self.notes)
 
     def gene_table(self, counts: Any, n_samples: int = 100) -> pd.DataFrame:
@@ -128,9 +129,10 @@ class CountResults(ABC):
         return gene_table(self._counts(counts), draws)
 
     def loo(self, counts: Any, n_samples: int = 200) -> CellScores:
-        """How well cells are predicted that were left out, one at a time (PSIS-LOO).
+        """How well cells are predicted that were left out, one at a time.
 
-        The capture of a cell is integrated out.  :func:`scribeviz.compare` sets such scores of
+        By PSIS-LOO, or exactly where the posterior allows it: then without draws.  The capture, or
+        the depth, of a cell is integrated out.  :func:`scribeviz.compare` sets such scores of
         several models side by side.
 
         Parameters
@@ -140,7 +142,10 @@ class CountResults(ABC):
         n_samples
             Posterior draws; of a sampled posterior as many as there are, at most.
         """
-        values, data = self._site_draws(self._most_draws(n_samples)), self._counts(counts)
+        data = self._counts(counts)
+        if (exact := self._exact_scores(data)) is not None:
+            return exact
+        values = self._site_draws(self._most_draws(n_samples))
         scores = loo(integrated_log_likelihood(self.model, values, data))
         return replace(scores, scored=data.depths_fingerprint)
 
@@ -239,6 +244,11 @@ class CountResults(ABC):
         values = {site.key: point[site.key][None] for site in self.model_config.sites}
         return log_likelihood(self.model, values, counts, **options)[0]
 
+    def _exact_scores(self, counts: Counts) -> CellScores | None:
+        """Scores of left-out cells without any draws; None where the posterior tells none."""
+        del counts
+        return None
+
     def _most_draws(self, wanted: int) -> int:
         """As many draws as there are, at most."""
         return wanted if self.diverging is None else min(wanted, self.diverging.size)
@@ -267,7 +277,7 @@ class CountResults(ABC):
         )
 
     def _data_sets(self, values: Mapping[str, Any], rng_key: PRNGKeyArray | None) -> np.ndarray:
-        rng, model = _generator(rng_key), self.model
+        rng, model = generator_of(key_or_default(rng_key)), self.model
         n_samples = len(next(iter(values.values())))
         self._check_data_sets(n_samples)
         data_sets = np.empty((n_samples, self.n_cells, self.n_genes), np.int32)
@@ -311,27 +321,6 @@ def _axes(spec: ModelSpec) -> dict[str, tuple[str, ...]]:
     return {**LIKELIHOODS[spec.likelihood].axes, **quantities, **sites}
 
 
-def given_arrays(depth: Depth | None, gene_priors: GenePriors | None) -> dict[str, Any]:
-    """What the model took as given, as arrays of a file."""
-    arrays: dict[str, Any] = {}
-    if depth is not None:
-        arrays |= {"depth": depth.relative, "depth_level": depth.level}
-    if gene_priors is not None:
-        arrays |= grouped("gene_priors", gene_priors.arrays)
-    return arrays
-
-
-def given_from(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Read what :func:`given_arrays` gave, as attributes of a result."""
-    given: dict[str, Any] = {}
-    if "depth" in arrays:
-        given["depth"] = Depth(arrays["depth"], float(arrays["depth_level"]))
-    learned = group(arrays, "gene_priors")
-    if learned:
-        given["gene_priors"] = GenePriors.from_arrays(learned)
-    return given
-
-
 def depth_in(data: Any, spec: ModelSpec) -> Depth | None:
     """Depth of the cells of ``data``, which are only read where ``spec`` takes it as given."""
     if LIKELIHOODS[spec.likelihood].depth != GIVEN:
@@ -361,8 +350,8 @@ def columns_of(results: CountResults, index: GeneIndex) -> np.ndarray:
     return gene_columns(results.genes, index, results.gene_ids)
 
 
-def _generator(rng_key: PRNGKeyArray | None) -> np.random.Generator:
-    key = key_or_default(rng_key)
+def generator_of(key: PRNGKeyArray) -> np.random.Generator:
+    """NumPy's generator whose seed is a key of JAX."""
     return np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel().tolist())
 
 

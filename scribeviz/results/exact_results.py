@@ -3,16 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
 
-import jax
 import numpy as np
 import pandas as pd
 from jaxtyping import PRNGKeyArray
 
 from scribeviz._storage import read_arrays, write_arrays
-from scribeviz.criticism.critique import Critique, criticise
-from scribeviz.criticism.draws import affordable_draws
 from scribeviz.criticism.exact_loo import leave_one_out
 from scribeviz.criticism.loo import EXACT, CellScores
 from scribeviz.data.counts import Counts
@@ -23,12 +19,13 @@ from scribeviz.inference.gene_quadrature import Region
 from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.parameterizations import SUPPORTS
-from scribeviz.models.spec import ModelSpec, spec_from_dict
-from scribeviz.results.count_results import columns_of, given_arrays, given_from, select_genes
-from scribeviz.results.drawn import SEED, keep, keeps_draws, key_or_default
-from scribeviz.results.gene_index import GeneIndex, chosen_ids, ids_arrays
-from scribeviz.results.reference_members import ReferenceMembers
-from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
+from scribeviz.models.spec import ModelSpec
+from scribeviz.results.count_files import shared_arrays, shared_from, shared_meta
+from scribeviz.results.count_results import columns_of, generator_of, select_genes
+from scribeviz.results.drawn import keeps_draws
+from scribeviz.results.drawn_results import DrawnResults
+from scribeviz.results.gene_index import GeneIndex, chosen_ids
+from scribeviz.results.stored import check_format, group, grouped
 
 _FORMAT = 1
 _TABLES = [f.name for f in fields(GeneTables) if f.name != "depth"]
@@ -36,7 +33,7 @@ _TABLES = [f.name for f in fields(GeneTables) if f.name != "depth"]
 
 @keeps_draws
 @dataclass(frozen=True, kw_only=True, eq=False)
-class ExactResults(ReferenceMembers):
+class ExactResults(DrawnResults):
     """The posterior of a count model whose genes are independent, by quadrature.
 
     It is kept as what it follows from, the tables of the data and the priors that genes share, and
@@ -96,47 +93,11 @@ class ExactResults(ReferenceMembers):
         return False
 
     @property
-    def diverging(self) -> None:  # type: ignore[override]  # nothing is sampled here
-        """Only samplers diverge."""
-        return
-
-    @property
     def posterior(self) -> GenePosterior:
         """The posteriors of the genes."""
         return GenePosterior(self.tables, self.gene_priors, self.region)
 
-    def critique(self, counts: Any, seed: int = 0) -> Critique:
-        """Judge every gene and every cell: all that the dashboard shows of a fit.
-
-        Parameters
-        ----------
-        counts
-            The data that were fitted, in any form that ``fit`` takes.
-        seed
-            Of the posterior draws; the dashboard takes that of the fit.
-        """
-        values = self._site_draws(affordable_draws(self.model), seed)
-        data = self._counts(counts)
-        critique = criticise(self.model, data, values, scores=self._left_out(data))
-        return replace(critique, notes=self.notes)
-
-    def loo(self, counts: Any, n_samples: int = 0) -> CellScores:
-        """How well cells are predicted that were left out, one at a time: exact, without draws.
-
-        The depth of a cell is integrated out over those of the others
-        (:mod:`scribeviz.criticism.exact_loo`).
-
-        Parameters
-        ----------
-        counts
-            The data that were fitted, in any form that ``fit`` takes.
-        n_samples
-            Accepted for the interface's sake.
-        """
-        del n_samples
-        return self._left_out(self._counts(counts))
-
-    def _left_out(self, counts: Counts) -> CellScores:
+    def _exact_scores(self, counts: Counts) -> CellScores:
         scores = leave_one_out(self.posterior, counts, np.log(self.depth.relative))
         return CellScores(
             elpd=scores.by_cell,
@@ -146,29 +107,8 @@ class ExactResults(ReferenceMembers):
             method=EXACT,
         )
 
-    def get_posterior_samples(
-        self,
-        rng_key: PRNGKeyArray | None = None,
-        n_samples: int = 100,
-        store_samples: bool = True,
-    ) -> dict[str, np.ndarray]:
-        """Draw parameters from the posterior: ``mu`` and ``r``, shape ``(n_samples, n_genes)``.
-
-        Parameters
-        ----------
-        rng_key
-            A JAX key; ``PRNGKey(42)`` when left out.
-        n_samples
-            Number of draws.
-        store_samples
-            Keep them in ``posterior_samples`` for the methods that need draws.
-        """
-        key = np.asarray(jax.random.key_data(key_or_default(rng_key))).ravel().tolist()
-        log_mean, log_r = self.posterior.draws(np.random.default_rng(key), n_samples)
-        drawn = self._named(log_mean, log_r)
-        if store_samples:
-            keep(self, "posterior_samples", drawn)
-        return drawn
+    def _draw(self, key: PRNGKeyArray, n_draws: int) -> dict[str, np.ndarray]:
+        return self._named(*self.posterior.draws(generator_of(key), n_draws))
 
     def get_posterior_quantiles(
         self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
@@ -205,10 +145,6 @@ class ExactResults(ReferenceMembers):
         sites = {site.key for site in self.model_config.sites}
         return values if canonical else {name: values[name] for name in sites}
 
-    def chains(self, n_samples: int) -> dict[str, np.ndarray]:
-        """Draws of the sites as one chain."""
-        return {name: value[None] for name, value in self._site_draws(n_samples, SEED).items()}
-
     def _named(self, log_mean: np.ndarray, log_r: np.ndarray) -> dict[str, np.ndarray]:
         """Values of the sites, and of the quantities that they stand for."""
         free = {"mu": log_mean, "r": log_r}
@@ -237,21 +173,7 @@ class ExactResults(ReferenceMembers):
         region = {name: getattr(self.region, name) for name in ("low", "high", "log_mean")}
         arrays = grouped("tables", {name: getattr(self.tables, name) for name in _TABLES})
         arrays |= grouped("sums", self.tables.depth._asdict()) | grouped("region", region)
-        arrays |= frame_arrays("obs", self.obs)
-        arrays |= {
-            "loss_history": self.loss_history,
-            "genes": self.genes,
-            "left_out_genes": self.left_out_genes,
-            **ids_arrays(self.gene_ids),
-            **given_arrays(self.depth, self.gene_priors),
-        }
-        meta = {
-            "format": _FORMAT,
-            "model": self.model_config.as_dict(),
-            "n_cells": self.n_cells,
-            "settled": self.settled,
-        }
-        write_arrays(Path(path), arrays, meta)
+        write_arrays(Path(path), arrays | shared_arrays(self), shared_meta(self, _FORMAT))
 
     @classmethod
     def load(cls, path: str | Path) -> "ExactResults":
@@ -268,13 +190,5 @@ class ExactResults(ReferenceMembers):
         return cls(
             tables=GeneTables(depth=sums, **group(arrays, "tables")),
             region=Region(**group(arrays, "region")),
-            loss_history=arrays["loss_history"],
-            model_config=spec_from_dict(meta["model"]),
-            n_cells=meta["n_cells"],
-            genes=arrays["genes"],
-            left_out_genes=arrays["left_out_genes"],
-            obs=frame_from(arrays, "obs"),
-            settled=meta["settled"],
-            gene_ids=arrays.get("gene_ids"),
-            **given_from(arrays),
+            **shared_from(arrays, meta),
         )

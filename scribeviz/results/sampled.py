@@ -16,22 +16,21 @@ from scribeviz.inference.chains import ChainDiagnostics, chain_diagnostics
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig
 from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
-from scribeviz.models.spec import ModelSpec, spec_from_dict
+from scribeviz.models.spec import ModelSpec
+from scribeviz.results.count_files import shared_arrays, shared_from, shared_meta
 from scribeviz.results.count_results import (
     check_component,
     columns_of,
     depth_in,
-    given_arrays,
-    given_from,
     priors_as_lists,
     select_component,
     select_genes,
 )
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.from_mcmc import held_by, prior_draws_of
-from scribeviz.results.gene_index import GeneIndex, chosen_ids, ids_arrays
+from scribeviz.results.gene_index import GeneIndex, chosen_ids
 from scribeviz.results.reference_members import ReferenceMembers
-from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
+from scribeviz.results.stored import check_format, group, grouped
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -306,22 +305,9 @@ class ScribeMCMCResults(ReferenceMembers):
 
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file; :meth:`load` reads it back.  No pickle."""
-        arrays = grouped("samples", self.samples) | frame_arrays("obs", self.obs)
-        arrays |= {
-            "diverging": self.diverging,
-            "loss_history": self.loss_history,
-            "genes": self.genes,
-            "left_out_genes": self.left_out_genes,
-            **ids_arrays(self.gene_ids),
-            **given_arrays(self.depth, self.gene_priors),
-        }
-        meta = {
-            "format": _FORMAT,
-            "model": self.model_config.as_dict(),
-            "n_cells": self.n_cells,
-            "prior_params": priors_as_lists(self.prior_params),
-            "settled": self.settled,
-        }
+        arrays = grouped("samples", self.samples) | {"diverging": self.diverging}
+        arrays |= shared_arrays(self)
+        meta = shared_meta(self, _FORMAT) | {"prior_params": priors_as_lists(self.prior_params)}
         write_arrays(Path(path), arrays, meta)
 
     @classmethod
@@ -337,17 +323,9 @@ class ScribeMCMCResults(ReferenceMembers):
         check_format(meta, _FORMAT, path)
         return cls(
             samples=group(arrays, "samples"),
-            obs=frame_from(arrays, "obs"),
             diverging=arrays["diverging"],
-            loss_history=arrays["loss_history"],
-            model_config=spec_from_dict(meta["model"]),
-            n_cells=meta["n_cells"],
-            genes=arrays["genes"],
-            left_out_genes=arrays["left_out_genes"],
-            gene_ids=arrays.get("gene_ids"),
             prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
-            **given_from(arrays),
-            settled=meta.get("settled", True),
+            **shared_from(arrays, meta),
         )
 
 

@@ -14,21 +14,20 @@ from jaxtyping import PRNGKeyArray
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
-from scribeviz.models.spec import ModelSpec, spec_from_dict
+from scribeviz.models.spec import ModelSpec
+from scribeviz.results.count_files import shared_arrays, shared_from, shared_meta
 from scribeviz.results.count_results import (
     check_component,
     columns_of,
     depth_in,
-    given_arrays,
-    given_from,
     priors_as_lists,
     select_component,
     select_genes,
 )
-from scribeviz.results.drawn import keep, keeps_draws, key_or_default
-from scribeviz.results.gene_index import GeneIndex, chosen_ids, ids_arrays
+from scribeviz.results.drawn import keeps_draws
+from scribeviz.results.drawn_results import DrawnResults
+from scribeviz.results.gene_index import GeneIndex, chosen_ids
 from scribeviz.results.marginals import distributions, mode
-from scribeviz.results.reference_members import ReferenceMembers
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ _FORMAT = 2
 
 @keeps_draws
 @dataclass(frozen=True, eq=False)
-class ScribeSVIResults(ReferenceMembers):
+class ScribeSVIResults(DrawnResults):
     """The posterior of a count model, as found by variational inference.
 
     Attributes
@@ -270,69 +269,19 @@ class ScribeSVIResults(ReferenceMembers):
         derived = self.model.derived({name: jnp.asarray(value) for name, value in point.items()})
         return point | {name: np.asarray(value) for name, value in derived.items()}
 
-    def get_posterior_samples(
-        self,
-        rng_key: PRNGKeyArray | None = None,
-        n_samples: int = 100,
-        store_samples: bool = True,
-    ) -> dict[str, np.ndarray]:
-        """Draw parameters from the posterior, and what follows from them.
-
-        Parameters
-        ----------
-        rng_key
-            A JAX key; ``PRNGKey(42)`` when left out.
-        n_samples
-            Number of draws.
-        store_samples
-            Keep them in ``posterior_samples`` for the methods that need draws.
-
-        Returns
-        -------
-        dict
-            Per parameter an array with a leading axis of draws: ``p`` (n_samples,), ``r``
-            (n_samples, n_genes) or (n_samples, n_components, n_genes), ``p_hat`` (n_samples,
-            n_cells) with capture …
-        """
-        key = key_or_default(rng_key)
-        drawn = self._with_derived(self.model.sample_posterior(key, n_samples, self.params))
-        if store_samples:
-            keep(self, "posterior_samples", drawn)
-        return drawn
+    def _draw(self, key: PRNGKeyArray, n_draws: int) -> dict[str, np.ndarray]:
+        return self._with_derived(self.model.sample_posterior(key, n_draws, self.params))
 
     @property
     def can_start_others(self) -> bool:
         """A sampler of the same model can start from it."""
         return True
 
-    @property
-    def diverging(self) -> None:  # type: ignore[override]  # nothing is sampled here
-        """Only samplers diverge."""
-        return
-
-    def chains(self, n_samples: int) -> dict[str, np.ndarray]:
-        """Draws of the sites as one chain."""
-        drawn = self.get_posterior_samples(n_samples=n_samples, store_samples=False)
-        return {site.key: drawn[site.key][None] for site in self.model_config.sites}
-
     def save(self, path: str | Path) -> None:
         """Write to one HDF5 file; :meth:`load` reads it back.  No pickle, and no draws."""
-        arrays = grouped("params", self.params)
-        arrays |= frame_arrays("obs", self.obs) | frame_arrays("var", self.var)
-        arrays |= {
-            "loss_history": self.loss_history,
-            "genes": self.genes,
-            "left_out_genes": self.left_out_genes,
-            **ids_arrays(self.gene_ids),
-            **given_arrays(self.depth, self.gene_priors),
-        }
-        meta: dict[str, Any] = {
-            "format": _FORMAT,
-            "model": self.model_config.as_dict(),
-            "n_cells": self.n_cells,
-            "settled": self.settled,
-            "prior_params": priors_as_lists(self.prior_params),
-        }
+        arrays = grouped("params", self.params) | frame_arrays("var", self.var)
+        arrays |= shared_arrays(self)
+        meta = shared_meta(self, _FORMAT) | {"prior_params": priors_as_lists(self.prior_params)}
         write_arrays(Path(path), arrays, meta)
 
     @classmethod
@@ -346,20 +295,12 @@ class ScribeSVIResults(ReferenceMembers):
         """
         arrays, meta = read_arrays(Path(path))
         check_format(meta, _FORMAT, path)
-        spec = spec_from_dict(meta["model"])
+        shared = shared_from(arrays, meta)
         return cls(
             params=group(arrays, "params"),
-            obs=frame_from(arrays, "obs"),
             var=frame_from(arrays, "var"),
-            loss_history=arrays["loss_history"],
-            n_cells=meta["n_cells"],
-            n_genes=len(arrays["genes"]),
-            model_type=spec.name,
-            model_config=spec,
+            n_genes=len(shared["genes"]),
+            model_type=shared["model_config"].name,
             prior_params={n: tuple(v) for n, v in meta.get("prior_params", {}).items()},
-            genes=arrays["genes"],
-            left_out_genes=arrays["left_out_genes"],
-            **given_from(arrays),
-            gene_ids=arrays.get("gene_ids"),
-            settled=meta["settled"],
+            **shared,
         )

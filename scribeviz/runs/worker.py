@@ -17,7 +17,7 @@ import psutil
 from scribeviz._offered import NotOfferedError
 from scribeviz.data.counts import CountsError
 from scribeviz.fitting.kinds import kind_of, resolved
-from scribeviz.fitting.methods import method_of
+from scribeviz.fitting.methods import Method, method_of
 from scribeviz.fitting.plan import AnyCheckpoint, Fit
 from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import load_configured_models
@@ -43,7 +43,6 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
     folder.update_status(
         state=RunState.RUNNING,
         doing="reading the counts and compiling the model",
-        device=_device(),
         pid=me.pid,
         process_started=me.create_time(),
         started=time.time(),
@@ -69,6 +68,7 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
 
 
 def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[RunState, str]:
+    folder.update_status(device=_device(method_of(folder.spec.config)))
     fit = _prepare(folder)
     folder.update_status(n_steps=fit.n_steps)
     last = folder.read_checkpoint() if folder.has_checkpoint else None
@@ -131,11 +131,12 @@ def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> str:
     return ""
 
 
-def _device() -> str:
+def _device(method: Method) -> str:
+    cpu = f"CPU ({os.cpu_count()} cores)"
+    if method.on_cpu:
+        return cpu
     device = jax.devices()[0]
-    if device.platform == "cpu":
-        return f"CPU ({os.cpu_count()} cores)"
-    return f"GPU ({device.device_kind})"
+    return cpu if device.platform == "cpu" else f"GPU ({device.device_kind})"
 
 
 def main() -> None:

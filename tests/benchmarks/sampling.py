@@ -34,18 +34,18 @@ def row(counts: Counts, model: str, parameterization: str, config: NUTSConfig) -
     began = time.process_time()
     *_, last = prepared.checkpoints()
     seconds = time.process_time() - began
-    found = prepared.results(last).diagnostics
+    diagnostics = prepared.results(last).diagnostics
     cells = [
         f"{spec.name}, {parameterization}",
         f"{prepared.counts.n_cells:,} x {prepared.counts.n_genes:,}",
         f"{config.n_chains} x ({config.n_warmup} + {config.n_samples})",
         f"{-last.losses[-1]:,.0f}",
         f"{last.leapfrogs.mean():,.0f}",
-        f"{found.worst_r_hat:.3f}",
-        f"{found.fewest_effective:,.0f}",
-        f"{found.divergences}",
+        f"{diagnostics.worst_r_hat:.3f}",
+        f"{diagnostics.fewest_effective:,.0f}",
+        f"{diagnostics.divergences}",
         f"{seconds:,.0f}",
-        found.problem or "moves",
+        diagnostics.problem or "moves",
     ]
     return f"| {' | '.join(cells)} |"
 

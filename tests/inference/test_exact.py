@@ -109,3 +109,13 @@ def test_the_trend_is_the_same_function_in_jax():
     places = np.array([-30.0, -7.3, -1.0, 0.04, 2.2, 30.0])
     ours = np.asarray(TYPICAL.trend_in_jax(places.astype(np.float32)))
     np.testing.assert_allclose(ours, TYPICAL.trend(places), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("prior", [("gamma", 2.0, 1.0), ("exponential", 1.0)])
+def test_a_given_prior_of_another_family_is_not_taken_for_a_log_normal(prior, tables):
+    """The mean's prior is then learned as if that of the dispersion were learned too."""
+    spec = ModelSpec(likelihood="nb", priors={"r": prior})
+    assert not spec.has_exact_posterior
+    priors, learned = shared_priors_of(spec, tables)
+    assert learned == LEARNED
+    assert priors == first_priors(tables)

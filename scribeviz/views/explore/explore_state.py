@@ -177,16 +177,13 @@ class ExploreState(param.Parameterized):
             return {}
         draws, moved = posterior_draws(explored), {}
         gene, model = explored.counts.gene_index(self.gene), fitted_results(explored).model
-        # The prior of a dispersion that was learned depends on the gene's mean.
-        mean = spec.expression
-        log_mean = float(np.mean(mean.free(draws[mean.key][..., gene])))
         for site in spec.sites:
             if "cells" in site.axes:
                 continue
             values = draws[site.key]
             if spec.has_axis(site, "genes"):
                 values = values[..., gene]
-            prior, k = model.numbered_prior(site, log_mean), spec.n_components
+            prior, k = model.numbered_prior(site, draws, gene), spec.n_components
             moved[site.key] = (
                 site,
                 [
