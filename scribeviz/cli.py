@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return chosen.run(chosen)
     except (ValueError, FileExistsError) as problem:  # a CountsError is a ValueError
-        print(f"scribeviz: {problem}", file=sys.stderr)  # noqa: T201
+        print("scribeviz:", problem, *getattr(problem, "__notes__", ()), file=sys.stderr)  # noqa: T201
         return 2
     except KeyboardInterrupt:
         return _STOPPED

@@ -108,7 +108,7 @@ def _walk(folder: Path) -> Iterator[tuple[Path, Format]]:
             except OSError:
                 continue
             if file_format is not None:
-                if depth <= _DEEPEST_TABLE or not file_format.last_resort:
+                if depth <= _DEEPEST_TABLE or file_format.rank == 0:
                     yield child, file_format
             elif is_folder and not child.is_symlink() and depth < _DEEPEST:
                 waiting.append((child, depth + 1))

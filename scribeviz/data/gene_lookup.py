@@ -37,20 +37,15 @@ class GeneLookup:
         aliases: np.ndarray | None = None,
     ) -> None:
         names = [genes] if gene_ids is None else [genes, gene_ids]
+        others: Iterable[str] = () if aliases is None else aliases
         self._genes = genes
         # What is called so goes before what is nearly so.
         self._ways: tuple[tuple[Callable[[str], str], Callable[[], Iterable[Sequence[str]]]], ...]
         self._ways = (
-            (str, lambda: ([str(name)] for name in genes)),
-            (str, lambda: ([str(name) for name in each] for each in zip(*names, strict=True))),
-            (
-                without_version,
-                lambda: (
-                    [without_version(str(name)) for name in each]
-                    for each in zip(*names, strict=True)
-                ),
-            ),
-            (str, lambda: (str(each).split("|") for each in (() if aliases is None else aliases))),
+            (str, lambda: zip(genes, strict=True)),
+            (str, lambda: zip(*names, strict=True)),
+            (without_version, lambda: zip(*names, strict=True)),
+            (str, lambda: (each.split("|") for each in others)),
         )
         self._tables: dict[tuple[int, bool], dict[str, list[int]]] = {}
 
@@ -98,9 +93,11 @@ class GeneLookup:
     def _table(self, way: int, *, any_case: bool) -> dict[str, list[int]]:
         key = (way, any_case)
         if key not in self._tables:
+            plain, names_by_gene = self._ways[way]
             table: dict[str, list[int]] = {}
-            for i, names in enumerate(self._ways[way][1]()):
-                for name in {name.casefold() if any_case else name for name in names if name}:
+            for i, names in enumerate(names_by_gene()):
+                plain_names = filter(None, map(plain, map(str, names)))
+                for name in {name.casefold() if any_case else name for name in plain_names}:
                     table.setdefault(name, []).append(i)
             self._tables[key] = table
         return self._tables[key]

@@ -147,7 +147,7 @@ def read_matrix_folder(path: Path) -> "AnnData":
 
 def _matrix(path: Path, file: Path) -> sp.coo_array:
     try:
-        check_unpacked(file)
+        check_unpacked(file)  # SciPy would take a line without end into memory
         n_rows, n_columns, n_values = scipy.io.mminfo(file)[:3]
         check_promise(file, file.name, (n_values,), 16)
         check_promise(file, file.name, (max(n_rows, n_columns),), 8)

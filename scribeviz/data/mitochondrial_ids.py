@@ -16,7 +16,7 @@ _OF_MAN = (
 )
 # In a row, but for that of mt-Nd4l.
 _OF_MOUSE = {f"ENSMUSG000000{number}" for number in range(64336, 64373)}
-_OF_MOUSE ^= {"ENSMUSG00000064362", "ENSMUSG00000065947"}
+_OF_MOUSE = _OF_MOUSE - {"ENSMUSG00000064362"} | {"ENSMUSG00000065947"}
 
 MITOCHONDRIAL_IDS = frozenset(_OF_MOUSE) | {
     start.format(end)

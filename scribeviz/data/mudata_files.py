@@ -44,9 +44,10 @@ def genes_of_mudata(store: Any, path: Path) -> "AnnData":
     from anndata import AnnData
     from anndata.io import read_elem
 
-    names = sorted(name for name in store["mod"] if not hasattr(store["mod"][name], "dtype"))
+    modalities = store["mod"]
+    names = sorted(name for name in modalities if isinstance(modalities[name], type(modalities)))
     chosen = _genes_of(names, path)
-    adata = read_elem(store["mod"][chosen])
+    adata = read_elem(modalities[chosen])
     about_all: object = read_elem(store["obs"]) if "obs" in store else None
     if not isinstance(adata, AnnData):
         raise CountsError(f"{path.name}: mod/{chosen} holds no AnnData; write the file again.")

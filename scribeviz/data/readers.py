@@ -54,20 +54,27 @@ class Format:
     is_folder
         Whether it is a folder rather than a file.
     recognise
-        Whether an existing path is of this kind, without reading its content.
+        Whether an existing path is of this kind, without reading its content; left out where its
+        name says so.
     read
         Path to AnnData with cells in rows; left out for what is to be unpacked first.
-    last_resort
-        Where a folder holds several, those with the lowest number are meant.
+    rank
+        Where a folder holds several, those of the lowest rank are meant.
     """
 
     key: str
     label: str
-    suffixes: tuple[str, ...]
-    is_folder: bool
-    recognise: Callable[[Path], bool]
+    suffixes: tuple[str, ...] = ()
+    is_folder: bool = False
+    recognise: Callable[[Path], bool] | None = None
     read: Callable[[Path], "AnnData"] | None = None
-    last_resort: int = 0
+    rank: int = 0
+
+    def fits(self, path: Path) -> bool:
+        """Whether an existing path of its sort, file or folder, is of this kind."""
+        if self.recognise is not None:
+            return self.recognise(path)
+        return path.name.lower().endswith(self.suffixes)
 
 
 @runtime_checkable
@@ -229,7 +236,7 @@ def _data_set(path: Path, notes: list[str], advice: str) -> Path:
 
     def rank(inner: Path) -> int | None:
         inner_format = format_of(inner)
-        return None if inner_format is None else inner_format.last_resort
+        return None if inner_format is None else inner_format.rank
 
     within = data_set_in(path, rank, f"{advice} one of them")
     if within is None:
@@ -242,7 +249,7 @@ def format_of(path: Path) -> Format | None:
     """Tell the format of an existing path from its name (a folder: from the names in it)."""
     is_folder = path.is_dir()
     for entry in FORMATS.values():
-        if entry.is_folder == is_folder and entry.recognise(path):
+        if entry.is_folder == is_folder and entry.fits(path):
             return entry
     return None
 
@@ -336,12 +343,6 @@ def _unknown_format(path: Path) -> str:
     return f"{path.name} is of no known format; names must end in {endings}.{advice}"
 
 
-def _ends_in(*suffixes: str) -> Callable[[Path], bool]:
-    return lambda path: path.name.lower().endswith(suffixes)
-
-
-_TABLE_SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".st", ".st.gz")
-
 FORMATS: Mapping[str, Format] = {
     entry.key: entry
     for entry in (
@@ -349,30 +350,23 @@ FORMATS: Mapping[str, Format] = {
             key="h5ad",
             label="AnnData (.h5ad)",
             suffixes=(".h5ad",),
-            is_folder=False,
-            recognise=_ends_in(".h5ad"),
             read=read_h5ad,
         ),
         Format(
             key="h5mu",
             label="MuData (.h5mu)",
             suffixes=(".h5mu",),
-            is_folder=False,
-            recognise=_ends_in(".h5mu"),
             read=read_h5mu,
         ),
         Format(
             key="10x_h5",
             label="10x matrix (.h5)",
             suffixes=(".h5",),
-            is_folder=False,
-            recognise=_ends_in(".h5"),
             read=read_10x_h5,
         ),
         Format(
             key="10x_folder",
             label="folder of a matrix (.mtx)",
-            suffixes=(),
             is_folder=True,
             recognise=is_matrix_folder,
             read=read_matrix_folder,
@@ -381,8 +375,6 @@ FORMATS: Mapping[str, Format] = {
             key="loom",
             label="loom (.loom)",
             suffixes=(".loom",),
-            is_folder=False,
-            recognise=_ends_in(".loom"),
             read=read_loom,
         ),
         Format(
@@ -390,25 +382,20 @@ FORMATS: Mapping[str, Format] = {
             label="AnnData (.zarr)",
             suffixes=(".zarr",),
             is_folder=True,
-            recognise=_ends_in(".zarr"),
             read=read_zarr,
         ),
         Format(
             key="table",
             label="text table (.csv, .tsv, .txt)",
-            suffixes=_TABLE_SUFFIXES,
-            is_folder=False,
-            recognise=_ends_in(*_TABLE_SUFFIXES),
+            suffixes=(".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".st", ".st.gz"),
             read=read_text,
-            last_resort=1,
+            rank=1,
         ),
         Format(
             key="archive",
             label="archive (.zip, .tar, .gz)",
             suffixes=(*ZIP_SUFFIXES, *TAR_SUFFIXES, *GZIP_SUFFIXES),
-            is_folder=False,
-            recognise=_ends_in(*ZIP_SUFFIXES, *TAR_SUFFIXES, *GZIP_SUFFIXES),
-            last_resort=2,
+            rank=2,
         ),
     )
 }

@@ -98,7 +98,7 @@ def _columns_to_obs(table: Table) -> tuple[Table, list[str]]:
     kept = np.setdiff1d(np.arange(len(names)), columns)
     obs = pd.concat([table.obs, pd.DataFrame(about, index=table.obs.index)], axis=1)
     left = replace(table, matrix=table.matrix[:, kept], var=table.var.iloc[kept], obs=obs)
-    return left, [_sentence("column", "gene", "obs", names, why)]
+    return left, [_sentence("gene", "obs", names, why)]
 
 
 def _rows_to_var(table: Table) -> tuple[Table, list[str]]:
@@ -112,7 +112,7 @@ def _rows_to_var(table: Table) -> tuple[Table, list[str]]:
     kept = np.setdiff1d(np.arange(len(names)), rows)
     var = pd.concat([table.var, pd.DataFrame(about, index=table.var.index)], axis=1)
     left = replace(table, matrix=table.matrix[kept], obs=table.obs.iloc[kept], var=var)
-    return left, [_sentence("row", "cell", "var", names, why)]
+    return left, [_sentence("cell", "var", names, why)]
 
 
 def says_it_is_no_count(name: str) -> bool:
@@ -215,11 +215,14 @@ def _free(name: str, frame: pd.DataFrame) -> str:
     return name
 
 
-def _sentence(kind: str, wanted: str, place: str, names: Sequence[str], why: dict[int, str]) -> str:
+def _sentence(kind: str, place: str, names: Sequence[str], why: dict[int, str]) -> str:
+    # The user's table may lie either way: neither rows nor columns are spoken of.
     by_name = [names[i] for i in sorted(why) if why[i] == "by its name"]
     reasons = [repr(name) for name in by_name[:8]]
     reasons += [f"and {len(by_name) - 8:,} more"] if len(by_name) > 8 else []
     reasons += [f"{names[i]!r} ({why[i]})" for i in sorted(why) if why[i] != "by its name"]
-    are = f"{kind} is no {wanted}" if len(why) == 1 else f"{kind}s are no {wanted}s"
+    names_are = f"name among the {kind}s is no {kind}"
+    if len(why) > 1:
+        names_are = f"names among the {kind}s are no {kind}s"
     was = "was" if len(why) == 1 else "were"
-    return f"{len(why):,} {are} and {was} set aside into {place}: {', '.join(reasons)}."
+    return f"{len(why):,} {names_are} and {was} set aside into {place}: {', '.join(reasons)}."

@@ -13,8 +13,11 @@ _BLOCK_BYTES = 64 * 2**20
 
 
 @runtime_checkable
-class _Lazy(Protocol):
-    """An array of Dask; its blocks may be sparse."""
+class _DaskArray(Protocol):
+    """An array of Dask, which is imported by those who bring one; its blocks may be sparse."""
+
+    dask: Any
+    chunks: tuple[tuple[float, ...], ...]  # NaN where not known before it is computed
 
     def compute(self) -> Any: ...
 
@@ -45,7 +48,7 @@ def as_csr(matrix: Any, subject: str = "the matrix") -> sp.csr_array:
     if isinstance(matrix, np.ndarray | h5py.Dataset):
         blocks = [sp.csr_array(_supported(block)) for block in _row_blocks(matrix)]
         return sp.vstack(blocks, format="csr") if len(blocks) > 1 else blocks[0]
-    if hasattr(matrix, "dask"):
+    if isinstance(matrix, _DaskArray):
         parts = [as_csr(part.compute(), subject) for part in _dask_rows(matrix)]
         return sp.vstack(parts, format="csr") if len(parts) > 1 else parts[0]
     loaded = in_memory(matrix)
@@ -68,7 +71,7 @@ def in_memory(matrix: Any) -> Any:
 
     if isinstance(matrix, CSRDataset | CSCDataset):
         return matrix.to_memory()
-    if isinstance(matrix, _Lazy):
+    if isinstance(matrix, _DaskArray):
         return in_memory(matrix.compute())
     return np.asarray(matrix)
 

@@ -107,7 +107,8 @@ def read_table(path: Path) -> "AnnData":
     about: Any = adata.var if turned else adata.obs
     for name, texts in parsed.texts.items():
         about[name] = texts
-    for each in (note, *_text_notes(parsed, "var" if turned else "obs")):
+    notes = _notes(parsed, "gene", "var") if turned else _notes(parsed, "cell", "obs")
+    for each in (note, *notes):
         adata = with_note(adata, each)
     return adata
 
@@ -133,8 +134,11 @@ def _by_corner(corner: str) -> tuple[Orientation, str]:
     return Orientation.UNKNOWN, _BY_NAMES[Orientation.UNKNOWN]
 
 
-def _text_notes(parsed: _Parsed, place: str) -> list[str]:
+def _notes(parsed: _Parsed, kind: str, place: str) -> list[str]:
+    """What should be known of the names of the rows, the columns of text, and the letters."""
     notes = []
+    if parsed.corner and all(map(is_number, parsed.rows)):
+        notes.append(f"The numbers under {parsed.corner!r} were taken as names of the {kind}s.")
     if parsed.texts:
         named = ", ".join(map(repr, parsed.texts))
         kept = "A column of text was" if len(parsed.texts) == 1 else "Columns of text were"

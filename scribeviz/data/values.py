@@ -23,6 +23,12 @@ _MOST_DUST = 0.05
 # What tells corrected counts from normalised ones needs some values, and not all of many.
 _FEWEST_VALUES, _LOOKED_AT = 20, 200_000
 _SHARE_OF_WHOLE = 0.05
+_RAW = "Raw counts are needed: whole numbers of molecules (UMIs), 0 and up."
+_ROUND = "Take the counts before the correction, or round them."
+_ROUND_IN_PYTHON = (
+    "To round them, give rounding='stochastic' or rounding='nearest' to scribeviz.as_counts or "
+    "scribeviz.read."
+)
 _LOGARITHMS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
     "natural logarithms": np.expm1,
     "logarithms to base 2": lambda x: np.exp2(x) - 1,
@@ -108,12 +114,16 @@ def whole(
     first = int(np.argmax(fault.marks(counts.data)))
     cell = int(np.searchsorted(counts.indptr, first, side="right")) - 1
     place = at(cell, int(counts.indices[first]), var, obs)
-    advice, can_round = _way_on(counts, fault)
-    raise CountsError(
+    can_round = fault is _FRACTIONS and _is_corrected(counts.data)
+    advice = _ROUND if can_round else _RAW
+    refusal = CountsError(
         f"{subject} holds {fault.phrase} (first: {counts.data[first]:.6g} for {place}), "
         f"so it is not raw counts; it {fault.likely(counts.data)}. {advice}",
         can_round=can_round,
     )
+    if can_round:  # under a traceback; a page has a button instead
+        refusal.add_note(_ROUND_IN_PYTHON)
+    raise refusal
 
 
 def why_not_counts(values: np.ndarray) -> str:
@@ -129,16 +139,6 @@ def why_not_counts(values: np.ndarray) -> str:
 def at(cell: int, gene: int, var: pd.DataFrame, obs: pd.DataFrame) -> str:
     """A place of the matrix in words."""
     return f"gene {str(var.index[gene])!r} in cell {str(obs.index[cell])!r}"
-
-
-def _way_on(counts: sp.csr_array, fault: Fault) -> tuple[str, bool]:
-    if fault is _FRACTIONS and _is_corrected(counts.data):
-        advice = (
-            "Take the counts before the correction, or round them: "
-            "rounding='stochastic' or rounding='nearest' in scribeviz.as_counts and scribeviz.read."
-        )
-        return advice, True
-    return "Raw counts are needed: whole numbers of molecules (UMIs), 0 and up.", False
 
 
 def _rounded(counts: sp.csr_array, rounding: Rounding) -> sp.csr_array:

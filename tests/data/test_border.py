@@ -78,6 +78,7 @@ def test_indices_and_positions_are_set_aside(tmp_path, matrix):
     c = as_counts(table(tmp_path / "rhapsody.csv", ids, GENES, matrix, "Cell_Index"))
     assert c.genes.tolist() == GENES
     assert c.cells.tolist() == [str(i) for i in ids]
+    assert "The numbers under 'Cell_Index' were taken as names of the cells." in c.notes
     wide = np.c_[np.arange(12) // 4 + 1, np.arange(12) % 4 + 1, matrix]
     path = table(tmp_path / "cosmx.csv", wide[:, 0], ["cell_ID", *GENES], wide[:, 1:], "fov")
     c = as_counts(path)
@@ -92,6 +93,7 @@ def test_summary_rows_and_gene_columns_are_set_aside(tmp_path, matrix):
     c = as_counts(table(tmp_path / "htseq.tsv", rows, BARCODES[:12], values, "gene", "\t"))
     assert c.matrix.toarray().tolist() == matrix.tolist()
     assert c.obs["__no_feature"].tolist() == [7_000] * 12
+    assert any(note.startswith("2 names among the genes are no genes and were") for note in c.notes)
     columns = ["Entrez_Gene_Id", "length", *BARCODES[:12]]
     values = np.c_[[7157, 60, 2597, 915, 931], [900, 1200, 3000, 500, 750], matrix.T]
     c = as_counts(table(tmp_path / "entrez.csv", GENES, columns, values, "Hugo_Symbol"))
@@ -247,6 +249,9 @@ def test_corrected_counts_can_be_rounded():
     with pytest.raises(CountsError, match="looks corrected") as refused:
         as_counts(counts)
     assert refused.value.can_round
+    # On a page a button stands beside the refusal; a traceback ends in what to write.
+    assert "rounding=" not in str(refused.value)
+    assert "rounding='stochastic' or rounding='nearest'" in refused.value.__notes__[0]
     nearest = as_counts(counts, rounding="nearest")
     np.testing.assert_array_equal(nearest.matrix.toarray(), np.rint(counts))
     with pytest.warns(CountsWarning, match="rounded at random"):

@@ -67,7 +67,7 @@ class DataView(pn.viewable.Viewer):
         files = self.state.files()
         if not files:
             text = (
-                "No count matrix lies in the data folder. Put a .h5ad, .h5, .loom, .zarr, .csv "
+                "No count matrix lies in the data folder. Put a .h5ad, .h5, .loom, .zarr, .csv, "
                 "a 10x folder or an archive of one there and reload, or upload one."
             )
             return card("Open a file on this server", words(text, faint=True))
