@@ -213,6 +213,8 @@ def _likely_fractions(values: np.ndarray) -> str:
             "looks corrected (many values are whole): ambient RNA was taken away, or reads were "
             "shared out among genes"
         )
+    if high <= 1:
+        return f"looks like shares of a total (largest value {high:.3g})"
     if high < _LARGEST_LOGARITHM:
         return f"looks log-normalised (largest value {high:.3g})"
     return f"looks normalised or corrected (largest value {high:.6g})"

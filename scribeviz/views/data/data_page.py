@@ -67,7 +67,7 @@ class DataView(pn.viewable.Viewer):
         files = self.state.files()
         if not files:
             text = (
-                "No count matrix lies in the data folder. Put a .h5ad, .h5, .loom, .zarr, .csv "
+                "No count matrix lies in the data folder. Put a .h5ad, .h5, .loom, .zarr, .csv, "
                 "a 10x folder or an archive of one there and reload, or upload one."
             )
             return card("Open a file on this server", words(text, faint=True))
@@ -116,7 +116,14 @@ class DataView(pn.viewable.Viewer):
     def _waiting(self, doing: str) -> Viewable:
         if not doing:
             return ui.Spacer(height=0)
-        return ui.Row(in_progress(doing), button("Cancel", "close", lambda _: self.state.cancel()))
+        return ui.FlexBox(
+            in_progress(doing),
+            button("Cancel", "close", lambda _: self.state.cancel()),
+            align_items="center",
+            gap=f"0 {GAP}px",
+            margin=(0, 0, GAP, 0),
+            sizing_mode="stretch_width",
+        )
 
     def _refusal(self, problem: str) -> Viewable:
         return notice(problem, "error") if problem else ui.Spacer(height=0)
