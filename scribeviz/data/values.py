@@ -180,7 +180,7 @@ def _is_corrected(values: np.ndarray) -> bool:
     values = _some(values)
     if values.size < _FEWEST_VALUES or _logarithms(values):
         return False
-    return (values == np.rint(values)).mean() >= _SHARE_OF_WHOLE
+    return bool((values == np.rint(values)).mean() >= _SHARE_OF_WHOLE)
 
 
 def _logarithms(values: np.ndarray) -> str:
@@ -213,6 +213,8 @@ def _likely_fractions(values: np.ndarray) -> str:
             "looks corrected (many values are whole): ambient RNA was taken away, or reads were "
             "shared out among genes"
         )
+    if high <= 1:
+        return f"looks like shares of a total, or scaled to at most 1 (largest value {high:.3g})"
     if high < _LARGEST_LOGARITHM:
         return f"looks log-normalised (largest value {high:.3g})"
     return f"looks normalised or corrected (largest value {high:.6g})"

@@ -23,7 +23,7 @@ class Method:
     label, doc
         What the user reads.
     result
-        What its runs are called beside the model; nothing for the usual method.
+        What its runs are called beside the model, where it is not the model's usual method.
     trace_doc
         How to read what is plotted while it runs.
     config
@@ -41,6 +41,8 @@ class Method:
         Whether a sampler can start from what it gives.
     takes_start
         Whether it goes on from such a fit.
+    is_noisy
+        Whether its losses scatter, so that only a mean over some says where they are.
     """
 
     key: str
@@ -56,6 +58,7 @@ class Method:
     on_cpu: bool = False
     starts_others: bool = False
     takes_start: bool = False
+    is_noisy: bool = True
 
     def has(self, settings: Iterable[str]) -> bool:
         """Whether it knows all of these settings."""
@@ -85,7 +88,7 @@ METHODS: Mapping[str, Method] = {
             key="svi",
             label="Variational inference",
             doc="Fits a posterior of simple shape: seconds to a minute, for every model.",
-            result="",
+            result="variational",
             trace_doc="The loss is the negative ELBO of all cells: it falls, then wobbles around a "
             "level. Between models of the same data, lower is better.",
             config=SVIConfig,
@@ -113,13 +116,14 @@ METHODS: Mapping[str, Method] = {
             label="Exact (quadrature)",
             doc="Computes the posterior of every gene itself, and learns the priors that genes "
             "share: seconds, however many cells there are.",
-            result="",
+            result="exact",
             trace_doc="The loss is minus the log evidence, of all genes under the priors that they "
             "share: it falls with every sweep over the genes, until these priors are learned.",
             config=ExactConfig,
             doing="computing the posteriors of the genes",
-            unit="quarters of a sweep",
+            unit="quarter sweeps",
             on_cpu=True,
+            is_noisy=False,
             settled="the priors are learned, after {took}",
             finished="all sweeps are done, after {took}; the priors were still changing",
         ),
@@ -128,7 +132,7 @@ METHODS: Mapping[str, Method] = {
             label="Training",
             doc="Trains a network on minibatches of nine cells in ten; the others say when to "
             "stop, and how well unseen cells are predicted.",
-            result="",
+            result="trained",
             trace_doc="The loss is the negative ELBO of all cells, as each minibatch tells it "
             "(line; it begins low, while the KL term still grows) and as the cells do that are not "
             "trained on (dots). Training ends when the dots no longer fall; where they rise while "

@@ -11,7 +11,6 @@ from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, look
 
 HEIGHT = 190
 _MOST_POINTS = 1_000
-_MOST_TICKS = 5
 # As the page's theme has them, which speaks once: HoloViews sets others at the first move.
 _LETTERS = {"labels": "13px", "xticks": "12px", "yticks": "12px"}
 
@@ -19,7 +18,7 @@ _LETTERS = {"labels": "13px", "xticks": "12px", "yticks": "12px"}
 def cells_by(values: Float[np.ndarray, " cells"], *, xlabel: str, log_y: bool) -> hv.Histogram:
     """Histogram of a number of each cell; heights on a logarithmic axis where few cells matter."""
     picture = log_histogram(values, xlabel=xlabel)
-    return picture.opts(xticks=_few_ticks(picture.edges), **_shape(picture, log_y=log_y))
+    return picture.opts(**_shape(picture, log_y=log_y))
 
 
 def cells_by_share(
@@ -55,18 +54,6 @@ def _shape(picture: hv.Histogram, *, log_y: bool) -> dict[str, Any]:
     )
     ends = float(picture.edges[0]), float(picture.edges[-1])
     return {"height": HEIGHT, "xlim": ends} | heights
-
-
-def _few_ticks(edges: Float[np.ndarray, " edges"]) -> list[tuple[float, str]]:
-    """Ticks of a logarithmic axis that do not run into each other on a narrow picture."""
-    low, high = float(edges[0]), float(edges[-1])
-    powers = 10.0 ** np.arange(np.floor(np.log10(low)), np.ceil(np.log10(high)) + 1)
-    for steps in ((1, 2, 5), (1, 3), (1,)):
-        ticks = [power * step for power in powers for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) <= _MOST_TICKS:
-            break
-    return [(tick, f"{tick:,.0f}" if tick >= 1 else f"{tick:g}") for tick in ticks]
 
 
 def barcodes_by_rank(totals: Float[np.ndarray, " barcodes"], knee: int) -> hv.Overlay:

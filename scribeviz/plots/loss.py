@@ -8,6 +8,7 @@ from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, follow_data, look
 
 _MOST_POINTS = 800
 _SMOOTHING = 25  # points
+_FEWEST_SMOOTHED = 200  # of fewer steps each is shown as it is
 
 
 def thinned_loss(
@@ -49,15 +50,16 @@ def _thinned(
     # Counted from the end, so that the newest step is always shown.
     shown = steps[::-1][::stride][::-1]
     # Centred, and narrower towards both ends: a mean of earlier steps only would lag behind.
-    half = np.minimum.reduce(
-        [np.full(shown.shape, _SMOOTHING * stride // 2), shown - first, losses.size - 1 - shown]
-    )
+    widest = _SMOOTHING * stride // 2 if steps.size >= _FEWEST_SMOOTHED else 0
+    half = np.minimum.reduce([np.full(shown.shape, widest), shown - first, losses.size - 1 - shown])
     running = np.concatenate([[0.0], np.cumsum(losses, dtype=np.float64)])
     smooth = (running[shown + half + 1] - running[shown - half]) / (2 * half + 1)
     return {"step": shown + 1, "loss": losses[shown], "smooth": smooth}
 
 
-def loss_curve(data: dict[str, np.ndarray], *, log: bool = False) -> hv.Overlay:
+def loss_curve(
+    data: dict[str, np.ndarray], *, log: bool = False, unit: str = "steps"
+) -> hv.Overlay:
     """Draw a loss.
 
     Parameters
@@ -66,6 +68,8 @@ def loss_curve(data: dict[str, np.ndarray], *, log: bool = False) -> hv.Overlay:
         From :func:`thinned_loss`.
     log
         Draw both axes logarithmic; for losses above 0.
+    unit
+        What is counted along the horizontal axis.
     """
     raw = hv.Curve((data["step"], data["loss"]), "step", "loss", label="each step")
     smooth = hv.Curve((data["step"], data["smooth"]), "step", "loss", label="smoothed")
@@ -80,7 +84,7 @@ def loss_curve(data: dict[str, np.ndarray], *, log: bool = False) -> hv.Overlay:
         shown.append(dots.opts(color=PREDICTED, size=5, tools=["hover"], apply_ranges=False))
     return hv.Overlay(shown).opts(
         **look(
-            xlabel="step",
+            xlabel=unit,
             ylabel="loss (nats)",
             yformatter="%.5g",
             logx=log,

@@ -13,7 +13,13 @@ import numpy as np
 from scribeviz._storage import read_array, read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import Counts
-from scribeviz.fitting.kinds import ChosenModel, chosen_from_dict, kind_of, resolved
+from scribeviz.fitting.kinds import (
+    ChosenModel,
+    chosen_from_dict,
+    kind_of,
+    known_kind_of,
+    resolved,
+)
 from scribeviz.fitting.methods import (
     InferenceConfig,
     config_as_dict,
@@ -60,7 +66,14 @@ class RunSpec:
     @property
     def described(self) -> str:
         """The model in words, and how it is fitted unless as usual."""
-        return ", ".join(filter(None, [self.model.described, method_of(self.config).result]))
+        return ", ".join(filter(None, [self.model.described, self._unusual_method]))
+
+    @property
+    def _unusual_method(self) -> str:
+        """How it is fitted; nothing where that is the model's usual way."""
+        method, kind = method_of(self.config), known_kind_of(self.model)
+        is_usual = kind is None or method.key == kind.methods[0]
+        return "" if is_usual else method.result
 
     @property
     def data_label(self) -> str:
@@ -71,7 +84,7 @@ class RunSpec:
     def label(self) -> str:
         """The same in short: the model's name, its components, and an unusual method."""
         k = self.model.n_components
-        parts = [self.model.name, f"K = {k}" if k > 1 else "", method_of(self.config).result]
+        parts = [self.model.name, f"K = {k}" if k > 1 else "", self._unusual_method]
         return ", ".join(filter(None, parts))
 
     def as_dict(self) -> dict[str, Any]:

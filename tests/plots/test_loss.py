@@ -69,5 +69,5 @@ def test_the_axes_follow_the_data_in_the_browser(draw):
     figure = draw(loss_curve(thinned_loss(np.arange(5.0))))
     assert isinstance(figure.x_range, DataRange1d)
     assert isinstance(figure.y_range, DataRange1d)
-    assert figure.xaxis.axis_label == "step"
+    assert figure.xaxis.axis_label == "steps"
     assert figure.yaxis.axis_label == "loss (nats)"

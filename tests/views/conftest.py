@@ -1,5 +1,7 @@
 """A finished mixture whose genes, labels and name try to speak HTML."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +14,13 @@ from scribeviz.runs.store import RunStore
 from scribeviz.runs.worker import work
 
 HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+@pytest.fixture
+def finish():
+    """Run a coroutine to its end, also where a browser test has left a loop running."""
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda coroutine: pool.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture(scope="package")

@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import weakref
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import anndata
@@ -44,17 +43,20 @@ def shell(finished_store, tmp_path, mixture, monkeypatch):
     return made
 
 
-def go_on(shell):
+@pytest.fixture
+def go_on(shell, finish):
     """Do what waits, and what comes of it."""
-    while shell.waiting:
-        callback = shell.waiting.pop(0)
-        found = callback()
-        if asyncio.iscoroutine(found):
-            with ThreadPoolExecutor(1) as pool:
-                pool.submit(asyncio.run, found).result()
+
+    def go():
+        while shell.waiting:
+            outcome = shell.waiting.pop(0)()
+            if asyncio.iscoroutine(outcome):
+                finish(outcome)
+
+    return go
 
 
-def test_a_run_is_opened_beside_the_page(shell, html_of, told):
+def test_a_run_is_opened_beside_the_page(shell, html_of, told, go_on):
     shell.go("Explore")
     explore = shell.session.explore
     assert shell.session.place == "Explore"
@@ -63,13 +65,13 @@ def test_a_run_is_opened_beside_the_page(shell, html_of, told):
     view = pn.panel(ExploreView(state=explore))
     assert "Opening negative binomial" in html_of(view)
     assert "<img" not in html_of(view)
-    go_on(shell)
+    go_on()
     assert explore.explored is not None
     assert "Opening" not in html_of(view)
     assert not told
 
 
-def test_the_run_that_was_asked_for_last_is_opened(shell, tmp_path, mixture):
+def test_the_run_that_was_asked_for_last_is_opened(shell, tmp_path, mixture, go_on):
     damaged = RunFolder(tmp_path / "damaged")
     damaged.path.mkdir()
     for name in ("spec.json", "status.json"):
@@ -80,33 +82,37 @@ def test_the_run_that_was_asked_for_last_is_opened(shell, tmp_path, mixture):
     shell.go("Explore")
     shell.session.fit.run = mixture
     shell.go("Explore", "CD3E")
-    go_on(shell)
+    go_on()
     assert shell.session.explore.explored.run_id == mixture.id
     assert shell.session.explore.gene == "CD3E"
     assert shell.session.explore.opening == ""
 
 
-def test_damaged_results_are_a_sentence(shell, told, monkeypatch):
+def test_damaged_results_are_a_sentence(shell, told, monkeypatch, go_on):
     def broken(_path):
         raise OSError("truncated")
 
     monkeypatch.setattr(shell_module, "load_explored", broken)
     shell.go("Explore")
-    go_on(shell)
+    go_on()
     assert told == ["The files of this run are damaged: it cannot be read."]
     assert shell.session.explore.opening == ""
 
 
-def follow(shell, **query):
+@pytest.fixture
+def follow(shell, finish, go_on):
     """Open a link."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, follow_link(shell, query)).result()
-    go_on(shell)
+
+    def to(**query):
+        finish(follow_link(shell, query))
+        go_on()
+
+    return to
 
 
-def test_a_link_brings_back_runs_and_gene(shell, mixture, told, monkeypatch):
+def test_a_link_brings_back_runs_and_gene(shell, mixture, told, monkeypatch, follow):
     monkeypatch.setattr(shell_module, "CompareView", lambda **_: pn.Spacer())
-    follow(shell, place="Compare", compare=f"{mixture.id},gone,../up", gene="CD3E")
+    follow(place="Compare", compare=f"{mixture.id},gone,../up", gene="CD3E")
     assert shell.session.place == "Compare"
     assert shell.compare.runs == [mixture.id]
     assert shell.compare.gene == "CD3E"
@@ -115,14 +121,14 @@ def test_a_link_brings_back_runs_and_gene(shell, mixture, told, monkeypatch):
     assert "up" not in sentence
 
 
-def test_an_unknown_gene_of_a_link_is_told(shell, mixture, told):
-    follow(shell, place="Explore", run=mixture.id, gene="NONSENSE")
+def test_an_unknown_gene_of_a_link_is_told(shell, mixture, told, follow):
+    follow(place="Explore", run=mixture.id, gene="NONSENSE")
     assert shell.session.explore.explored is not None
     assert told == ["No gene of this run is called NONSENSE."]
 
 
-def test_a_link_brings_back_what_was_left_out(shell, told):
-    follow(shell, data="example", filter="counts:600-,seen:3,obs:phase=G1/S")
+def test_a_link_brings_back_what_was_left_out(shell, told, follow):
+    follow(data="example", filter="counts:600-,seen:3,obs:phase=G1/S")
     data = shell.session.data
     assert data.filter == CellFilter(
         min_counts=600, min_cells=3, obs_column="phase", obs_values=["G1", "S"]
@@ -141,54 +147,54 @@ def test_a_link_brings_back_what_was_left_out(shell, told):
         (7, "'7' is no part of a filter"),
     ],
 )
-def test_a_filter_that_cannot_be_applied_is_a_sentence(shell, told, text, says):
-    follow(shell, data="example", filter=text)
+def test_a_filter_that_cannot_be_applied_is_a_sentence(shell, told, text, says, follow):
+    follow(data="example", filter=text)
     [sentence] = told
     assert says in sentence
     assert shell.session.data.counts.n_cells == 700
     assert shell.session.data.filter == CellFilter()
 
 
-def test_a_filter_of_data_that_are_gone_is_nothing_more(shell, told):
-    follow(shell, data="gone.h5ad", filter="counts:600-")
+def test_a_filter_of_data_that_are_gone_is_nothing_more(shell, told, follow):
+    follow(data="gone.h5ad", filter="counts:600-")
     assert shell.session.data.counts is None
     assert "gone.h5ad" in shell.session.data.problem
     assert not told
 
 
-def test_the_address_says_what_was_left_out(shell, monkeypatch):
-    follow(shell, data="example", filter="counts:600-,obs:phase=G1/S")
+def test_the_address_says_what_was_left_out(shell, monkeypatch, follow):
+    follow(data="example", filter="counts:600-,obs:phase=G1/S")
     monkeypatch.setattr(type(pn.state), "location", SimpleNamespace(search=""))
     shell._say_where()
     assert pn.state.location.search.endswith(
         "&data=example&run=mixture&filter=counts:600-,obs:phase=G1/S"
     )
-    follow(shell, data="example")
+    follow(data="example")
     shell._say_where()
     assert "filter" not in pn.state.location.search
 
 
-def test_a_link_names_the_layer_and_what_was_rounded(shell, monkeypatch):
+def test_a_link_names_the_layer_and_what_was_rounded(shell, monkeypatch, follow):
     folder = shell.session.data.folder
     counts = np.random.default_rng(0).poisson(2.0, (40, 10)) * 1.0
     adata = anndata.AnnData(np.log1p(counts), layers={"counts": counts, "soup": counts * 0.93})
     adata.write_h5ad(folder / "layers.h5ad")
     monkeypatch.setattr(type(pn.state), "location", SimpleNamespace(search=""))
-    follow(shell, data="layers.h5ad", layer="counts")
+    follow(data="layers.h5ad", layer="counts")
     data = shell.session.data
     np.testing.assert_array_equal(data.counts.matrix.toarray(), counts)
     assert data.counts.read_by == "scribeviz.read('layers.h5ad', layer='counts')"
     shell._say_where()
     assert "&data=layers.h5ad&layer=counts&" in f"{pn.state.location.search}&"
-    follow(shell, data="layers.h5ad", layer="soup", rounding="nearest")
+    follow(data="layers.h5ad", layer="soup", rounding="nearest")
     np.testing.assert_array_equal(data.counts.matrix.toarray(), np.rint(counts * 0.93))
     shell._say_where()
     assert "&data=layers.h5ad&layer=soup&rounding=nearest" in pn.state.location.search
-    follow(shell, data="layers.h5ad", layer="nope", rounding="up")
+    follow(data="layers.h5ad", layer="nope", rounding="up")
     assert data.counts is None
     assert "has no layer 'nope'; choose one of 'X', 'counts', 'soup'" in data.opened.found.problem
     DataView(state=data).__panel__()
-    follow(shell, data="example")
+    follow(data="example")
     shell._say_where()
     assert "layer" not in pn.state.location.search
 

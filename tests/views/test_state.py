@@ -1,7 +1,6 @@
 import asyncio
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import anndata as ad
@@ -126,12 +125,6 @@ async def until(condition, seconds=30):
     assert condition()
 
 
-def finish(coroutine):
-    """Run a coroutine to its end, also where a browser test has left a loop running."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
-
-
 @pytest.fixture
 def endless(data_folder):
     """A state whose folder has a pipe into which nobody writes: reading it takes for ever."""
@@ -139,7 +132,7 @@ def endless(data_folder):
     return DataState(folder=data_folder)
 
 
-def test_reading_can_be_cancelled_and_what_was_open_stays(endless):
+def test_reading_can_be_cancelled_and_what_was_open_stays(endless, finish):
     async def cancel():
         await endless.read("raw.h5ad")
         reading = asyncio.create_task(endless.read("endless.csv"))
@@ -152,7 +145,7 @@ def test_reading_can_be_cancelled_and_what_was_open_stays(endless):
     assert endless.counts.name == "raw.h5ad"
 
 
-def test_what_is_asked_for_later_cancels_what_is_being_read(endless):
+def test_what_is_asked_for_later_cancels_what_is_being_read(endless, finish):
     async def ask_twice():
         first = asyncio.create_task(endless.read("endless.csv"))
         await until(lambda: endless.busy)
@@ -164,7 +157,7 @@ def test_what_is_asked_for_later_cancels_what_is_being_read(endless):
     assert (endless.busy, endless.problem) == ("", "")
 
 
-def test_a_place_that_is_read_is_named(endless):
+def test_a_place_that_is_read_is_named(endless, finish):
     said = []
     endless.param.watch(lambda event: said.append(event.new), "busy")
     finish(endless.read("normalised.h5ad", "counts"))

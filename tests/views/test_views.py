@@ -40,12 +40,6 @@ from scribeviz.views.session import ExploreState, Session
 ROOT = Path(__file__).parents[2]
 
 
-def finish(coroutine):
-    """Run a coroutine to its end, also where a browser test has left a loop running."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
-
-
 def widget(view, label):
     """The only widget of that label."""
     [found] = [part for part in pn.panel(view).select() if getattr(part, "label", None) == label]
@@ -99,7 +93,7 @@ def test_names_and_problems_of_files_cannot_speak_html(data, counts, html_of, ho
         assert text % "&lt;img src=x onerror=alert(1)&gt;" in shown
 
 
-def test_a_layer_that_holds_the_counts_is_offered_and_taken(data, html_of, labels_of):
+def test_a_layer_that_holds_the_counts_is_offered_and_taken(data, html_of, labels_of, finish):
     counts = np.random.default_rng(0).poisson(2.0, (30, 6)).astype(np.float32)
     adata = ad.AnnData(np.log1p(counts / 3))
     adata.layers["counts"] = counts
@@ -124,7 +118,7 @@ def test_what_is_read_is_told_beside_a_way_out(data, html_of, labels_of):
     assert "Cancel" not in labels_of(view)
 
 
-def test_the_page_says_that_another_file_is_read_first(data, monkeypatch):
+def test_the_page_says_that_another_file_is_read_first(data, monkeypatch, finish):
     (data.folder / "a.csv").write_text("cell,A,B\nc1,1,2\nc2,0,3\n")
     readers = WaitingReaders(1)
     monkeypatch.setattr(reading_process, "_READERS", readers)
@@ -178,7 +172,7 @@ def forks_that_read():
     return [fork for reader in readers for fork in reader.children()]
 
 
-def test_an_upload_is_opened_and_not_kept_in_memory(data):
+def test_an_upload_is_opened_and_not_kept_in_memory(data, finish):
     view = DataView(state=data)
     dropper = ui.FileDropper(value={"mine.csv": "cell,A,B\nc1,1,2\nc2,0,3\n"})
     finish(view._receive(dropper, dropper.value))
@@ -197,7 +191,7 @@ def test_an_upload_is_opened_and_not_kept_in_memory(data):
         ("broken.h5ad", b"not an HDF5 file", "broken.h5ad"),
     ],
 )
-def test_an_upload_that_cannot_be_opened_is_refused_in_words(data, filename, content, says):
+def test_an_upload_that_cannot_be_opened_is_refused_in_words(data, filename, content, says, finish):
     data.upload_limit_bytes = 100
     view = DataView(state=data)
     finish(view._receive(ui.FileDropper(), {filename: content}))
@@ -431,7 +425,7 @@ def test_the_prior_check_follows_priors_and_data(model_view, counts, monkeypatch
     view = PriorCheckView(model=model_view.state, data=model_view.data)
     assert view.gene in set(counts.genes)
     shown = []
-    monkeypatch.setattr(view, "_show", lambda check, _: shown.append(check.zeros[1]))
+    monkeypatch.setattr(view, "_show", lambda check, *_, **__: shown.append(check.zeros[1]))
     model_view.state.priors["r"].prior = Prior("lognormal", (3.0, 0.1))
     model_view.state.priors["r"].prior = Prior("lognormal", (-3.0, 0.1))
     assert len(shown) >= 2

@@ -58,11 +58,10 @@ _HOW_TO_READ = (
     "summed over cells: higher is better. The difference is to the best, ± its standard error. p "
     "is the effective number of parameters. k says how heavily single cells weigh: above 0.7 the "
     "estimate is not to be relied on; where it says exact, cells were left out without drawing. "
-    "Weights are those of a mixture of the models' predictions "
-    "(stacking). A network is scored on the cells that it was not trained on, each cell's place "
-    "and total integrated out, and every other model then on these. The loss is the negative ELBO "
-    "per fit, in nats; that of a sampler is its energy, "
-    "which cannot be set beside it."
+    "Weights are those of a mixture of the models' predictions (stacking). A network is scored on "
+    "the cells that it was not trained on, each cell's place and total integrated out, and every "
+    "other model then on these. The loss is the negative ELBO per fit, in nats, of an exact fit "
+    "minus the log evidence; that of a sampler is its energy, which cannot be set beside them."
 )
 
 
@@ -419,10 +418,10 @@ def _table(table: pd.DataFrame) -> Viewable:
         layout="fit_columns",
         widths={
             "model": 140,
-            "described": 310,
+            "described": 285,
             "elpd_loo": 135,
             "difference": 125,
-            "p_loo": 70,
+            "p_loo": 95,
             "worst_k": 80,
         }
         | {"weight": 75, "loss": 90, "took": 75},

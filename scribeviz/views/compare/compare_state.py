@@ -272,7 +272,8 @@ def _last_loss(run: RunFolder) -> float:
     losses, (_, validated) = run.traces
     if validated.size:
         return float(validated.min())
-    return float(losses[-_LAST_LOSSES:].mean()) if losses.size else np.nan
+    last = losses[-(_LAST_LOSSES if method_of(run.spec.config).is_noisy else 1) :]
+    return float(last.mean()) if last.size else np.nan
 
 
 def _in_words(value: Any) -> str:

@@ -116,7 +116,14 @@ class DataView(pn.viewable.Viewer):
     def _waiting(self, doing: str) -> Viewable:
         if not doing:
             return ui.Spacer(height=0)
-        return ui.Row(in_progress(doing), button("Cancel", "close", lambda _: self.state.cancel()))
+        return ui.FlexBox(
+            in_progress(doing),
+            button("Cancel", "close", lambda _: self.state.cancel()),
+            align_items="center",
+            gap=f"0 {GAP}px",
+            margin=(0, 0, GAP, 0),
+            sizing_mode="stretch_width",
+        )
 
     def _refusal(self, problem: str) -> Viewable:
         return notice(problem, "error") if problem else ui.Spacer(height=0)

@@ -55,8 +55,9 @@ class ParametersView(pn.viewable.Viewer):
         return card(
             "Parameters",
             words(
-                "The prior is what was assumed, the posterior what the data made of it, both drawn "
-                "to one height. Where they overlap, the prior still speaks.",
+                "The prior is what was assumed, or learned from all genes; the posterior what the "
+                "data made of it, both drawn to one height. Where they overlap, the prior still "
+                "speaks.",
                 faint=True,
             ),
             legend([("prior", OBSERVED, 0.4), *posteriors]),

@@ -223,6 +223,7 @@ class ProgressView(pn.viewable.Viewer):
     shown = param.Selector(default=_EVERYTHING, objects=[_EVERYTHING, _TAIL], label="Steps shown")
     log_axes = param.Boolean(False, doc="Draw steps and losses on logarithmic axes.")
     validates = param.Boolean(False, doc="Whether some cells are not trained on.")
+    unit = param.String("steps", doc="What the fit counts its steps in.")
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
@@ -248,7 +249,7 @@ class ProgressView(pn.viewable.Viewer):
         self._plot = ui.Column(
             ui.Row(steps, ui.Spacer(width=24), self._log),
             ui.HoloViews(
-                pn.bind(self._curve, self.param.log_axes, self.param.validates),
+                pn.bind(self._curve, self.param.log_axes, self.param.validates, self.param.unit),
                 sizing_mode="stretch_width",
                 height=340,
             ),
@@ -284,7 +285,7 @@ class ProgressView(pn.viewable.Viewer):
             f"{run.spec.described} on {run.spec.data_name}: {_state_in_words(run, status)}"
         )
         self._how_to_read.object = words_html(method_of(run.spec.config).trace_doc, faint=True)
-        unit = method_of(run.spec.config).unit
+        self.unit = unit = method_of(run.spec.config).unit
         figures = {
             f"{unit}, of at most {status.n_steps:,}": f"{status.step:,}",
             "done": f"{status.percent} %",
@@ -319,9 +320,9 @@ class ProgressView(pn.viewable.Viewer):
         if labels != [made.label for made in self._actions]:
             self._actions[:] = [button(*action, color=color) for action, color in offered]
 
-    def _curve(self, log: bool, _validates: bool) -> hv.DynamicMap:  # noqa: FBT001  switches
+    def _curve(self, log: bool, _validates: bool, unit: str) -> hv.DynamicMap:  # noqa: FBT001  switches
         # Drawn anew when cells are validated: a DynamicMap keeps the parts that it began with.
-        draw = partial(loss_curve, log=log)
+        draw = partial(loss_curve, log=log, unit=unit)
         return hv.DynamicMap(draw, streams={"data": self._pipe.param.data})
 
     def _show_losses(self, *_: param.parameterized.Event) -> None:

@@ -235,10 +235,10 @@ class ModelView(pn.viewable.Viewer):
                     margin=(0, 0, 10, 0),
                 ),
                 number_field(state, "guide_rank", width=300),
-                words(
-                    "0 treats every parameter as independent of the others, which is quick and "
-                    "makes some intervals too narrow; 5 is a good first choice for honest ones.",
-                    faint=True,
+                ui.HTML(
+                    pn.bind(self._about_rank, state.param.likelihood, state.param.n_components),
+                    sizing_mode="stretch_width",
+                    margin=(0, 0, 8, 0),
                 ),
                 sizing_mode="stretch_width",
             ),
@@ -249,6 +249,15 @@ class ModelView(pn.viewable.Viewer):
         entries = self.state.parameterizations
         chosen = entries.get(key, next(iter(entries.values()), None))
         return "" if chosen is None else words_html(chosen.doc)
+
+    def _about_rank(self, _likelihood: str, _n_components: int) -> str:
+        text = (
+            "0 treats every parameter as independent of the others, which is quick and makes some "
+            "intervals too narrow; 5 is a good first choice for honest ones."
+        )
+        if "exact" in self.state.methods:
+            text = f"Only for variational fits: the exact posterior takes its own shape. {text}"
+        return words_html(text, faint=True)
 
     def _prior_cards(self) -> Viewable:
         return ui.Column(

@@ -23,6 +23,15 @@ from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.newest import Newest, draw
 from scribeviz.views.shared.parts import empty, legend, short, words, words_html
 
+_LEAD = (
+    "What data sets would look like if the priors were all that is known: wide bands are as they "
+    "should be; counts far outside of them mean that a prior is too sure."
+)
+_LEAD_LEARNED = (
+    "What data sets would look like for a gene of which nothing is known but the priors learned "
+    "from all genes. Counts outside of the bands mean a gene unlike most, not a bad prior."
+)
+
 
 class PriorCheckView(pn.viewable.Viewer):
     """One gene against data sets drawn from the priors; follows every change of a prior."""
@@ -33,6 +42,7 @@ class PriorCheckView(pn.viewable.Viewer):
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
+        self._lead = words("", faint=True)
         self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._picture = ui.Column(sizing_mode="stretch_width")
         self._pipe: Pipe | None = None  # of the picture, once there is one
@@ -63,11 +73,7 @@ class PriorCheckView(pn.viewable.Viewer):
 
     def __panel__(self) -> Viewable:
         return ui.Column(
-            words(
-                "What data sets would look like if the priors were all that is known: wide bands "
-                "are as they should be; counts far outside of them mean that a prior is too sure.",
-                faint=True,
-            ),
+            self._lead,
             self._search,
             self._about,
             legend(LEGEND),
@@ -109,7 +115,8 @@ class PriorCheckView(pn.viewable.Viewer):
         if counts is None or not self.model.kind.has_priors or not self.gene:
             return
         if pn.state.curdoc is None:
-            self._show(self._check(spec, counts, self.gene), self.gene)
+            check = self._check(spec, counts, self.gene)
+            self._show(check, self.gene, learned=spec.learns_priors)
         else:
             # The first check compiles for seconds: other clicks must not wait for it.
             self._newest.ask()
@@ -126,7 +133,7 @@ class PriorCheckView(pn.viewable.Viewer):
             check = await asyncio.to_thread(self._check, spec, counts, gene)
             self._compiled.add(kind)
         if gene == self.gene:  # else another one is on its way
-            await draw(partial(self._show, check, gene))
+            await draw(partial(self._show, check, gene, learned=spec.learns_priors))
 
     def _check(self, spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
         return check_before(spec, counts, gene, self._learned_priors(spec, counts))
@@ -139,11 +146,13 @@ class PriorCheckView(pn.viewable.Viewer):
             self._learned = spec, counts, learn_from_some(counts, spec)
         return self._learned[2]
 
-    def _show(self, check: GeneCheck, gene: str) -> None:
+    def _show(self, check: GeneCheck, gene: str, *, learned: bool) -> None:
         low, _, high = check.zeros
+        before = "its own counts" if learned else "any data"
         with pn.io.hold():  # one message to the browser, one drawing
+            self._lead.object = words_html(_LEAD_LEARNED if learned else _LEAD, faint=True)
             self._about.object = words_html(
-                f"{check.observed_zeros:.1%} of the cells lack {gene}; before any data the model "
+                f"{check.observed_zeros:.1%} of the cells lack {gene}; before {before} the model "
                 f"expects {low:.1%} to {high:.1%}. Its mean is {short(check.observed_mean)}, "
                 f"expected {short(check.mean[0])} to {short(check.mean[2])}."
             )

@@ -21,6 +21,7 @@ from scribeviz.views.shared.parts import number_field, words, words_html
 
 _AFTER_SECONDS = 0.05  # the picture of the data, which says more, is drawn first
 _FIELD_WIDTH, _SLIDER_WIDTH = 170, 180
+_LEARNED_WIDTH = 230  # of a choice with a longer name among the others
 
 
 class PriorView(pn.viewable.Viewer):
@@ -47,7 +48,7 @@ class PriorView(pn.viewable.Viewer):
             label="Family",
             options=families,
             value=self.state.prior.family,
-            width=_FIELD_WIDTH,
+            width=_LEARNED_WIDTH if site.prior.is_learned else _FIELD_WIDTH,
             margin=(4, 0, 6, 0),
         )
         family.param.watch(lambda event: self.state.choose_family(event.new), "value")
@@ -63,7 +64,12 @@ class PriorView(pn.viewable.Viewer):
         )
         return ui.Column(
             words(f"{site.label}. {site.doc}"),
-            ui.Row(family, pn.bind(self._guide_choice, self.model.param.guide_rank)),
+            ui.FlexBox(
+                family,
+                pn.bind(self._guide_choice, self.model.param.guide_rank),
+                gap="0 12px",
+                sizing_mode="stretch_width",
+            ),
             self._inputs,
             self._meaning,
             drawn,
@@ -79,7 +85,7 @@ class PriorView(pn.viewable.Viewer):
             label="Posterior",
             options=guides,
             width=_FIELD_WIDTH,
-            margin=(4, 0, 6, 12),
+            margin=(4, 0, 6, 0),
         )
 
     def _number_inputs(self) -> list[Viewable]:

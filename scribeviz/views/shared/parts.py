@@ -117,7 +117,11 @@ def in_progress(doing: str) -> Viewable:
     """What is going on, in words; nothing while they are empty."""
     if not doing:
         return ui.Spacer(height=0)
-    return ui.Row(ui.LoadingSpinner(value=True, size=24), words(doing))
+    return ui.Row(
+        ui.LoadingSpinner(value=True, size=24),
+        ui.HTML(words_html(doing), margin=(0, 0, 0, 8)),
+        styles={"align-items": "center"},
+    )
 
 
 def tiles(entries: dict[str, str]) -> ui.HTML:

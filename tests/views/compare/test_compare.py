@@ -1,6 +1,5 @@
 """The page that compares runs, without a browser."""
 
-import asyncio
 from dataclasses import replace
 
 import numpy as np
@@ -244,11 +243,11 @@ def view(fit_state, tmp_path, counts):
     )
 
 
-def test_ticked_runs_are_compared_on_the_page(view, html_of, finished_runs, hostile):
+def test_ticked_runs_are_compared_on_the_page(view, html_of, finished_runs, hostile, finish):
     shown = pn.panel(view)
     assert "Tick two runs" in html_of(shown)
     assert len(view._listing.value) == len(finished(view.fit.history)) == 3
-    asyncio.run(view.compare([run.id for run in finished_runs]))
+    finish(view.compare([run.id for run in finished_runs]))
     shown = pn.panel(view)
     text = html_of(shown)
     assert "elpd" in text
@@ -257,18 +256,18 @@ def test_ticked_runs_are_compared_on_the_page(view, html_of, finished_runs, host
     assert any("elpd_loo" in table for table in tables)
 
 
-def test_one_run_is_not_compared(view, html_of, finished_runs):
-    asyncio.run(view.compare([finished_runs[0].id]))
+def test_one_run_is_not_compared(view, html_of, finished_runs, finish):
+    finish(view.compare([finished_runs[0].id]))
     assert view.state.table is None
     assert "Tick two runs" in html_of(pn.panel(view))
 
 
-def test_a_broken_run_is_a_sentence(view, finished_runs, monkeypatch):
+def test_a_broken_run_is_a_sentence(view, finished_runs, monkeypatch, finish):
     def broken(_self, _runs):
         raise OSError("truncated")
 
     monkeypatch.setattr(CompareState, "load", broken)
-    asyncio.run(view.compare([run.id for run in finished_runs]))
+    finish(view.compare([run.id for run in finished_runs]))
     assert "cannot be read" in view.state.problem
 
 

@@ -1,7 +1,5 @@
 """The filter of the Data page: set, looked at, applied, undone; without a server."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -40,11 +38,6 @@ def state(tmp_path, counts):
     made = FilterState(data=data)
     made.begin()
     return made
-
-
-def finish(coroutine):
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(asyncio.run, coroutine).result()
 
 
 def widget(view, label, nth=0):
@@ -140,7 +133,7 @@ def test_a_filter_from_a_link_is_what_is_set(state, kept):
     assert state.draft() == kept
 
 
-def test_the_card_is_filled_when_it_is_opened(state, html_of, labels_of):
+def test_the_card_is_filled_when_it_is_opened(state, html_of, labels_of, finish):
     card = FilterCard(state=FilterState(data=state.data))
     assert "Apply" not in labels_of(card)
     card._details.collapsed = False
@@ -184,7 +177,7 @@ def test_the_page_shows_what_is_left(state, html_of):
     assert ">700</div>" in html_of(page)
 
 
-def test_labels_cannot_speak_html(tmp_path, counts, hostile, html_of):
+def test_labels_cannot_speak_html(tmp_path, counts, hostile, html_of, finish):
     obs = pd.DataFrame({hostile: [hostile, "b"] * 20}, index=counts.cells)
     data = DataState(folder=tmp_path)
     data.show(opened_as(replace(counts, obs=obs)))
@@ -197,7 +190,7 @@ def test_labels_cannot_speak_html(tmp_path, counts, hostile, html_of):
     assert hostile not in html_of(card)
 
 
-def test_empty_droplets_are_left_out_with_one_click(tmp_path, html_of, labels_of):
+def test_empty_droplets_are_left_out_with_one_click(tmp_path, html_of, labels_of, finish):
     rng = np.random.default_rng(0)
     totals = np.concatenate([rng.normal(2_000, 300, 50), rng.poisson(5, 400)]).astype(int)
     raw = plain_counts(totals[:, None], name="raw")

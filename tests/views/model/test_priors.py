@@ -1,7 +1,6 @@
 """Sliders of priors, what priors mean in words, and pictures that keep up."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -98,7 +97,7 @@ def test_every_prior_has_one_view_however_often_models_change(tmp_path, monkeypa
     assert len(made) == 1
 
 
-def test_only_what_was_chosen_last_is_worked_on(monkeypatch):
+def test_only_what_was_chosen_last_is_worked_on(monkeypatch, finish):
     chosen = SimpleNamespace(number=0)
     done = []
 
@@ -119,8 +118,7 @@ def test_only_what_was_chosen_last_is_worked_on(monkeypatch):
             await asyncio.sleep(0.002)
         await asyncio.gather(*tasks)
 
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, drag()).result()
+    finish(drag())
     assert done[-1] == 39
     assert done == sorted(done)
     assert len(done) < 20

@@ -1,7 +1,6 @@
 """What Panel would leave unsent is sent."""
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
@@ -25,7 +24,7 @@ def written(monkeypatch):
     return found
 
 
-def test_changes_that_came_while_others_were_written_are_sent(written):
+def test_changes_that_came_while_others_were_written_are_sent(written, finish):
     doc, connection = Document(), SimpleNamespace(_socket=None)
 
     async def race():
@@ -37,8 +36,7 @@ def test_changes_that_came_while_others_were_written_are_sent(written):
         send_left_over(doc)
         await asyncio.sleep(0.05)
 
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, race()).result()
+    finish(race())
     assert written == ["first", "second"]
     assert doc not in document._WRITE_EVENTS
 
