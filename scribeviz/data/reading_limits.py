@@ -12,7 +12,7 @@ SECONDS_SETTING = "SCRIBEVIZ_READ_SECONDS"
 
 _LEAST_MEMORY = 2**30
 _MEMORY_PER_BYTE = 60  # compressed counts, the same as float64 and int64, and a copy of each
-_LEAST_SECONDS = 3.0
+_LEAST_SECONDS = 2.0
 _SECONDS_PER_BYTE = 4e-6
 # Other programs may have the processors, or a disk be slow.
 _WAITING_PER_WORKING_SECOND = 4

@@ -27,9 +27,7 @@ from scribeviz.data.reading_process import Reading, ReadingFailedError
 from tests.data.mutations import MUTATIONS, SECRET, SECRET_COUNT, Mutation, Scene
 from tests.data.small_files import SMALL_FILES
 
-# On an idle core the slowest is stopped after 7 to 8 s; where cores are shared, its own processor
-# time grows by half.
-MOST_SECONDS = 15.0
+MOST_SECONDS = 10.0
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from scribeviz.data.reading_limits import ReadingLimits
 
 def test_limits_follow_the_size():
     small, large = ReadingLimits.of(0), ReadingLimits.of(10_000_000)
-    assert (small.memory, small.seconds) == (2**30, 3)
-    assert (large.memory, large.seconds) == (2**30 + 600_000_000, 43)
+    assert (small.memory, small.seconds) == (2**30, 2)
+    assert (large.memory, large.seconds) == (2**30 + 600_000_000, 42)
     assert large.patience > large.seconds
     assert ReadingLimits.of(10**15).memory == psutil.virtual_memory().total
 
