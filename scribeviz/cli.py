@@ -39,8 +39,8 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("file", help="counts: h5ad, 10x folder or h5, loom, zarr, csv; or 'example'")
     fit.add_argument(
         "--model",
-        default="nbdm",
-        help="its name (default: nbdm; see --list-models), with _mix for a mixture",
+        default="nb",
+        help="its name (default: nb; see --list-models), with _mix for a mixture",
     )
     fit.add_argument("--list-models", action=_ListModels, nargs=0, help="list them and exit")
     fit.add_argument(
@@ -142,7 +142,7 @@ def _fit(chosen: argparse.Namespace) -> int:
     if status.state is not RunState.DONE:
         raise ValueError(status.error)
     ending = method.settled if status.settled else method.finished
-    sentence = ending.format(took=f"{status.step:,} steps")
+    sentence = ending.format(took=f"{status.step:,} {method.unit}")
     print(f"{sentence[0].upper()}{sentence[1:]}: {folder.results_path}")  # noqa: T201
     return 0
 

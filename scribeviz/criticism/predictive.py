@@ -4,19 +4,53 @@ Each posterior draw gives the probability of every count exactly; what other dat
 looked like is then a multinomial draw.  No array of cells x genes x draws is ever made.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from scribeviz.criticism.draws import NaturalDraws
-from scribeviz.criticism.misfit import pit, problem_of
+from scribeviz.criticism.misfit import AS_EXPECTED, pit, problem_of
 from scribeviz.criticism.pmf import predictive_pmfs
 
 _MOST_BARS = 40
 _AT_ONCE = 20_000_000  # probabilities, 160 MB: counts in the thousands, where capture varies
 BANDS = (5, 25, 50, 75, 95)
 """Quantiles over replicated data sets that are drawn as bands, in percent."""
+_MEDIAN = BANDS.index(50)
+_HIGH = 0.9  # counts beyond this quantile of the prediction
+
+
+@dataclass(frozen=True, slots=True)
+class HighCounts:
+    """How many cells show high counts of a gene.
+
+    Attributes
+    ----------
+    least
+        Of the high counts.
+    observed
+        Share of the cells that show them.
+    share
+        The same, predicted: 5 %, 50 % and 95 % quantiles over replicated data sets.
+    """
+
+    least: int
+    observed: float
+    share: Float[np.ndarray, " 3"]
+
+    @classmethod
+    def of_bars(
+        cls,
+        edges: Int[np.ndarray, " bars+1"],
+        observed: Int[np.ndarray, " bars"],
+        cumulative: Float[np.ndarray, "5 bars"],
+    ) -> "HighCounts":
+        """From bars and the predicted share of cells up to the end of each."""
+        bar = min(int((cumulative[_MEDIAN] < _HIGH).sum()), len(observed) - 2)
+        above = 1 - cumulative[[-1, _MEDIAN, 0], bar]
+        return cls(int(edges[bar + 1]), float(observed[bar + 1 :].sum() / observed.sum()), above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +74,8 @@ class GeneCheck:
         Share of cells without the gene, and its mean count.
     zeros, mean
         The same, predicted: 5 %, 50 % and 95 % quantiles over replicated data sets.
+    high
+        Cells with many counts, which is more than nine in ten predicted cells have.
     problem
         What is off, in two or three words, as in the table of genes.
     """
@@ -53,26 +89,53 @@ class GeneCheck:
     observed_mean: float
     zeros: Float[np.ndarray, " 3"]
     mean: Float[np.ndarray, " 3"]
+    high: HighCounts
     problem: str
 
     @property
     def verdict(self) -> str:
-        """What is off, in a sentence."""
-        low, _, high = self.zeros
-        zeros = (
-            f"{self.observed_zeros:.1%} of the cells lack the gene; the model expects {low:.1%} to "
-            f"{high:.1%}"
-        )
-        match self.problem:
-            case "too many zeros" | "too few zeros":
-                return f"{self.problem.capitalize()}: {zeros}."
-            case "tail too heavy":
-                return "The tail is too heavy: more cells show high counts than the model expects."
-            case "tail too light":
-                return "The tail is too light: fewer cells show high counts than the model expects."
-            case "shape differs":
-                return "The shape differs: neither zeros nor high counts alone are what is off."
-        return f"No misfit that these checks can see: {zeros}."
+        """What is off, the largest fault first, in a few words each."""
+        zeros = _Compared("{} of the cells lack the gene", self.observed_zeros, self.zeros, _share)
+        if self.problem == AS_EXPECTED:
+            return f"No misfit that these checks can see: {zeros}."
+        mean = _Compared("the mean is {}", self.observed_mean, self.mean, _number)
+        many = f"{{}} of the cells have {self.high.least:,} counts or more"
+        high = _Compared(many, self.high.observed, self.high.share, _share)
+        by_size = sorted((zeros, mean, high), key=lambda compared: compared.size, reverse=True)
+        faults = "; ".join(str(compared) for compared in by_size if compared.size > 1)
+        if not faults:
+            faults = "neither the mean nor zeros nor high counts alone are off"
+        return f"{self.problem.capitalize()}: {faults}."
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """A number of the data beside the range that the model expects."""
+
+    text: str
+    observed: float
+    predicted: Float[np.ndarray, " 3"]
+    written: Callable[[float], str]
+
+    def __str__(self) -> str:
+        low, _, high = map(self.written, self.predicted)
+        expected = low if low == high else f"{low} to {high}"
+        return f"{self.text.format(self.written(self.observed))}, the model expects {expected}"
+
+    @property
+    def size(self) -> float:
+        """How far from the median, as a multiple of the way to the end of the range."""
+        low, middle, high = self.predicted
+        way = abs((high if self.observed > middle else low) - middle)
+        return float(abs(self.observed - middle) / max(way, 1e-9))
+
+
+def _share(number: float) -> str:
+    return f"{number:.1%}"
+
+
+def _number(number: float) -> str:
+    return f"{number:,.0f}" if number >= 1_000 else f"{number:.3g}"
 
 
 def predictive_pmf(
@@ -124,16 +187,18 @@ def check_gene(
     zeros = rng.binomial(counts.size, np.clip(pmf[:, 0], 0, 1)) / counts.size
     mean, variance = draws.moments_of(gene)
     means = np.maximum(rng.normal(mean, np.sqrt(variance / counts.size)), 0)
+    cumulative = np.percentile(replicates.cumsum(axis=1) / counts.size, BANDS, axis=0)
     return GeneCheck(
         edges=edges,
         observed=observed,
         bands=np.percentile(replicates, BANDS, axis=0),
-        cumulative=np.percentile(replicates.cumsum(axis=1) / counts.size, BANDS, axis=0),
+        cumulative=cumulative,
         residuals=residual_shares(seen, pmf.mean(axis=0, keepdims=True))[0],
         observed_zeros=float((counts == 0).mean()),
         observed_mean=float(counts.mean()),
         zeros=np.percentile(zeros, (5, 50, 95)),
         mean=np.percentile(means, (5, 50, 95)),
+        high=HighCounts.of_bars(edges, observed, cumulative),
         problem=problem_of(seen[0], pmf, rng),
     )
 

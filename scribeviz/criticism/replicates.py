@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 
 from scribeviz.criticism.library import library_edges, library_histogram
 from scribeviz.criticism.misfit import EDGES, as_table, compared, misfit
-from scribeviz.criticism.predictive import BANDS, GeneCheck, residual_shares
+from scribeviz.criticism.predictive import BANDS, GeneCheck, HighCounts, residual_shares
 from scribeviz.data.counts import Counts
 
 _BARS = 40
@@ -60,16 +60,18 @@ class ReplicateBands:
         edges = np.arange(n_bars + 1) * width
         observed = np.histogram(counts, edges)[0]
         expected = self.expected[[gene], :n_bars].astype(float) / counts.size
+        cumulative = self.cumulative[:, gene, :n_bars].astype(float)
         return GeneCheck(
             edges=edges,
             observed=observed,
             bands=self.bands[:, gene, :n_bars].astype(float),
-            cumulative=self.cumulative[:, gene, :n_bars].astype(float),
+            cumulative=cumulative,
             residuals=residual_shares(observed[None], expected)[0],
             observed_zeros=float((counts == 0).mean()),
             observed_mean=float(counts.mean()),
             zeros=self.zeros[:, gene].astype(float),
             mean=self.mean[:, gene].astype(float),
+            high=HighCounts.of_bars(edges, observed, cumulative),
             problem=problem,
         )
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 def fit(  # noqa: PLR0913  what one call has to say
     data: "Data",
-    model: Any = "nbdm",
+    model: Any = "nb",
     *,
     n_components: int | None = None,
     priors: Mapping[str, Any] | None = None,
@@ -43,7 +43,7 @@ def fit(  # noqa: PLR0913  what one call has to say
     data
         Raw counts: an AnnData, a file, a matrix (rows are cells), or :class:`Counts`.
     model
-        A key of ``scribeviz.models.likelihoods.LIKELIHOODS`` (``"nbdm"``, ``"nbvcp"`` …), also
+        A key of ``scribeviz.models.likelihoods.LIKELIHOODS`` (``"nb"``, ``"nbvcp"`` …), also
         with ``_mix``; a whole :class:`ModelSpec`; a :class:`CellVAE`; a :class:`CustomModel` or
         :class:`NetworkModel`, or the key of a registered one; or a module of your own
         (:func:`scribeviz.fitting.network_fits.prepare_network`).

@@ -345,6 +345,8 @@ class Offer:
     ----------
     key, label, use_when
         Its name in links and files, on screen, and when to choose it.
+    heading
+        What it is listed under.
     kind
         What follows.
     details
@@ -356,18 +358,20 @@ class Offer:
     key: str
     label: str
     use_when: str
+    heading: str
     kind: Kind
     details: str = ""
     maths: tuple[str, ...] = ()
 
 
 def offers() -> dict[str, Offer]:
-    """All models that can be chosen here, by key."""
+    """All models that can be chosen here, by key; the first is what is recommended."""
     built_in = [
         Offer(
             key=entry.key,
             label=entry.label,
             use_when=entry.use_when,
+            heading=entry.heading,
             kind=kind_of(ModelSpec(likelihood=entry.key)),
             maths=(entry.formula, f"Source: {entry.source}"),
         )
@@ -377,14 +381,16 @@ def offers() -> dict[str, Offer]:
         key=CELLVAE,
         label=cellvae.LABEL,
         use_when=cellvae.USE_WHEN,
+        heading="Networks",
         kind=BUILT_IN_NETWORK,
         maths=(cellvae.FORMULA, cellvae.DOC, f"Source: {cellvae.SOURCE}"),
     )
     registered = [
         Offer(
             key=key,
-            label=f"{model.label} (custom)",
-            use_when=model.use_when or "A custom model.",
+            label=model.label,
+            use_when=model.use_when or "As its author wrote it.",
+            heading="Custom models",
             kind=kind_of(model),
             details=model.details,
             maths=("As its Python file says.",),

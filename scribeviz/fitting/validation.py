@@ -26,7 +26,7 @@ _STUCK = "not known: the sampler has not converged; draw more"
 
 def held_out(  # noqa: PLR0913  what one call has to say
     data: Any,
-    model: Any = "nbdm",
+    model: Any = "nb",
     *,
     test_share: float = 0.1,
     n_samples: int = 200,
@@ -101,7 +101,7 @@ def held_out(  # noqa: PLR0913  what one call has to say
 
 def check_posterior(  # noqa: PLR0913
     data: Any,
-    model: Any = "nbdm",
+    model: Any = "nb",
     *,
     n_warmup: int = 300,
     n_samples: int = 300,

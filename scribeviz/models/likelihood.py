@@ -82,6 +82,8 @@ class Likelihood(ABC):
         Name in specs, files and URLs.
     label, use_when, formula, source
         What the user reads: its name, when to choose it, its formula, and where that comes from.
+    heading
+        What it is listed under.
     depth
         ``NO_DEPTH``, ``CAPTURE`` (inferred) or ``GIVEN`` (from the cells' totals).
     parameterizations
@@ -98,6 +100,7 @@ class Likelihood(ABC):
     use_when: str
     formula: str
     source: str
+    heading: str
     depth: str = NO_DEPTH
     parameterizations: Mapping[str, Parameterization]
     further_sites: tuple[Site, ...] = field(default=())

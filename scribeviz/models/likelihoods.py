@@ -11,14 +11,15 @@ from scribeviz.models.poisson import POISSON
 LIKELIHOODS: Mapping[str, Likelihood] = {
     entry.key: entry
     for entry in (
+        NB,
         NBDM,
         ZINB,
         NBVCP,
         ZINBVCP,
-        NB,
         POISSON,
     )
 }
+"""By key; the first is what is recommended."""
 
 PARAMETERIZATIONS: Mapping[str, Parameterization] = {
     key: entry

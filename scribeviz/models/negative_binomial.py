@@ -192,12 +192,16 @@ class NegativeBinomial(NegativeBinomialLikelihood):
         return draws["r"]
 
 
+_HEADING = "SCRIBE's models: genes share their odds"
+
 NBDM = NegativeBinomial(
     key="nbdm",
     label="Negative binomial",
-    use_when="Start here: counts that scatter more than chance alone makes them, all cells alike.",
+    use_when="A first look in seconds: counts scatter more than chance alone makes them, all cells "
+    "are alike, and all genes share one variance-to-mean ratio.",
     formula="count ~ NB(r of the gene, p), with mean r p / (1 - p)",
     source="Gruen, Kester & van Oudenaarden 2014, Nat. Methods 11, 637",
+    heading=_HEADING,
     parameterizations=SHARED_ODDS,
     oracle="nbinom",
 )
@@ -208,6 +212,7 @@ ZINB = NegativeBinomial(
     "protocols without UMIs, or genes that only some of the cells express.",
     formula="count = 0 with probability gate of the gene, else ~ NB(r of the gene, p)",
     source="Risso et al. 2018, Nat. Commun. 9, 284",
+    heading=_HEADING,
     parameterizations=SHARED_ODDS,
     further_sites=(GATE,),
     oracle="nbinom",
@@ -221,6 +226,7 @@ NBVCP = NegativeBinomial(
     "), ν the capture probability",
     source="Breda, Zavolan & van Nimwegen 2021, Nat. Biotechnol. 39, 1008; Tang et al. "
     "2020, Bioinformatics 36, 1174",
+    heading=_HEADING,
     depth=CAPTURE,
     parameterizations=SHARED_ODDS,
     oracle="nbinom",
@@ -232,6 +238,7 @@ ZINBVCP = NegativeBinomial(
     "then every zero of every cell has a probability of its own.",
     formula="count = 0 with probability gate of the gene, else ~ NB(r of the gene, p of the cell)",
     source="Tang et al. 2020, Bioinformatics 36, 1174",
+    heading=_HEADING,
     depth=CAPTURE,
     parameterizations=SHARED_ODDS,
     further_sites=(GATE,),

@@ -350,6 +350,7 @@ NB = OwnDispersion(
     "ln r follows a trend over ln μ that all genes share",
     source="Love, Huber & Anders 2014, Genome Biol. 15, 550; Ahlmann-Eltze & Huber 2020, "
     "Bioinformatics 36, 5701",
+    heading="Given the depth of each cell",
     depth=GIVEN,
     parameterizations={"mean_dispersion": _MEAN_DISPERSION},
     further_sites=(_DISPERSION,),

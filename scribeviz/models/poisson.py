@@ -228,6 +228,7 @@ POISSON = Poisson(
     formula="count ~ Poisson(μ of the gene x depth of the cell); depth = total of the cell over "
     "the mean total",
     source="Wang et al. 2018, PNAS 115, E6437",
+    heading="Given the depth of each cell",
     depth=GIVEN,
     parameterizations={"standard": _MEAN},
     oracle="poisson",

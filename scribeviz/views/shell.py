@@ -22,6 +22,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.data.reading_process import keep_reader_waiting
 from scribeviz.data.values import ROUNDINGS
 from scribeviz.models.custom.registry import load_configured_models
+from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.compare.compare_page import CompareView
@@ -165,6 +166,15 @@ class Shell(pn.viewable.Viewer):
             self._open_run(gene)
         self.session.place = place
 
+    def try_model(self, model: ModelSpec) -> None:
+        """Set up another model for the data of the run that is looked at."""
+        explored, counts = self.session.explore.explored, self.session.data.counts
+        if counts is None or counts.fingerprint != explored.fingerprint:
+            _tell("Open the data of this run first, on the Data page: others are open now.")
+            return
+        self.session.model.show(model)
+        self.go("Fit")
+
     def _open_run(self, gene: str) -> None:
         run, explore = self.session.fit.run, self.session.explore
         # While another fit is on its way, the last one that was looked at stays.
@@ -245,7 +255,7 @@ class Shell(pn.viewable.Viewer):
                 model=session.model,
                 go_on=lambda: self.go("Explore"),
             ),
-            "Explore": lambda: ExploreView(state=session.explore),
+            "Explore": lambda: ExploreView(state=session.explore, try_model=self.try_model),
             "Compare": lambda: CompareView(
                 state=self.compare, data=session.data, model=session.model, fit=session.fit
             ),

@@ -198,12 +198,24 @@ def test_too_many_zeros_are_said(rng):
     counts = rng.negative_binomial(2.0, 0.5, 2_000) * (rng.random(2_000) > 0.5)
     verdict = check_gene(counts, single([2.0], 0.5), 0).verdict
     assert verdict.startswith(f"Too many zeros: {(counts == 0).mean():.1%} of the cells lack")
-    assert "; the model expects 2" in verdict
+    assert ", the model expects 2" in verdict
+    _, mean, high = verdict.removesuffix(".").split("; ")  # the largest first
+    assert "the mean is" in mean
+    assert "of the cells have" in high
 
 
 def test_too_few_zeros_are_said(rng):
     verdict = check_gene(rng.poisson(2.0, 2_000) + 1, single([2.0], 0.5), 0).verdict
-    assert verdict.startswith("Too few zeros: 0.0% of the cells lack the gene; the model expects")
+    assert verdict.startswith("Too few zeros: 0.0% of the cells lack the gene, the model expects")
+    assert "; the mean is 2.9" in verdict
+
+
+def test_a_wrong_mean_is_said_beside_the_tail(rng):
+    counts = rng.negative_binomial(2.0, 2 / (2 + 27.0), 2_000)
+    verdict = check_gene(counts, single([2.0], 17 / 19), 0).verdict  # a mean of 17
+    assert "the mean is 2" in verdict
+    assert "the model expects 16." in verdict
+    assert "of the cells have" in verdict
 
 
 def test_a_wrong_shape_with_right_zeros_is_said():
@@ -211,7 +223,7 @@ def test_a_wrong_shape_with_right_zeros_is_said():
     counts = np.repeat([0, 2], [500, 1_500])
     check = check_gene(counts, single([2.0], 0.5), 0)
     assert check.problem in {"shape differs", "tail too light"}
-    assert "too" in check.verdict or "The shape differs" in check.verdict
+    assert check.verdict.startswith(check.problem.capitalize())
 
 
 def test_the_sentence_and_the_table_agree(rng):

@@ -10,7 +10,7 @@ import numpy as np
 import panel as pn
 import pytest
 
-from scribeviz import CellFilter
+from scribeviz import CellFilter, ModelSpec
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views import shell as shell_module
 from scribeviz.views.data.data_page import DataView
@@ -97,6 +97,19 @@ def test_damaged_results_are_a_sentence(shell, told, monkeypatch, go_on):
     go_on()
     assert told == ["The files of this run are damaged: it cannot be read."]
     assert shell.session.explore.opening == ""
+
+
+def test_a_model_is_tried_on_the_data_of_the_run(shell, counts, told, go_on):
+    shell.go("Explore")
+    go_on()
+    spec = ModelSpec(likelihood="nbvcp", n_components=2)
+    shell.try_model(spec)
+    assert shell.session.place == "Explore"
+    assert told == ["Open the data of this run first, on the Data page: others are open now."]
+    shell.session.data.counts = counts
+    shell.try_model(spec)
+    assert shell.session.place == "Fit"
+    assert shell.session.model.spec() == spec
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from scribeviz import CountsError, ModelSpec, Prior, SVIConfig
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import plain_counts
 from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
+from scribeviz.models.spec import applicable_spec
 from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.runs.folder import RunState, RunStatus, create_run
 from scribeviz.views.data.data_state import DataState, open_data, open_example
@@ -211,7 +212,7 @@ def test_everything_that_can_be_fitted_can_be_picked():
     state = ModelState()
     assert state.param.likelihood.objects == [*LIKELIHOODS, CELLVAE]
     assert state.param.parameterization.objects == list(PARAMETERIZATIONS)
-    assert state.spec() == ModelSpec()
+    assert state.spec() == applicable_spec("nb"), "what is recommended"
 
 
 @pytest.mark.parametrize("n_components", [0, 21])
@@ -223,7 +224,7 @@ def test_the_number_of_components_has_bounds(n_components):
 
 
 def test_a_chosen_prior_is_kept_while_components_change():
-    state = ModelState(n_components=2)
+    state = ModelState(likelihood="nbdm", n_components=2)
     state.priors["mixing_weights"].prior = Prior("dirichlet", (5.0,))
     state.priors["r"].prior = Prior("gamma", (3.0, 1.0))
     state.n_components = 1
@@ -244,7 +245,7 @@ def test_the_page_hears_of_priors_only_when_the_parameters_change():
 
 
 def test_the_spec_holds_only_priors_that_differ():
-    state = ModelState()
+    state = ModelState(likelihood="nbdm")
     state.priors["r"].choose_family("gamma")
     assert [key for key, _ in state.spec().priors] == ["r"]
     state.priors["r"].choose_family("lognormal")
@@ -658,6 +659,6 @@ def test_sessions_do_not_share_choices(tmp_path, store):
     one.model.priors["r"].choose_family("gamma")
     one.fit.config.n_steps = 9
     one.explore.log_axis = True
-    assert other.model.spec() == ModelSpec()
+    assert other.model.spec() == applicable_spec("nb")
     assert other.fit.config.value() == SVIConfig()
     assert not other.explore.log_axis

@@ -21,6 +21,7 @@ from scribeviz.data import reading_process
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.opening import Opened
 from scribeviz.data.waiting_readers import WaitingReaders
+from scribeviz.fitting.kinds import offers
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.priors import PRIOR_FAMILIES, Prior
 from scribeviz.networks.cellvae import CELLVAE
@@ -209,17 +210,42 @@ def model_view(data):
 
 
 def test_every_likelihood_is_in_the_picker(model_view):
-    offered = [part.options for part in pn.panel(model_view).select(ui.RadioBoxGroup)]
-    built_in = {entry.label: key for key, entry in LIKELIHOODS.items()}
-    wanted = built_in | {"Variational autoencoder": CELLVAE}
+    radios = pn.panel(model_view).select(ui.RadioBoxGroup)
+    offered = {text: key for each in radios for text, key in each.options.items()}
     # Custom models that other tests registered may follow.
-    assert any(wanted.items() <= options.items() for options in offered)
+    assert {*LIKELIHOODS, CELLVAE} <= set(offered.values())
+    for text, key in offered.items():
+        name, use_when = text.split("\n")
+        assert name.removesuffix(" (recommended)") == offers()[key].label
+        assert name.endswith(" (recommended)") == (key == "nb")
+        assert use_when == offers()[key].use_when
+
+
+def test_one_model_is_chosen_whatever_its_heading(model_view):
+    radios = pn.panel(model_view).select(ui.RadioBoxGroup)
+    chosen = [each.value for each in radios if each.value is not None]
+    assert chosen == [model_view.state.likelihood] == ["nb"]
+    [scribe] = [each for each in radios if "nbvcp" in each.options.values()]
+    scribe.value = "nbvcp"
+    assert model_view.state.likelihood == "nbvcp"
+    assert [each.value for each in radios if each.value is not None] == ["nbvcp"]
+
+
+def test_what_is_recommended_has_its_reason_in_the_data(model_view, data, html_of):
+    panel = pn.panel(model_view)
+    assert "scatter more than chance" not in html_of(panel)
+    rng = np.random.default_rng(0)
+    mean = rng.lognormal(0, 1, 200)
+    data.counts = plain_counts(rng.poisson(rng.gamma(1.0, mean, (300, 200))))
+    assert "and not alike: their variance is" in html_of(panel)
+    data.counts = plain_counts(rng.poisson(mean, (300, 200)))
+    assert "a Poisson may do" in html_of(panel)
 
 
 def test_the_model_page_shows_its_controls(model_view, labels_of, html_of):
+    model_view.state.likelihood = "nbdm"
     assert {"Number of components", "Family", "log median", "alpha"} <= labels_of(model_view)
     shown = html_of(model_view)
-    assert LIKELIHOODS[model_view.state.likelihood].use_when in shown
     assert "all cells share the same expression profile" in shown
 
 
@@ -233,6 +259,7 @@ def test_the_model_page_follows_the_number_of_components(model_view, html_of):
 
 
 def test_a_prior_is_chosen_on_the_page(model_view, labels_of):
+    model_view.state.likelihood = "nbdm"
     panel = pn.panel(model_view)
     families = [part for part in panel.select() if getattr(part, "label", "") == "Family"]
     [of_r] = [select for select in families if select.value == "lognormal"]
@@ -261,7 +288,7 @@ def fit(store):
 
 @pytest.fixture
 def fit_view(fit, data):
-    return FitView(state=fit, data=data, model=ModelState())
+    return FitView(state=fit, data=data, model=ModelState(likelihood="nbdm"))
 
 
 def test_the_fit_page_shows_every_setting(fit_view, labels_of):

@@ -7,6 +7,7 @@ from panel.viewable import Viewable
 
 from scribeviz.views.explore.all_genes import AllGenesView, CalibrationView, SeveralGenesView
 from scribeviz.views.explore.chosen_cells import CellsView
+from scribeviz.views.explore.digest import DigestView
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import Explored
 from scribeviz.views.explore.gene_table import GeneTable
@@ -21,6 +22,7 @@ class ExploreView(pn.viewable.Viewer):
     """The gene table and the chosen gene; beneath, in tabs, all genes, all cells, the groups."""
 
     state = param.ClassSelector(class_=ExploreState, constant=True)
+    try_model = param.Callable(doc="Called with a model that the user wants to try next.")
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
@@ -51,6 +53,7 @@ class ExploreView(pn.viewable.Viewer):
         return ui.Column(
             words(explored.name, faint=True),
             *(notice(text, "info") for text in explored.critique.notes),
+            DigestView(state=state, try_model=self.try_model),
             ui.Row(
                 ui.Column(table, width=710),
                 ui.Column(gene, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),

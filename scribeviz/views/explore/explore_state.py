@@ -44,7 +44,7 @@ class ExploreState(param.Parameterized):
     log_axis = param.Boolean(False, label="Logarithmic", doc="Draw cells on a logarithmic axis.")
     label = param.Selector(objects=[None], allow_None=True, doc="obs column to compare with.")
     table = param.DataFrame(doc="The genes, judged by the cells that are looked at.")
-    picked = param.List([], doc="Genes picked in a picture; none picked means all are listed.")
+    picked = param.List([], doc="Genes picked in a picture or by fault; if none, all are listed.")
     cells = param.Array(allow_None=True, doc="Positions of the chosen cells; None means all.")
     chosen_by = param.String("", doc="How the cells were chosen, in words.")
     problem = param.String("", doc="Why cells could not be chosen.")

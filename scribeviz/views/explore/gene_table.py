@@ -183,7 +183,7 @@ class GeneTable(pn.viewable.Viewer):
         else:
             message = f"Judged by the {state.cells.size:,} chosen cells."
         if state.picked:
-            message = f"{len(state.picked):,} genes, picked in a picture. {message}"
+            message = f"{len(state.picked):,} picked genes. {message}"
         self._which_cells.object = words_html(message, faint=True)
 
     def _clicked(self, event: Any) -> None:

@@ -11,6 +11,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import offers
 from scribeviz.models.capture import ORGANISMS
 from scribeviz.views.data.data_state import DataState
+from scribeviz.views.model.model_picker import ModelPicker
 from scribeviz.views.model.model_state import ModelState, PriorState
 from scribeviz.views.model.network_form import NetworkView
 from scribeviz.views.model.prior_check import PriorCheckView
@@ -104,13 +105,9 @@ class ModelView(pn.viewable.Viewer):
         return NetworkView(state=self.state, data=self.data)
 
     def _likelihood(self) -> Viewable:
-        options = {offer.label: key for key, offer in offers().items()}
-        picker = ui.RadioBoxGroup.from_param(
-            self.state.param.likelihood, label="", options=options, margin=0
-        )
         return ui.Column(
-            picker,
-            ui.HTML(pn.bind(self._about_likelihood, self.state.param.likelihood), margin=(6, 0)),
+            ModelPicker(state=self.state, data=self.data),
+            ui.HTML(pn.bind(self._details, self.state.param.likelihood), margin=(6, 0)),
             ui.Details(
                 ui.HTML(
                     pn.bind(
@@ -129,10 +126,9 @@ class ModelView(pn.viewable.Viewer):
             sizing_mode="stretch_width",
         )
 
-    def _about_likelihood(self, key: str) -> str:
-        offer = offers()[key]
-        details = words_html(offer.details, faint=True) if offer.details else ""
-        return words_html(offer.use_when) + details
+    def _details(self, key: str) -> str:
+        details = offers()[key].details
+        return words_html(details, faint=True) if details else ""
 
     def _maths(self, key: str, parameterization: str) -> str:
         formula, *rest = offers()[key].maths

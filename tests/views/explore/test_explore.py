@@ -9,12 +9,15 @@ import pytest
 from panel import ui
 
 from scribeviz import ModelSpec, SVIConfig, simulate
+from scribeviz.criticism.next_step import NextStep
 from scribeviz.data.cells import PCA
 from scribeviz.runs.folder import create_run
 from scribeviz.runs.worker import work
 from scribeviz.views.compare.compare_state import CompareState
+from scribeviz.views.explore import digest as digest_module
 from scribeviz.views.explore.all_genes import AllGenesView, CalibrationView, SeveralGenesView
 from scribeviz.views.explore.chosen_cells import CellsView
+from scribeviz.views.explore.digest import DigestView
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import load_explored
@@ -191,7 +194,7 @@ def test_the_python_follows_the_place_while_it_is_open(session, explore, mixture
         view.refresh()
         seen[place] = view._code.object
     assert "60 cells x 9 genes" in seen["Data"]
-    assert "scribeviz.ModelSpec(likelihood=&#x27;nbdm&#x27;)" in seen["Model"]
+    assert "scribeviz.ModelSpec(likelihood=&#x27;nb&#x27;" in seen["Model"]
     assert "Start a fit first" in seen["Fit"]
     assert "Tick two runs first" in seen["Compare"]
     assert "<img" not in seen["Data"]
@@ -205,6 +208,28 @@ def test_the_python_follows_the_place_while_it_is_open(session, explore, mixture
     assert "critique.of_cells(cells)" in view._code.object
 
 
+def test_a_digest_lists_genes_by_what_is_off(explore):
+    genes = explore.table.assign(problem=["too many zeros"] * 3 + ["as expected"] * 5)
+    explore.table = genes
+    view = pn.panel(DigestView(state=explore, try_model=lambda _: None))
+    assert named(view, "as expected: 5 (62%)")
+    named(view, "too many zeros: 3 (38%)").clicks += 1
+    assert set(explore.listed()["gene"]) == set(genes["gene"][:3])
+
+
+def test_the_next_step_is_a_model_to_try(explore, monkeypatch):
+    tried = []
+    step = NextStep("Depths differ.", ModelSpec(likelihood="nbvcp", n_components=2))
+    monkeypatch.setattr(digest_module, "next_step", lambda *_: step)
+    view = pn.panel(DigestView(state=explore, try_model=tried.append))
+    assert "Next: Depths differ." in texts(view)
+    named(view, f"Try {step.model.described}").clicks += 1
+    assert tried == [step.model]
+    monkeypatch.setattr(digest_module, "next_step", lambda *_: None)
+    view = pn.panel(DigestView(state=explore, try_model=tried.append))
+    assert "No other model is called for" in texts(view)
+
+
 def test_genes_picked_in_a_picture_are_listed(explore):
     table, pictures = GeneTable(state=explore), AllGenesView(state=explore)
     pn.panel(pictures)
@@ -215,7 +240,7 @@ def test_genes_picked_in_a_picture_are_listed(explore):
     pictures._tapped(SimpleNamespace(new=[5, 2, 6]))
     assert set(table._listing.value["gene"]) == {genes[5], genes[2], genes[6]}
     assert (np.diff(table._listing.value["misfit"]) <= 0).all()
-    assert "3 genes, picked in a picture." in texts(table)
+    assert "3 picked genes." in texts(table)
     assert len(table._as_csv().read().splitlines()) == 4
     pictures._tapped(SimpleNamespace(new=[]))
     assert len(table._listing.value) == 3, "an empty tap changes nothing"

@@ -1,6 +1,7 @@
 """Networks on the pages: their settings, their losses, and where their cells lie."""
 
 import numpy as np
+import panel as pn
 import pytest
 from panel import ui
 
@@ -76,7 +77,7 @@ def _cards(shown):
 def test_the_way_to_fit_follows_the_model(store):
     fit, model = FitState(store=store), ModelState()
     FitView(state=fit, data=DataState(), model=model, go_on=lambda: None).__panel__()
-    assert fit.method == "svi"
+    assert fit.method == "exact"
     fit.method = "mcmc"
     model.likelihood = CELLVAE
     assert fit.method == "training"
@@ -105,9 +106,10 @@ def test_a_registered_network_is_offered_and_described(html_of):
     state = ModelState()
     state.likelihood = "mine"
     assert state.methods == ("training",)
-    told = html_of(ModelView(state=state, data=DataState(), go_on=lambda: None).__panel__())
-    assert "Always." in told
-    assert "A network, trained on minibatches" in told
+    view = ModelView(state=state, data=DataState(), go_on=lambda: None)
+    assert "A network, trained on minibatches" in html_of(view)
+    radios = [part.options for part in pn.panel(view).select(ui.RadioBoxGroup)]
+    assert {"My <net>\nAlways.": "mine"} in radios
 
 
 def test_a_latent_space_of_one_dimension_is_a_line(rng):

@@ -44,7 +44,7 @@ def widgets(view, kind):
 
 
 def test_sliders_and_fields_are_in_step():
-    model = ModelState()
+    model = ModelState(likelihood="nbdm")
     prior = model.priors["r"]
     view = pn.panel(PriorView(state=prior, model=model))
     slider = widgets(view, ui.IntSlider)["log median of Dispersion r"]
@@ -63,7 +63,7 @@ def test_sliders_and_fields_are_in_step():
 
 
 def test_a_prior_is_told_in_words_as_it_moves(html_of):
-    model = ModelState()
+    model = ModelState(likelihood="nbdm")
     view = pn.panel(PriorView(state=model.priors["r"], model=model))
     assert "Nine in ten genes lie between 0.193 and 5.18" in html_of(view)
     model.priors["r"].prior = Prior("lognormal", (1.0, 0.1))
