@@ -8,11 +8,18 @@ import subprocess
 import sys
 import time
 import urllib.request
+from functools import cache
 from pathlib import Path
 
 import anndata as ad
 import numpy as np
 import pytest
+
+from scribeviz import SVIConfig
+from scribeviz.data.examples import demo
+from scribeviz.runs.folder import RunState, create_run
+from scribeviz.runs.worker import work
+from scribeviz.views.data.data_state import EXAMPLE, open_data
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = Path(__file__).parent / "screenshots"
@@ -53,12 +60,32 @@ def data_folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def app_url(tmp_path_factory, data_folder):
+def runs(tmp_path_factory):
+    """Where the served app keeps its runs."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def fitted(runs, data_folder):
+    """Make a finished run of the app's without its pages, once; gives its id."""
+
+    @cache
+    def run(data, spec):
+        counts = demo() if data == EXAMPLE else open_data(data_folder, data).found.counts
+        folder = create_run(runs / f"{len(list(runs.iterdir()))}-made", counts, spec, SVIConfig())
+        work(folder)
+        assert folder.status.state is RunState.DONE, folder.status.error
+        return folder.id
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def app_url(runs, data_folder):
     """The address of a served app; the server is ended by its own process id."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    runs = tmp_path_factory.mktemp("runs")
     log = runs / "server.log"
     environment = os.environ | {
         "SCRIBEVIZ_DATA": str(data_folder),

@@ -4,11 +4,14 @@ import contextlib
 import os
 import re
 import signal
-from urllib.parse import quote_plus
+from urllib.parse import quote_plus, urlencode
 
 import psutil
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
+
+from scribeviz import ModelSpec
+from scribeviz.views.data.data_state import EXAMPLE
 
 PATIENT = 180_000  # milliseconds: the first fit compiles
 expect.set_options(timeout=20_000)
@@ -78,8 +81,16 @@ def open_example(page, url):
     expect(page.get_by_role("heading", name="PBMC 68k (example)")).to_be_visible(timeout=PATIENT)
 
 
+def choose_model(page, name):
+    """By the first line of its card."""
+    radio = page.get_by_role("radio", name=re.compile(f"^{re.escape(name)}\\s"))
+    radio.check()
+    expect(radio).to_be_checked()
+
+
 def choose_components(page, number):
     click(page, "Choose a model")
+    choose_model(page, "Negative binomial")
     field = page.get_by_label("Number of components")
     many = f"every cell belongs to one of {number} groups"
     taken = page.get_by_text(many if number > 1 else "One group: all cells")
@@ -123,6 +134,14 @@ SAVE_AS_SVG = f"""(axis) => {{
 }}"""
 
 
+def explore(page, url, run, data=None):
+    """Open a finished run by its link."""
+    given = {"place": "Explore", "run": run} | ({"data": data} if data else {})
+    page.goto(f"{url}?{urlencode(given)}")
+    genes = page.get_by_role("heading", name="Genes", exact=True)
+    expect(genes).to_be_visible(timeout=PATIENT)
+
+
 def choose_row(row, shown):
     """Click a row of a table until ``shown`` is there: one that is being drawn loses a click."""
     for _ in range(4):
@@ -164,6 +183,9 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     shoot("2-data")
 
     click(page, "Choose a model")
+    expect(page.get_by_role("radio", name=re.compile("recommended"))).to_be_checked()
+    expect(page.get_by_text("of the 753 genes with 10 counts or more scatter")).to_be_visible()
+    choose_model(page, "Negative binomial")
     field = page.get_by_label("Number of components")
     field.fill("2")
     field.press("Enter")
@@ -263,12 +285,8 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     assert not console_errors
 
 
-def test_a_group_of_cells_is_looked_at(page, app_url, shoot, console_errors):
-    open_example(page, app_url)
-    choose_components(page, 2)
-    click(page, "Start the fit")
-    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
-    click(page, "Explore the result")
+def test_a_group_of_cells_is_looked_at(page, app_url, fitted, shoot, console_errors):
+    explore(page, app_url, fitted(EXAMPLE, ModelSpec(n_components=2)))
     for kind in ("Cumulative", "Rootogram", "Residuals", "Counts"):
         page.get_by_role("button", name=kind, exact=True).click()
         page.wait_for_timeout(400)
@@ -302,12 +320,8 @@ def test_a_group_of_cells_is_looked_at(page, app_url, shoot, console_errors):
     assert not console_errors
 
 
-def test_figures_tables_and_code_can_be_kept(page, app_url, shoot, console_errors):
-    open_example(page, app_url)
-    choose_components(page, 1)
-    click(page, "Start the fit")
-    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
-    click(page, "Explore the result")
+def test_figures_tables_and_code_can_be_kept(page, app_url, fitted, shoot, console_errors):
+    explore(page, app_url, fitted(EXAMPLE, ModelSpec()), EXAMPLE)
     gene_axis = "counts (UMIs) of the gene in a cell"
     page.get_by_role("heading", name="Genes", exact=True).scroll_into_view_if_needed()
     page.wait_for_timeout(500)
@@ -333,13 +347,19 @@ def test_figures_tables_and_code_can_be_kept(page, app_url, shoot, console_error
     assert not console_errors
 
 
-def test_a_reload_comes_back_to_the_run(page, app_url):
+def test_what_is_recommended_is_exact_and_a_reload_comes_back_to_it(page, app_url, shoot):
     open_example(page, app_url)
-    choose_components(page, 1)
+    click(page, "Choose a model")
+    go_to_the_fit(page)
+    expect(page.get_by_role("radio", name="Exact (quadrature)")).to_be_checked()
     click(page, "Start the fit")
-    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_text("the priors are learned, after")).to_be_visible(timeout=PATIENT)
+    expect(page.get_by_text("quarter sweeps, of at most")).to_be_visible()
+    shoot("31-exact")
     click(page, "Explore the result")
     expect(page.get_by_role("heading", name="Genes", exact=True)).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("^as expected: "))).to_be_visible()
+    shoot("32-exact-explore")
     row = page.locator(".tabulator-row").nth(3)
     gene = row.locator("[tabulator-field=gene]").inner_text()
     choose_row(row, page.get_by_role("heading", name=gene, exact=True))
@@ -361,7 +381,7 @@ def test_capture_and_sampling_from_the_page(page, app_url, shoot, console_errors
     click(page, "Choose a model")
     capture = page.get_by_role("heading", name="Capture", exact=True)
     expect(capture).not_to_be_visible()
-    page.get_by_label("Negative binomial with capture", exact=True).check()
+    choose_model(page, "Negative binomial with capture")
     expect(capture).to_be_visible()
     page.get_by_label("Parameterization").click()
     page.get_by_role("menuitem", name="Odds ratio").click()
@@ -393,6 +413,7 @@ def test_capture_and_sampling_from_the_page(page, app_url, shoot, console_errors
 def test_the_prior_predictive_moves_with_a_prior(page, app_url, shoot, console_errors):
     open_example(page, app_url)
     click(page, "Choose a model")
+    choose_model(page, "Negative binomial")
     told = page.get_by_text("before any data the model expects")
     expect(told).to_be_visible(timeout=PATIENT)
     field = page.get_by_role("textbox", name="log median")
@@ -425,7 +446,7 @@ def test_the_prior_predictive_moves_with_a_prior(page, app_url, shoot, console_e
 def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
     open_example(page, app_url)
     click(page, "Choose a model")
-    page.get_by_label("NBDM, log-normal dispersions (custom)").check()
+    choose_model(page, "NBDM, log-normal dispersions")
     expect(page.get_by_text("mu_r (gene-specific)")).to_be_visible()
     expect(page.get_by_role("heading", name="Priors", exact=True)).not_to_be_visible()
     shoot("17-own-model")
@@ -443,32 +464,20 @@ def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
     shoot("18-own-model-explore")
 
 
-def test_three_runs_are_compared(page, app_url, shoot, console_errors):
-    page.goto(app_url)
-    choose_file(page, "hostile <script>.h5ad")
-    expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
-    click(page, "Choose a model")
-    for likelihood in (
-        "Negative binomial",
-        "Zero-inflated negative binomial",
-        "Negative binomial with capture",
-    ):
-        step(page, "Model")
-        page.get_by_label(likelihood, exact=True).check()
-        go_to_the_fit(page)
-        click(page, "Start the fit")
-        name = likelihood[0].lower() + likelihood[1:]
-        settled = re.compile(f"^{name} on .*: the loss has settled")
-        expect(page.get_by_text(settled)).to_be_visible(timeout=PATIENT)
-    step(page, "Compare")
-    expect(page.get_by_text("Tick two runs above")).to_be_visible()
+def test_three_runs_are_compared(page, app_url, fitted, shoot, console_errors):
+    data = "hostile <script>.h5ad"
+    names = ("zinb", "nbdm", "nbvcp")
+    for name in names:
+        fitted(data, ModelSpec(likelihood=name))
+    page.goto(f"{app_url}?{urlencode({'place': 'Compare', 'data': data})}")
+    expect(page.get_by_text("Tick two runs above")).to_be_visible(timeout=PATIENT)
     boxes = page.locator(".tabulator-row input[type=checkbox]")
-    for i in range(3):
+    for i in range(3):  # the newest
         boxes.nth(i).check()
     expect(page.get_by_role("heading", name="Gene by gene")).to_be_visible(timeout=PATIENT)
     expect(page.get_by_text("Comparing …")).to_have_count(0, timeout=PATIENT)
     models = page.locator(".tabulator-cell[tabulator-field=model]")
-    for name in ("nbdm", "zinb", "nbvcp"):
+    for name in names:
         expect(models.get_by_text(name, exact=True)).to_be_visible()
     shoot("19-compare")
 
@@ -499,10 +508,7 @@ def test_three_runs_are_compared(page, app_url, shoot, console_errors):
     expect(page.locator(".tabulator-row input[type=checkbox]:checked")).to_have_count(3)
 
     # Runs of other data are refused in a sentence.
-    open_example(page, app_url)
-    choose_components(page, 1)
-    click(page, "Start the fit")
-    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
+    explore(page, app_url, fitted(EXAMPLE, ModelSpec()))
     step(page, "Compare")
     for i in range(2):
         boxes.nth(i).check()
@@ -600,17 +606,15 @@ def test_a_broken_file_is_a_sentence(page, app_url):
     expect(page.get_by_text("Traceback")).to_have_count(0)
 
 
-def test_text_from_a_file_stays_text(page, app_url):
+def test_text_from_a_file_stays_text(page, app_url, fitted):
     """Gene names, labels and file names that hold HTML are shown, never run."""
     alerts = []
     page.on("dialog", lambda dialog: (alerts.append(dialog.message), dialog.dismiss()))
     page.goto(app_url)
     choose_file(page, "hostile <script>.h5ad")
     expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
-    choose_components(page, 2)
-    click(page, "Start the fit")
-    expect(page.get_by_text("the loss has settled")).to_be_visible(timeout=PATIENT)
-    click(page, "Explore the result")
+    run = fitted("hostile <script>.h5ad", ModelSpec(n_components=2))
+    explore(page, app_url, run, "hostile <script>.h5ad")
     cell = page.locator(".tabulator-cell", has_text="<img src=x")
     expect(cell.first).to_be_visible(timeout=PATIENT)
     choose_row(cell.first, page.get_by_role("heading", name="<img src=x onerror=alert(1)>"))

@@ -5,10 +5,12 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from scribeviz import ModelSpec
+from scribeviz.views.data.data_state import EXAMPLE
 from tests.browser.test_journey import (
     PATIENT,
     SERIES,
-    choose_components,
+    choose_model,
     click,
     go_to_the_fit,
     open_example,
@@ -23,19 +25,11 @@ def choose(page, label, option):
 
 
 @pytest.mark.slow
-def test_a_network_and_a_mixture_side_by_side(page, app_url, shoot, console_errors):
+def test_a_network_and_a_mixture_side_by_side(page, app_url, fitted, shoot, console_errors):
     open_example(page, app_url)
+    fitted(EXAMPLE, ModelSpec(likelihood="nbvcp", n_components=2))
     click(page, "Choose a model")
-    page.get_by_label("Negative binomial with capture").check()
-    step(page, "Data")
-    choose_components(page, 2)
-    click(page, "Start the fit")
-    expect(page.get_by_text(re.compile("capture, 2 components on .*has settled"))).to_be_visible(
-        timeout=2 * PATIENT
-    )
-
-    step(page, "Model")
-    page.get_by_label("Variational autoencoder").check()
+    choose_model(page, "Variational autoencoder")
     expect(page.get_by_role("heading", name="Network", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Priors", exact=True)).to_be_hidden()
     shoot("network-model")

@@ -10,7 +10,7 @@ from panel.viewable import Viewable
 
 from scribeviz.criticism.next_step import Digest, digest, next_step
 from scribeviz.views.explore.explore_state import ExploreState
-from scribeviz.views.shared.parts import button, card, while_shown, words
+from scribeviz.views.shared.parts import GAP, button, while_shown, words, words_html
 
 
 class DigestView(pn.viewable.Viewer):
@@ -20,10 +20,10 @@ class DigestView(pn.viewable.Viewer):
     try_model = param.Callable(doc="Called with the model that the user wants to try.")
 
     def __panel__(self) -> Viewable:
-        return card(
-            "In short",
+        return ui.Column(
             while_shown(self.state, self._chips, self.state.param.table),
-            *self._next_step(),
+            self._next_step(),
+            sizing_mode="stretch_width",
         )
 
     def _chips(self, genes: pd.DataFrame) -> Viewable:
@@ -31,8 +31,6 @@ class DigestView(pn.viewable.Viewer):
         n_cells = state.explored.counts.n_cells if state.cells is None else state.cells.size
         return ui.FlexBox(
             *(self._chip(entry, len(genes)) for entry in digest(genes, n_cells)),
-            gap="4px 8px",
-            margin=(0, 0, 8, 0),
             sizing_mode="stretch_width",
         )
 
@@ -40,24 +38,27 @@ class DigestView(pn.viewable.Viewer):
         share = f" ({len(entry.genes) / n_genes:.0%})"
         return button(
             f"{entry.problem}: {len(entry.genes):,}{share}",
-            "list",
+            "",
             lambda _: self.state.param.update(picked=entry.genes),
             variant="outlined",
             size="small",
             disabled=not entry.genes,
         )
 
-    def _next_step(self) -> list[Viewable]:
+    def _next_step(self) -> Viewable:
         explored = self.state.explored
         if not explored.has_priors:  # no model of counts
-            return []
+            return ui.Spacer(height=0)
         model: Any = explored.model
         step = next_step(model, explored.critique.genes, explored.counts)
         if step is None:
-            return [words("No other model is called for by what these checks see.", faint=True)]
-        return [
-            words(f"Next: {step.why}"),
+            return words("No other model is called for by what these checks see.", faint=True)
+        return ui.FlexBox(
+            ui.HTML(words_html(step.why), styles={"flex": "1 1 420px"}, margin=(0, 12, 0, 0)),
             button(
                 f"Try {step.model.described}", "arrow_forward", lambda _: self.try_model(step.model)
             ),
-        ]
+            align_items="center",
+            margin=(4, 0, GAP, 0),
+            sizing_mode="stretch_width",
+        )

@@ -15,7 +15,11 @@ from scribeviz.views.explore.mixture import AssignmentView
 from scribeviz.views.explore.one_gene import GeneView
 from scribeviz.views.explore.parameters import ParametersView
 from scribeviz.views.explore.unusual_cells import UnusualView
-from scribeviz.views.shared.parts import empty, in_progress, notice, page, words
+from scribeviz.views.shared.parts import GAP, empty, in_progress, notice, page, words
+
+
+def _shrinking(share: int, width: int) -> dict[str, str]:
+    return {"flex": f"{share} 1 {width}px", "min-width": "0", "max-width": "100%"}
 
 
 class ExploreView(pn.viewable.Viewer):
@@ -54,9 +58,11 @@ class ExploreView(pn.viewable.Viewer):
             words(explored.name, faint=True),
             *(notice(text, "info") for text in explored.critique.notes),
             DigestView(state=state, try_model=self.try_model),
-            ui.Row(
-                ui.Column(table, width=710),
-                ui.Column(gene, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
+            # Beside each other where there is room, else one beneath the other.
+            ui.FlexBox(
+                ui.Column(table, styles=_shrinking(6, 660)),
+                ui.Column(gene, styles=_shrinking(4, 400)),
+                gap=f"0 {GAP}px",
                 sizing_mode="stretch_width",
             ),
             self._tabs(explored),

@@ -33,7 +33,9 @@ _CARDS = {
         "paddingTop": "7px",
     },
     ".MuiFormControlLabel-label::first-line": {"fontSize": "1rem", "fontWeight": 600},
+    ".MuiFormControlLabel-root:last-of-type": {"display": "none"},  # it stands for other groups
 }
+_ELSEWHERE = {"another model": None}
 
 
 class ModelPicker(pn.viewable.Viewer):
@@ -53,7 +55,10 @@ class ModelPicker(pn.viewable.Viewer):
         return ui.Column(reason, *groups, sizing_mode="stretch_width")
 
     def _group(self, heading: str, options: dict[str, str]) -> Viewable:
-        radios = ui.RadioBoxGroup(label="", options=options, margin=(0, 0, 12, 0), sx=_CARDS)
+        # A group of radios has a value always: what is not here has an entry that nobody sees.
+        radios = ui.RadioBoxGroup(
+            label="", options=options | _ELSEWHERE, value=None, margin=(0, 0, 12, 0), sx=_CARDS
+        )
 
         def follow(*_: param.parameterized.Event) -> None:
             chosen = self.state.likelihood

@@ -109,7 +109,7 @@ def test_a_registered_network_is_offered_and_described(html_of):
     view = ModelView(state=state, data=DataState(), go_on=lambda: None)
     assert "A network, trained on minibatches" in html_of(view)
     radios = [part.options for part in pn.panel(view).select(ui.RadioBoxGroup)]
-    assert {"My <net>\nAlways.": "mine"} in radios
+    assert {"My <net>\nAlways.": "mine", "another model": None} in radios
 
 
 def test_a_latent_space_of_one_dimension_is_a_line(rng):
