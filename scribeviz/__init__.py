@@ -44,6 +44,7 @@ _HOME = {
     "ModelConfig": "scribeviz.reference.run",
     "fit": "scribeviz.fitting.fit",
     "compare": "scribeviz.criticism.loo",
+    "cross_validate": "scribeviz.fitting.validation",
     "held_out": "scribeviz.fitting.validation",
     "check_posterior": "scribeviz.fitting.validation",
     "compare_posteriors": "scribeviz.fitting.validation",

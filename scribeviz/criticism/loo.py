@@ -14,10 +14,11 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 GOOD_K = 0.7  # above it an estimate is not to be relied on
-EXACT, PSIS = "exact", "PSIS"
-"""How a cell is left out: by quadrature, or by importance sampling."""
+EXACT, PSIS, HELD_OUT = "exact", "PSIS", "held out"
+"""How a cell is left out: by quadrature, by importance sampling, or by another fit."""
 
 _CLEAR = 2.0  # standard errors
+_MOST_UNRELIABLE = 0.05  # of the cells: where k is too high for more, there is no verdict
 _COLUMNS = ["elpd_loo", "se", "difference", "difference_se", "p_loo", "worst_k", "n_unreliable"]
 _COLUMNS += ["weight", "n_cells", "method"]
 _FEWEST_DRAWS = 25  # a fifth of them are a tail, to which two numbers are fitted
@@ -237,7 +238,15 @@ def verdict(table: pd.DataFrame) -> str:
             f"No clear winner: {best} and {second.name} are within two standard errors of each "
             f"other ({lead} apart)."
         )
-    unreliable = int(table.iloc[:2]["n_unreliable"].max())
+    pair = table.iloc[:2]
+    worst = pair["n_unreliable"].idxmax()
+    unreliable, n_cells = int(pair["n_unreliable"].max()), int(pair["n_cells"].max())
+    if unreliable > _MOST_UNRELIABLE * n_cells:
+        return (
+            f"No verdict: {best} is ahead of {second.name} by {lead}, but for {unreliable:,} of "
+            f"{n_cells:,} cells the estimate of {worst} is not to be relied on (Pareto k above "
+            "0.7). Fits that have not seen them can tell: scribeviz.cross_validate, in Python."
+        )
     warning = (
         f" For {unreliable:,} cells the estimate is not to be relied on (Pareto k above 0.7)."
         if unreliable

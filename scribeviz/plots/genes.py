@@ -46,6 +46,21 @@ def mean_zeros(genes: pd.DataFrame) -> tuple[hv.Points, hv.Overlay]:
     return _picture(shown, curve, "share of cells without it", logy=False)
 
 
+def mean_dispersion(genes: pd.DataFrame, prior: pd.DataFrame) -> tuple[hv.Points, hv.Overlay]:
+    """Dispersion r against mean, both logarithmic; see :func:`mean_variance`.
+
+    Parameters
+    ----------
+    genes
+        ``gene``, ``misfit`` and ``problem``; ``mean`` and ``dispersion`` as inferred.
+    prior
+        ``mean``, and of the dispersions that are expected there the median ``height`` with ``low``
+        and ``high``.
+    """
+    shown = genes.assign(height=genes["dispersion"])
+    return _picture(shown, prior, "dispersion r (less scatter upwards)", logy=True)
+
+
 def coverage(genes: pd.DataFrame) -> hv.Overlay:
     """Nominal against true coverage of central intervals: on average, and in nine of ten genes.
 

@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,12 @@ class CountResults(ABC):
     @abstractmethod
     def get_map(self, use_mean: bool = False, canonical: bool = True) -> dict[str, np.ndarray]:
         """A point estimate of every parameter."""
+
+    @abstractmethod
+    def get_posterior_quantiles(
+        self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
+    ) -> dict[float, np.ndarray]:
+        """Quantiles of the posterior of a site, or of what follows from the sites."""
 
     @abstractmethod
     def chains(self, n_samples: int) -> dict[str, np.ndarray]:
@@ -183,8 +189,10 @@ class CountResults(ABC):
         """Write the results into ``adata``, under names that begin with ``key_added``.
 
         ``uns[key]`` has the model and the end of the losses; ``var[key_mean]`` and
-        ``var[key_dispersion]`` expected counts and r (NaN for genes that were not fitted); with
-        capture ``obs[key_capture]``; of a mixture ``obs[key_component]``, ``obs[key_entropy]``,
+        ``var[key_dispersion]`` expected counts and r (NaN for genes that were not fitted), with the
+        ends of their 90 % intervals beside them (``_low``, ``_high``) unless components or the
+        capture of cells are averaged over; with capture ``obs[key_capture]``; of a mixture
+        ``obs[key_component]``, ``obs[key_entropy]``,
         ``obsm[key_probabilities]`` and ``varm[key_component_means]``.  With ``misfit`` every gene
         is checked too, which takes seconds: ``var[key_misfit]``, ``var[key_p_value]`` and
         ``var[key_problem]``, from :meth:`gene_table`.  Nothing else is touched, and nothing at all

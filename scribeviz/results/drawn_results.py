@@ -1,12 +1,15 @@
 """Posteriors of known form: draws are made when they are asked for."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import PRNGKeyArray
 
 from scribeviz.results.drawn import keep, key_or_default
 from scribeviz.results.reference_members import ReferenceMembers
+
+_QUANTILE_DRAWS = 1_000
 
 
 class DrawnResults(ReferenceMembers):
@@ -49,6 +52,23 @@ class DrawnResults(ReferenceMembers):
         if store_samples:
             keep(self, "posterior_samples", drawn)
         return drawn
+
+    def get_posterior_quantiles(
+        self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
+    ) -> dict[float, np.ndarray]:
+        """Quantiles of the posterior of a site, or of what follows from the sites.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        draws = self.get_posterior_samples(n_samples=_QUANTILE_DRAWS, store_samples=False)
+        if param not in draws:
+            raise KeyError(
+                f"{param!r} is no parameter of {self.model_config.name}; it has {list(draws)}."
+            )
+        return {share: np.quantile(draws[param], share, axis=0) for share in quantiles}
 
     def chains(self, n_samples: int) -> dict[str, np.ndarray]:
         """Draws of the sites as one chain."""

@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     import xarray as xr
     from anndata import AnnData
 
+    from scribeviz.models.likelihood import GeneSummary
     from scribeviz.results.count_results import CountResults
 
 _LAST_LOSSES = 200
+_ENDS = (0.05, 0.95)  # of an interval
 
 
 def write_results(
@@ -56,6 +58,9 @@ def write_results(
             slot[f"{key}_{name}"] = values
     for name, by_component in ({"mean": summary.mean} | summary.genes).items():
         adata.var[f"{key}_{name}"] = _of_all(results, adata, weights @ by_component)
+    for name, (low, high) in _intervals(results, summary).items():
+        adata.var[f"{key}_{name}_low"] = _of_all(results, adata, low)
+        adata.var[f"{key}_{name}_high"] = _of_all(results, adata, high)
     adata.uns[key] = _about(results)
 
 
@@ -94,6 +99,17 @@ def data_tree(results: "CountResults", n_samples: int) -> "xr.DataTree":
         coords["component"] = np.arange(spec.n_components)
     posterior = xr.Dataset(variables, coords=coords, attrs={"model": spec.name})
     return xr.DataTree.from_dict({"posterior": posterior, **groups})
+
+
+def _intervals(
+    results: "CountResults", summary: "GeneSummary"
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Of the mean and the dispersion of every gene: 5 % and 95 % points of the posterior."""
+    if results.model_config.is_mixture or results.model.likelihood.has_capture:
+        return {}  # averaged over components and cells
+    params = {"mean": "mu"} | ({"dispersion": "r"} if "dispersion" in summary.genes else {})
+    points = {name: results.get_posterior_quantiles(key, _ENDS) for name, key in params.items()}
+    return {name: (at[_ENDS[0]], at[_ENDS[1]]) for name, at in points.items()}
 
 
 def _of_all(results: "CountResults", adata: "AnnData", values: np.ndarray) -> np.ndarray:

@@ -88,6 +88,16 @@ def test_no_winner_within_two_standard_errors(rng):
     assert verdict(table).startswith("No clear winner")
 
 
+@pytest.mark.parametrize(("n_bad", "says"), [(25, "b predicts unseen"), (26, "No verdict")])
+def test_no_verdict_rests_on_estimates_that_cannot_be_relied_on(rng, n_bad, says):
+    base = rng.normal(-1_000, 200, 500)
+    better = scored(base + 2.0)
+    k = np.where(np.arange(500) < n_bad, 0.9, 0.1)
+    sentence = verdict(compare({"a": scored(base), "b": replace(better, pareto_k=k)}))
+    assert sentence.startswith(says)
+    assert f"{n_bad} " in sentence
+
+
 def test_other_cells_are_refused(rng):
     with pytest.raises(ValueError, match="a 10, b 11"):
         compare({"a": scored(rng.random(10)), "b": scored(rng.random(11))})

@@ -12,6 +12,7 @@ from scribeviz import (
     ModelSpec,
     check_posterior,
     compare_posteriors,
+    cross_validate,
     held_out,
     simulate,
 )
@@ -52,6 +53,31 @@ def test_held_out_cells_tell_models_apart():
     assert list(table.index) == ["nbvcp", "nbdm"]
     assert table["difference"].iloc[1] < -3 * table["difference_se"].iloc[1]
     assert table["p_loo"].isna().all()
+
+
+def test_folds_score_every_cell_by_a_fit_that_has_not_seen_it(counts):
+    scores = cross_validate(counts, ["nbdm", "poisson"], folds=2, n_steps=800, tolerance=0)
+    assert [one.elpd.shape for one in scores.values()] == [(200,), (200,)]
+    plain = scribeviz.fit(counts, "nbdm", progress=False)
+    # A cell in 200 or in 2 left out: nearly the same, and the same cells are hard.
+    left_out = plain.loo(counts)
+    assert abs(scores["nbdm"].total - left_out.total) < 0.01 * abs(left_out.total)
+    assert np.corrcoef(scores["nbdm"].elpd, left_out.elpd)[0, 1] > 0.99
+    table = scribeviz.compare(scores)
+    assert list(table.index) == ["nbdm", "poisson"]
+    assert set(table["method"]) == {"2 folds"}
+    again = cross_validate(counts, {"same": ModelSpec()}, folds=2, n_steps=800, tolerance=0)
+    np.testing.assert_array_equal(again["same"].elpd, scores["nbdm"].elpd)
+
+
+def test_folds_have_to_hold_cells(counts):
+    with pytest.raises(ValueError, match="folds=1 should be 2 at least"):
+        cross_validate(counts, ["nbdm"], folds=1)
+    few = counts.select_cells(np.arange(4))
+    with pytest.raises(CountsError, match="has 4 cells, too few for 5 folds"):
+        cross_validate(few, ["nbdm"])
+    with pytest.raises(scribeviz.NotOfferedError, match=r"networks are not scored.*loo"):
+        cross_validate(counts, [scribeviz.CellVAE()])
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.1, float("nan")])

@@ -85,6 +85,10 @@ def test_it_is_written_into_anndata(results, counts):
         adata.var["scribeviz_mean"][fitted], results.get_map(use_mean=True)["mu"], rtol=1e-6
     )
     assert (adata.var["scribeviz_dispersion"][fitted] > 0).all()
+    for name, param in (("mean", "mu"), ("dispersion", "r")):
+        ends = results.get_posterior_quantiles(param, (0.05, 0.95))
+        np.testing.assert_allclose(adata.var[f"scribeviz_{name}_low"][fitted], ends[0.05])
+        np.testing.assert_allclose(adata.var[f"scribeviz_{name}_high"][fitted], ends[0.95])
     assert adata.uns["scribeviz"]["priors"]["r"] == ["learned"]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from scribeviz.criticism.assignments import assigned
 from scribeviz.criticism.critique import Critique
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from scribeviz.networks.unusual import Unusual
 
 _DRAWS = 200
+_TREND_POINTS = 200
+_NINE_IN_TEN = 1.645  # standard deviations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +79,26 @@ def posterior_draws(explored: Explored) -> dict[str, np.ndarray]:
     results = fitted_results(explored)
     n_draws = _DRAWS if results.diverging is None else min(_DRAWS, results.diverging.size)
     return results.get_posterior_samples(n_samples=n_draws, store_samples=False)
+
+
+def learned_prior(explored: Explored) -> tuple[pd.DataFrame, pd.DataFrame] | None:
+    """Mean and dispersion of every gene, and the prior of the dispersion over means.
+
+    None where no such prior was learned, or genes have several means.
+    """
+    if not explored.has_priors or explored.model.is_mixture:
+        return None
+    results = fitted_results(explored)
+    if results.gene_priors is None:
+        return None
+    point = results.get_map()
+    genes = explored.critique.genes[["gene", "misfit", "problem"]]
+    low, high = np.log(np.percentile(point["mu"], (0.1, 100)))
+    log_mean = np.linspace(low, high, _TREND_POINTS)
+    trend, reach = results.gene_priors.trend(log_mean), _NINE_IN_TEN * results.gene_priors.scatter
+    band = {"height": trend, "low": trend - reach, "high": trend + reach}
+    prior = pd.DataFrame({"mean": log_mean} | band).transform(np.exp)
+    return genes.assign(mean=point["mu"], dispersion=point["r"]), prior
 
 
 @lru_cache(maxsize=4)

@@ -4,6 +4,7 @@ import asyncio
 
 import panel as pn
 import param
+from holoviews.streams import Selection1D
 from panel import ui
 from panel.viewable import Viewable
 
@@ -11,9 +12,10 @@ from scribeviz.criticism.overlap import PriorPosterior
 from scribeviz.models.parameterizations import Site
 from scribeviz.models.priors import POSITIVE
 from scribeviz.plots.densities import prior_and_posteriors
+from scribeviz.plots.genes import mean_dispersion
 from scribeviz.plots.theme import OBSERVED, PREDICTED, component_color
 from scribeviz.views.explore.explore_state import ExploreState
-from scribeviz.views.explore.explored import posterior_draws
+from scribeviz.views.explore.explored import learned_prior, posterior_draws
 from scribeviz.views.shared.parts import card, heading, legend, row, while_shown, words
 
 _SAME = 0.5  # overlap from which the prior says as much as the data
@@ -43,7 +45,31 @@ class ParametersView(pn.viewable.Viewer):
             pn.state.execute(self._show, schedule=True)
 
     def _show(self) -> None:
-        self._shown[:] = [pn.panel(while_shown(self.state, self._pictures, self.state.param.gene))]
+        pictures = pn.panel(while_shown(self.state, self._pictures, self.state.param.gene))
+        self._shown[:] = [pictures, *self._all_genes()]
+
+    def _all_genes(self) -> list[Viewable]:
+        """Means and dispersions of all genes, where their prior was learned from them."""
+        learned = learned_prior(self.state.explored)
+        if learned is None:
+            return []
+        points, picture = mean_dispersion(*learned)
+        tapped = Selection1D(source=points)
+        tapped.param.watch(self._tapped, "index")
+        return [
+            heading("Means and dispersions of all genes"),
+            words(
+                "Each point is a gene, at the medians of its posterior. The line is the trend that "
+                "all genes follow, the band holds nine in ten of them: it is the prior of a gene "
+                "with that mean. Tap a point to see its gene.",
+                faint=True,
+            ),
+            ui.HoloViews(picture, sizing_mode="stretch_width", height=360),
+        ]
+
+    def _tapped(self, event: param.parameterized.Event) -> None:
+        if len(event.new or []) == 1:
+            self.state.gene = str(self.state.explored.critique.genes["gene"].iloc[event.new[0]])
 
     def __panel__(self) -> Viewable:
         k = self.state.explored.model.n_components

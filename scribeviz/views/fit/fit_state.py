@@ -38,18 +38,13 @@ class FitState(param.Parameterized):
         return self.configs[self.method]
 
     def start(self, counts: Counts, spec: ChosenModel) -> RunFolder:
-        """Queue a fit and look at it.
-
-        Raises
-        ------
-        ValueError
-            If the model is not fitted in the chosen way.
-        """
+        """Queue a fit in the chosen way, or as usual if the model knows others; and look at it."""
         kind = known_kind_of(spec)
-        if kind is not None:
-            kind.check_method(METHODS[self.method])
-        before = self.start_of(counts, spec)
-        config = self.config.value()
+        method = self.method
+        if kind is not None and method not in kind.methods:
+            method = kind.methods[0]
+        before = self.start_of(counts, spec) if method == self.method else None
+        config = self.configs[method].value()
         start_from = "" if before is None else before.id
         run = self.store.submit(counts, spec, config, start_from)
         self.look_at(run)

@@ -8,6 +8,7 @@ import pytest
 from panel import ui
 
 from scribeviz import CellFilter, ModelSpec, NUTSConfig, SVIConfig
+from scribeviz.fitting.methods import method_of
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.runs.folder import create_run
 from scribeviz.runs.worker import work
@@ -269,6 +270,15 @@ def test_a_broken_run_is_a_sentence(view, finished_runs, monkeypatch, finish):
     monkeypatch.setattr(CompareState, "load", broken)
     finish(view.compare([run.id for run in finished_runs]))
     assert "cannot be read" in view.state.problem
+
+
+def test_the_family_of_a_model_with_a_way_of_its_own(view):
+    view.model.likelihood = "nb"
+    view.fit.method = "exact"
+    view._fit_family(None)
+    queued = [run.spec for run, status in view.fit.history if not status.state.is_over]
+    ways = {spec.model.likelihood: method_of(spec.config).key for spec in queued}
+    assert ways == {key: "exact" if key == "nb" else "svi" for key in LIKELIHOODS}
 
 
 def test_the_family_is_queued_at_once(view, monkeypatch):

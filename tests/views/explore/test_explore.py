@@ -7,10 +7,12 @@ import numpy as np
 import panel as pn
 import pytest
 from panel import ui
+from scipy.stats import norm
 
 from scribeviz import ModelSpec, SVIConfig, simulate
 from scribeviz.criticism.next_step import NextStep
 from scribeviz.data.cells import PCA
+from scribeviz.inference.exact import ExactConfig
 from scribeviz.runs.folder import create_run
 from scribeviz.runs.worker import work
 from scribeviz.views.compare.compare_state import CompareState
@@ -20,7 +22,7 @@ from scribeviz.views.explore.chosen_cells import CellsView
 from scribeviz.views.explore.digest import DigestView
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explore_state import ExploreState
-from scribeviz.views.explore.explored import load_explored
+from scribeviz.views.explore.explored import learned_prior, load_explored
 from scribeviz.views.explore.gene_table import GeneTable
 from scribeviz.views.explore.parameters import ParametersView
 from scribeviz.views.python_code import PythonView
@@ -228,6 +230,27 @@ def test_the_next_step_is_a_model_to_try(explore, monkeypatch):
     monkeypatch.setattr(digest_module, "next_step", lambda *_: None)
     view = pn.panel(DigestView(state=explore, try_model=tried.append))
     assert "No other model is called for" in texts(view)
+
+
+def test_the_prior_that_genes_share_is_drawn_behind_them(explore, counts, tmp_path):
+    assert learned_prior(explore.explored) is None
+    spec = ModelSpec(likelihood="nb")
+    run = create_run(tmp_path / "exact", counts, spec, ExactConfig())
+    work(run)
+    state = ExploreState()
+    state.show(load_explored(run.path))
+    genes, prior = learned_prior(state.explored)
+    results = run.results
+    np.testing.assert_array_equal(genes["dispersion"], results.get_map()["r"])
+    trend = results.gene_priors.trend(np.log(prior["mean"]))
+    np.testing.assert_allclose(np.log(prior["height"]), trend)
+    np.testing.assert_allclose(
+        norm.cdf(np.log(prior["high"]), trend, results.gene_priors.scatter), 0.95, atol=1e-4
+    )
+    view = ParametersView(state=state)
+    assert "Means and dispersions of all genes" in texts(view)
+    view._tapped(SimpleNamespace(new=[3]))
+    assert state.gene == genes["gene"][3]
 
 
 def test_genes_picked_in_a_picture_are_listed(explore):
