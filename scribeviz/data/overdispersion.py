@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from jaxtyping import Float
 from scipy.stats import norm
 
@@ -36,6 +37,20 @@ class Overdispersion:
     def is_seen(self) -> bool:
         """Whether more genes scatter than false alarms would explain."""
         return self.share > _BEYOND_CHANCE
+
+
+def moment_dispersions(counts: Counts) -> pd.DataFrame:
+    """``gene``, ``mean`` (at the average depth) and ``dispersion`` r by the method of moments.
+
+    Of genes with 10 counts or more whose variance is above their mean: of others no r is known.
+    """
+    matrix, totals = counts.matrix, counts.gene_totals
+    depth = counts.cell_totals / counts.cell_totals.mean()
+    excess, _ = _score(matrix.data, matrix.indices, matrix.indptr, depth, totals)
+    chosen = np.flatnonzero((totals >= _FEWEST_COUNTS) & (excess > 0))
+    mean = totals[chosen] / counts.n_cells
+    dispersion = mean**2 * (depth**2).sum() / excess[chosen]
+    return pd.DataFrame({"gene": counts.genes[chosen], "mean": mean, "dispersion": dispersion})
 
 
 def overdispersion(counts: Counts) -> Overdispersion | None:

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
+from scipy.stats import norm
 
 _LOWEST, GRID_STEP, _N_POINTS = -24.0, 0.1, 401  # of ln(mean), where the trend is tabulated
 _MOST_KNOTS = 6
@@ -68,6 +69,11 @@ class GenePriors:
         """Expected ln(r) of genes with these ln(mean)."""
         point, share = between(np.asarray(log_mean, float))
         return self.table[point] * (1 - share) + self.table[point + 1] * share
+
+    def dispersions(self, means: Float[np.ndarray, " genes"]) -> Float[np.ndarray, "3 genes"]:
+        """5 %, 50 % and 95 % points of the dispersion r of genes with these means."""
+        trend = self.trend(np.log(means))
+        return np.exp([trend + self.scatter * norm.ppf(share) for share in (0.05, 0.5, 0.95)])
 
     def trend_in_jax(self, log_mean: Array) -> Array:
         """The same as a function that JAX can differentiate."""

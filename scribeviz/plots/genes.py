@@ -1,5 +1,6 @@
 """All genes at once: how scatter and zeros go with the mean, in the data and in the model."""
 
+from collections.abc import Callable
 from functools import partial
 
 import holoviews as hv
@@ -46,19 +47,23 @@ def mean_zeros(genes: pd.DataFrame) -> tuple[hv.Points, hv.Overlay]:
     return _picture(shown, curve, "share of cells without it", logy=False)
 
 
-def mean_dispersion(genes: pd.DataFrame, prior: pd.DataFrame) -> tuple[hv.Points, hv.Overlay]:
+def mean_dispersion(
+    genes: pd.DataFrame, expected: Callable[[np.ndarray], np.ndarray]
+) -> tuple[hv.Points, hv.Overlay]:
     """Dispersion r against mean, both logarithmic; see :func:`mean_variance`.
 
     Parameters
     ----------
     genes
-        ``gene``, ``misfit`` and ``problem``; ``mean`` and ``dispersion`` as inferred.
-    prior
-        ``mean``, and of the dispersions that are expected there the median ``height`` with ``low``
-        and ``high``.
+        ``gene``, ``misfit`` and ``problem``; ``mean`` and ``dispersion`` as estimated.
+    expected
+        Means to 5 %, 50 % and 95 % points of the dispersions that are expected there.
     """
     shown = genes.assign(height=genes["dispersion"])
-    return _picture(shown, prior, "dispersion r (less scatter upwards)", logy=True)
+    means = np.geomspace(np.percentile(shown["mean"], 0.1), shown["mean"].max(), _TRACE)
+    low, middle, high = expected(means)
+    curve = pd.DataFrame({"mean": means, "low": low, "height": middle, "high": high})
+    return _picture(shown, curve, "dispersion r (less scatter upwards)", logy=True)
 
 
 def coverage(genes: pd.DataFrame) -> hv.Overlay:

@@ -6,7 +6,7 @@ import scipy.stats as st
 from scipy.optimize import approx_fprime
 
 from scribeviz.data.counts import plain_counts
-from scribeviz.data.overdispersion import _score, overdispersion
+from scribeviz.data.overdispersion import _score, moment_dispersions, overdispersion
 
 
 def test_the_score_is_the_slope_of_the_likelihood(rng):
@@ -52,3 +52,14 @@ def test_of_too_few_counts_nothing_is_said():
 def test_some_genes_are_enough(rng, n_genes):
     asked = overdispersion(plain_counts(rng.poisson(2.0, (50, n_genes))))
     assert (asked is not None) == (n_genes >= 5)
+
+
+def test_dispersions_by_moments_are_near_the_truth(rng):
+    depth = rng.lognormal(0, 0.4, (4_000, 1))
+    mean, r = depth * rng.uniform(0.5, 4, 60), rng.lognormal(0, 1, 60)
+    counts = plain_counts(rng.poisson(rng.gamma(r, mean / r)))
+    genes = moment_dispersions(counts)
+    assert list(genes["gene"]) == list(counts.genes)
+    np.testing.assert_allclose(genes["mean"], counts.gene_totals / 4_000)
+    assert np.abs(np.log(genes["dispersion"] / r)).mean() < 0.2
+    assert moment_dispersions(plain_counts(np.ones((9, 3), int))).empty

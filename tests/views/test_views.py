@@ -238,6 +238,9 @@ def test_what_is_recommended_has_its_reason_in_the_data(model_view, data, html_o
     mean = rng.lognormal(0, 1, 200)
     data.counts = plain_counts(rng.poisson(rng.gamma(1.0, mean, (300, 200))))
     assert "and not alike: their variance is" in html_of(panel)
+    assert "Means and dispersions of all genes" in html_of(panel)
+    model_view.state.likelihood = "nbdm"
+    assert "Means and dispersions of all genes" not in html_of(panel)
     data.counts = plain_counts(rng.poisson(mean, (300, 200)))
     assert "a Poisson may do" in html_of(panel)
 

@@ -16,11 +16,10 @@ from scribeviz.fitting.kinds import ChosenModel, has_latent_space, known_kind_of
 from scribeviz.runs.folder import RunFolder
 
 if TYPE_CHECKING:
+    from scribeviz.models.gene_priors import GenePriors
     from scribeviz.networks.unusual import Unusual
 
 _DRAWS = 200
-_TREND_POINTS = 200
-_NINE_IN_TEN = 1.645  # standard deviations
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,8 +80,8 @@ def posterior_draws(explored: Explored) -> dict[str, np.ndarray]:
     return results.get_posterior_samples(n_samples=n_draws, store_samples=False)
 
 
-def learned_prior(explored: Explored) -> tuple[pd.DataFrame, pd.DataFrame] | None:
-    """Mean and dispersion of every gene, and the prior of the dispersion over means.
+def learned_prior(explored: Explored) -> tuple[pd.DataFrame, "GenePriors"] | None:
+    """Mean and dispersion of every gene, and the prior that they share.
 
     None where no such prior was learned, or genes have several means.
     """
@@ -93,12 +92,7 @@ def learned_prior(explored: Explored) -> tuple[pd.DataFrame, pd.DataFrame] | Non
         return None
     point = results.get_map()
     genes = explored.critique.genes[["gene", "misfit", "problem"]]
-    low, high = np.log(np.percentile(point["mu"], (0.1, 100)))
-    log_mean = np.linspace(low, high, _TREND_POINTS)
-    trend, reach = results.gene_priors.trend(log_mean), _NINE_IN_TEN * results.gene_priors.scatter
-    band = {"height": trend, "low": trend - reach, "high": trend + reach}
-    prior = pd.DataFrame({"mean": log_mean} | band).transform(np.exp)
-    return genes.assign(mean=point["mu"], dispersion=point["r"]), prior
+    return genes.assign(mean=point["mu"], dispersion=point["r"]), results.gene_priors
 
 
 @lru_cache(maxsize=4)

@@ -53,7 +53,8 @@ class ParametersView(pn.viewable.Viewer):
         learned = learned_prior(self.state.explored)
         if learned is None:
             return []
-        points, picture = mean_dispersion(*learned)
+        genes, priors = learned
+        points, picture = mean_dispersion(genes, priors.dispersions)
         tapped = Selection1D(source=points)
         tapped.param.watch(self._tapped, "index")
         return [

@@ -5,23 +5,27 @@ from dataclasses import replace
 from functools import partial
 
 import holoviews as hv
+import pandas as pd
 import panel as pn
 import param
 from holoviews.streams import Pipe
 from panel import ui
 from panel.viewable import Viewable
 
+from scribeviz.criticism.misfit import AS_EXPECTED
 from scribeviz.criticism.predictive import GeneCheck, check_gene
 from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
 from scribeviz.data.counts import Counts
+from scribeviz.data.overdispersion import moment_dispersions
 from scribeviz.inference.exact import learn_from_some
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.spec import ModelSpec
+from scribeviz.plots.genes import mean_dispersion
 from scribeviz.plots.ppc import LEGEND, ppc_histogram
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.newest import Newest, draw
-from scribeviz.views.shared.parts import empty, legend, short, words, words_html
+from scribeviz.views.shared.parts import empty, heading, legend, short, words, words_html
 
 _LEAD = (
     "What data sets would look like if the priors were all that is known: wide bands are as they "
@@ -30,6 +34,12 @@ _LEAD = (
 _LEAD_LEARNED = (
     "What data sets would look like for a gene of which nothing is known but the priors learned "
     "from all genes. Counts outside of the bands mean a gene unlike most, not a bad prior."
+)
+
+_ALL_GENES = (
+    "Each point is a gene, by the moments of its counts, given the depths of the cells. The line "
+    "is the trend that is learned from all of them, the band holds nine in ten: it is the prior of "
+    "a gene with that mean, and where its counts say little it stays there."
 )
 
 
@@ -46,8 +56,10 @@ class PriorCheckView(pn.viewable.Viewer):
         self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._picture = ui.Column(sizing_mode="stretch_width")
         self._pipe: Pipe | None = None  # of the picture, once there is one
+        self._all_genes = ui.Column(sizing_mode="stretch_width")
         self._newest = Newest(self._update)
         self._learned: tuple[ModelSpec, Counts, GenePriors] | None = None
+        self._drawn: GenePriors | None = None
         self._compiled: set[tuple[ModelSpec, tuple[str, ...]]] = set()
         self._search = ui.AutocompleteInput(
             label="Gene",
@@ -78,6 +90,7 @@ class PriorCheckView(pn.viewable.Viewer):
             self._about,
             legend(LEGEND),
             self._picture,
+            self._all_genes,
             sizing_mode="stretch_width",
         )
 
@@ -86,6 +99,7 @@ class PriorCheckView(pn.viewable.Viewer):
         if counts is None:
             self._pipe = None
             self._picture[:] = [empty("Open data first: then a gene is shown here.")]
+            self._all_genes[:] = []
             return
         self._search.options = [str(gene) for gene in counts.genes]
         self.gene = str(counts.genes[typical_gene(counts.gene_totals / counts.n_cells)])
@@ -115,8 +129,7 @@ class PriorCheckView(pn.viewable.Viewer):
         if counts is None or not self.model.kind.has_priors or not self.gene:
             return
         if pn.state.curdoc is None:
-            check = self._check(spec, counts, self.gene)
-            self._show(check, self.gene, learned=spec.learns_priors)
+            self._show(self._check(spec, counts, self.gene), self.gene, spec, counts)
         else:
             # The first check compiles for seconds: other clicks must not wait for it.
             self._newest.ask()
@@ -133,7 +146,7 @@ class PriorCheckView(pn.viewable.Viewer):
             check = await asyncio.to_thread(self._check, spec, counts, gene)
             self._compiled.add(kind)
         if gene == self.gene:  # else another one is on its way
-            await draw(partial(self._show, check, gene, learned=spec.learns_priors))
+            await draw(partial(self._show, check, gene, spec, counts))
 
     def _check(self, spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
         return check_before(spec, counts, gene, self._learned_priors(spec, counts))
@@ -146,8 +159,9 @@ class PriorCheckView(pn.viewable.Viewer):
             self._learned = spec, counts, learn_from_some(counts, spec)
         return self._learned[2]
 
-    def _show(self, check: GeneCheck, gene: str, *, learned: bool) -> None:
+    def _show(self, check: GeneCheck, gene: str, spec: ModelSpec, counts: Counts) -> None:
         low, _, high = check.zeros
+        learned = spec.learns_priors
         before = "its own counts" if learned else "any data"
         with pn.io.hold():  # one message to the browser, one drawing
             self._lead.object = words_html(_LEAD_LEARNED if learned else _LEAD, faint=True)
@@ -162,6 +176,24 @@ class PriorCheckView(pn.viewable.Viewer):
                 self._picture[:] = [ui.HoloViews(picture, sizing_mode="stretch_width", height=300)]
             else:
                 self._pipe.send(check)
+            self._show_all_genes(self._learned[2] if learned and self._learned else None, counts)
+
+    def _show_all_genes(self, learned: GenePriors | None, counts: Counts) -> None:
+        """Moments of the genes, and the prior that all of them tell; drawn once for each."""
+        if learned is self._drawn:
+            return
+        self._drawn = learned
+        genes = moment_dispersions(counts) if learned is not None else pd.DataFrame()
+        if learned is None or genes.empty:
+            self._all_genes[:] = []
+            return
+        plain = genes.assign(misfit=0.0, problem=AS_EXPECTED)
+        _, picture = mean_dispersion(plain, learned.dispersions)
+        self._all_genes[:] = [
+            heading("Means and dispersions of all genes"),
+            words(_ALL_GENES, faint=True),
+            ui.HoloViews(picture, sizing_mode="stretch_width", height=320),
+        ]
 
 
 def check_before(
