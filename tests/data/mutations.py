@@ -162,7 +162,7 @@ def hdf5(name):
 @hdf5("another type")
 def _(file, rng):
     name = _pick(rng, _datasets(file))
-    shape = file[name].shape
+    shape = file[name].shape or ()  # none where a dataset holds nothing
     kind = _pick(
         rng, ["S5", "f2", "f8", "u1", "i1", "?", "c8", "V8", [("a", "i4"), ("b", "f8")], "u8"]
     )
@@ -175,7 +175,7 @@ def _(file, rng):
     _replace(
         file,
         name,
-        np.full(file[name].shape, _pick(rng, MARKS), dtype=object),
+        np.full(file[name].shape or (), _pick(rng, MARKS), dtype=object),
         dtype=h5py.string_dtype(),
     )
 
