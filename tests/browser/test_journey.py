@@ -11,6 +11,7 @@ from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 
 from scribeviz import ModelSpec
+from scribeviz.fitting.kinds import offers
 from scribeviz.views.data.data_state import EXAMPLE
 
 PATIENT = 180_000  # milliseconds: the first fit compiles
@@ -81,16 +82,16 @@ def open_example(page, url):
     expect(page.get_by_role("heading", name="PBMC 68k (example)")).to_be_visible(timeout=PATIENT)
 
 
-def choose_model(page, name):
-    """By the first line of its card."""
-    radio = page.get_by_role("radio", name=re.compile(f"^{re.escape(name)}\\s"))
+def choose_model(page, key):
+    offer = offers()[key]
+    radio = page.get_by_role("radio", name=f"{offer.label} {offer.use_when}", exact=True)
     radio.check()
     expect(radio).to_be_checked()
 
 
 def choose_components(page, number):
     click(page, "Choose a model")
-    choose_model(page, "Negative binomial")
+    choose_model(page, "nbdm")
     field = page.get_by_label("Number of components")
     many = f"every cell belongs to one of {number} groups"
     taken = page.get_by_text(many if number > 1 else "One group: all cells")
@@ -185,7 +186,7 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     click(page, "Choose a model")
     expect(page.get_by_role("radio", name=re.compile("recommended"))).to_be_checked()
     expect(page.get_by_text("of the 753 genes with 10 counts or more scatter")).to_be_visible()
-    choose_model(page, "Negative binomial")
+    choose_model(page, "nbdm")
     field = page.get_by_label("Number of components")
     field.fill("2")
     field.press("Enter")
@@ -381,7 +382,7 @@ def test_capture_and_sampling_from_the_page(page, app_url, shoot, console_errors
     click(page, "Choose a model")
     capture = page.get_by_role("heading", name="Capture", exact=True)
     expect(capture).not_to_be_visible()
-    choose_model(page, "Negative binomial with capture")
+    choose_model(page, "nbvcp")
     expect(capture).to_be_visible()
     page.get_by_label("Parameterization").click()
     page.get_by_role("menuitem", name="Odds ratio").click()
@@ -413,7 +414,7 @@ def test_capture_and_sampling_from_the_page(page, app_url, shoot, console_errors
 def test_the_prior_predictive_moves_with_a_prior(page, app_url, shoot, console_errors):
     open_example(page, app_url)
     click(page, "Choose a model")
-    choose_model(page, "Negative binomial")
+    choose_model(page, "nbdm")
     told = page.get_by_text("before any data the model expects")
     expect(told).to_be_visible(timeout=PATIENT)
     field = page.get_by_role("textbox", name="log median")
@@ -446,7 +447,7 @@ def test_the_prior_predictive_moves_with_a_prior(page, app_url, shoot, console_e
 def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
     open_example(page, app_url)
     click(page, "Choose a model")
-    choose_model(page, "NBDM, log-normal dispersions")
+    page.get_by_role("radio", name="NBDM, log-normal dispersions").check()
     expect(page.get_by_text("mu_r (gene-specific)")).to_be_visible()
     expect(page.get_by_role("heading", name="Priors", exact=True)).not_to_be_visible()
     shoot("17-own-model")
@@ -510,8 +511,9 @@ def test_three_runs_are_compared(page, app_url, fitted, shoot, console_errors):
     # Runs of other data are refused in a sentence.
     explore(page, app_url, fitted(EXAMPLE, ModelSpec()))
     step(page, "Compare")
-    for i in range(2):
-        boxes.nth(i).check()
+    for name in ("PBMC 68k", "hostile"):
+        row = page.locator(".tabulator-row", has_text=name).first
+        row.locator("input[type=checkbox]").check()
     expect(page.get_by_text("they are fits of different data")).to_be_visible(timeout=PATIENT)
     assert not console_errors
 

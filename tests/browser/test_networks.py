@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from scribeviz import ModelSpec
+from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.views.data.data_state import EXAMPLE
 from tests.browser.test_journey import (
     PATIENT,
@@ -29,7 +30,7 @@ def test_a_network_and_a_mixture_side_by_side(page, app_url, fitted, shoot, cons
     open_example(page, app_url)
     fitted(EXAMPLE, ModelSpec(likelihood="nbvcp", n_components=2))
     click(page, "Choose a model")
-    choose_model(page, "Variational autoencoder")
+    choose_model(page, CELLVAE)
     expect(page.get_by_role("heading", name="Network", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name="Priors", exact=True)).to_be_hidden()
     shoot("network-model")

@@ -77,6 +77,66 @@ def test_seurat_disk(tmp_path, scaled, has_metadata):
     assert list(counts.embeddings) == ["X_umap"]
 
 
+def encoded(item, kind, version="0.1.0", **attributes):
+    item.attrs.update({"encoding-type": kind, "encoding-version": version} | attributes)
+    return item
+
+
+def named_frame(file, slot, names):
+    frame = encoded(file.create_group(slot), "dataframe", "0.2.0", _index="_index")
+    frame.attrs["column-order"] = np.array([], dtype=TEXT)
+    encoded(frame.create_dataset("_index", data=names, dtype=TEXT), "string-array", "0.2.0")
+
+
+def sparse_group(file, slot, kind, matrix):
+    group = encoded(file.create_group(slot), kind, shape=matrix.shape)
+    for key in ("data", "indices", "indptr"):
+        group[key] = getattr(matrix, key)
+
+
+def zellkonverter(file):
+    """A DelayedArray: its blocks are written by HDF5Array, which knows no attributes."""
+    file.create_dataset("X", data=MATRIX.astype("int32"), chunks=(5, 6))
+    uns = encoded(file.create_group("uns"), "dict")
+    encoded(uns.create_dataset("X_name", data="counts"), "string", "0.2.0")
+
+
+def sceasy(file):
+    """A dgCMatrix of genes x cells, transposed: columns of doubles."""
+    sparse_group(file, "X", "csc_matrix", sp.csc_matrix(MATRIX * 1.0))
+
+
+@pytest.mark.parametrize("write", [zellkonverter, sceasy])
+def test_exports_of_r(tmp_path, write):
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        encoded(file, "anndata")
+        named_frame(file, "obs", CELLS)
+        named_frame(file, "var", GENES)
+        write(file)
+    counts = as_counts(tmp_path / "a.h5ad")
+    np.testing.assert_array_equal(counts.matrix.toarray(), MATRIX)
+    assert (counts.genes.tolist(), counts.cells.tolist()) == (GENES, CELLS)
+
+
+@pytest.mark.parametrize("has_x", [False, True])
+def test_anndatar(tmp_path, has_x):
+    """Of a Seurat object every assay is a layer, and X is left out or holds nothing."""
+    with h5py.File(tmp_path / "a.h5ad", "w") as file:
+        encoded(file, "anndata")
+        named_frame(file, "obs", CELLS)
+        named_frame(file, "var", GENES)
+        encoded(file.create_group("layers"), "dict")
+        sparse_group(file, "layers/counts", "csr_matrix", sp.csr_matrix(MATRIX * 1.0))
+        sparse_group(file, "layers/data", "csr_matrix", sp.csr_matrix(np.log1p(MATRIX)))
+        if has_x:
+            encoded(file.create_dataset("X", data=h5py.Empty("f8")), "null")
+    with pytest.raises(CountsError, match=r"X is empty.*Layer 'counts'") as refused:
+        as_counts(tmp_path / "a.h5ad")
+    assert refused.value.use_layer == "counts"
+    counts = as_counts(tmp_path / "a.h5ad", "counts")
+    np.testing.assert_array_equal(counts.matrix.toarray(), MATRIX)
+
+
 @pytest.mark.parametrize("version", [2, 3])
 def test_cellbender(tmp_path, version):
     columns = sp.csc_matrix(MATRIX.T)
