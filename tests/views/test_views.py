@@ -72,6 +72,15 @@ def test_files_of_the_folder_are_offered_by_name_and_size(data, labels_of):
     assert widget(view, "File").options == {"mine.csv  (12 bytes)": "mine.csv"}
 
 
+def test_the_file_that_is_open_is_the_one_that_is_chosen(data, finish):
+    for name in ("a.csv", "b.csv"):
+        (data.folder / name).write_text("cell,CD3E,LYZ\nc1,1,0\nc2,0,2\n")
+    view = pn.panel(DataView(state=data))
+    finish(data.read("b.csv"))
+    assert widget(view, "File").value == "b.csv"
+    assert widget(DataView(state=data), "File").value == "b.csv"
+
+
 def test_opened_counts_are_summed_up(data, html_of, labels_of):
     view = pn.panel(DataView(state=data))
     data.show(open_data(data.folder, "example"))

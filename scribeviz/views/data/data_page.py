@@ -76,9 +76,16 @@ class DataView(pn.viewable.Viewer):
             label="File", options=options, sizing_mode="stretch_width", margin=(4, 0, 8, 0)
         )
 
+        def follow(*_: param.parameterized.Event) -> None:
+            opened = self.state.opened
+            if opened is not None and opened.source in options.values():
+                picker.value = opened.source
+
         async def open_it(_: object) -> None:
             await self.state.read(picker.value)
 
+        follow()
+        self.state.param.watch(follow, "opened")
         return card(
             "Open a file on this server", picker, button("Open the file", "folder_open", open_it)
         )
