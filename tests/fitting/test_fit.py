@@ -107,7 +107,7 @@ def test_genes_without_counts_are_left_out_and_named(rng):
     matrix = rng.poisson(2.0, (30, 6))
     matrix[:, [1, 4]] = 0
     counts = plain_counts(matrix, genes=list("ABCDEF"))
-    results = fit(counts, **QUICK)
+    results = fit(counts, "nbdm", **QUICK)
     assert results.genes.tolist() == ["A", "C", "D", "F"]
     assert results.left_out_genes.tolist() == ["B", "E"]
     assert results.params["r_loc"].shape == (4,)
@@ -136,8 +136,8 @@ def test_a_spec_and_its_parts_together_are_refused(more):
     ("call", "error", "says"),
     [
         ({"model": "zebra"}, ValueError, "likelihood='zebra' is not known"),
-        ({"priors": {"mu": ("gamma", 1, 1)}}, ValueError, "nbdm has no parameter 'mu'"),
-        ({"priors": {"p": ("gamma", 1, 1)}}, ValueError, "'p' lives in the unit interval domain"),
+        ({"priors": {"p": ("gamma", 1, 1)}}, ValueError, "nb has no parameter 'p'"),
+        ({"priors": {"mu": ("beta", 1, 1)}}, ValueError, "'mu' lives in the positive domain"),
         ({"n_steps": 0}, ValueError, "n_steps=0 is outside"),
         ({"layer": "spliced"}, CountsError, "a bare matrix has no layers"),
     ],
@@ -188,13 +188,13 @@ def test_settings_and_priors_reach_the_fit(rng):
 def test_a_strong_prior_is_felt(rng):
     matrix = rng.negative_binomial(3.0, 0.5, (50, 5))
     tight = {"p": ("beta", 9_000, 1_000)}
-    assert fit(matrix, priors=tight, n_steps=3_000, progress=False).get_map()["p"] > 0.85
+    assert fit(matrix, "nbdm", priors=tight, n_steps=3_000, progress=False).get_map()["p"] > 0.85
 
 
 @pytest.mark.parametrize("n_components", [1, 2])
 def test_a_fit_promotes_no_ranks_in_silence(small_counts, n_components):
     with jax.numpy_rank_promotion("raise"):
-        results = fit(small_counts, n_components=n_components, **QUICK)
+        results = fit(small_counts, "nbdm", n_components=n_components, **QUICK)
     assert np.isfinite(results.loss_history).all()
 
 
@@ -223,8 +223,8 @@ def test_what_cannot_be_a_start_is_refused_in_words(small_counts):
     with pytest.raises(ValueError, match="saw 40 cells and 9 genes"):
         fit(small_counts.select_genes(np.arange(1, 12)), spec, start_from=before, **QUICK)
     chains = fit(
-        small_counts, inference_method="mcmc", n_warmup=20, n_samples=20, start_from=before,
-        progress=False,
+        small_counts, "nbdm", inference_method="mcmc", n_warmup=20, n_samples=20,
+        start_from=before, progress=False,
     )  # fmt: skip
     assert np.isfinite(chains.get_samples()["r"]).all()
     with pytest.raises(ValueError, match="ScribeMCMCResults cannot be a start"):
