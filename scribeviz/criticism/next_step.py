@@ -17,6 +17,7 @@ _ALIKE = 1.5  # times the predicted variance of the cells' totals
 _FEW = 0.01  # of the genes: so many may be off by chance
 _FEWEST = 3  # genes
 _NAMED = 3
+_STRONG = 3.0  # nats of evidence: odds of 20 to 1
 _FIRST_COMPONENTS = 5
 
 
@@ -39,7 +40,8 @@ def digest(genes: pd.DataFrame, n_cells: int) -> list[Digest]:
     """Sort the genes of a :func:`~scribeviz.criticism.misfit.gene_table` by what is off.
 
     As expected first, then by number; a gene whose mean is off by a tenth or more, and surely so,
-    is listed a second time for that.
+    is listed a second time for that.  Of an exact fit also the genes whose counts call for a
+    dispersion of their own: strong evidence, of 3 nats or more, against a Poisson.
     """
     by_problem = {
         str(problem): Digest(str(problem), [str(gene) for gene in rows["gene"]])
@@ -52,6 +54,9 @@ def digest(genes: pd.DataFrame, n_cells: int) -> list[Digest]:
     off = (difference > _OFF * genes["predicted_mean"]) & (difference > _SURE * error)
     if off.any():
         faults.append(Digest("mean off", [str(gene) for gene in genes["gene"][off]]))
+    if "over_poisson" in genes:
+        strong = genes["over_poisson"] >= _STRONG
+        faults.append(Digest("more than Poisson", [str(g) for g in genes["gene"][strong]]))
     return [good, *faults]
 
 

@@ -8,7 +8,13 @@ from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
 from scribeviz.data.gene_tables import GeneTables
-from scribeviz.inference.gene_quadrature import FROM_MODE, Nodes, Region, quadrature
+from scribeviz.inference.gene_quadrature import (
+    FROM_MODE,
+    Nodes,
+    Region,
+    poisson_evidence,
+    quadrature,
+)
 from scribeviz.models.gene_priors import GenePriors
 
 _FINE = 8  # points between two nodes, where a density is integrated
@@ -37,6 +43,17 @@ class GenePosterior:
     def blocks(self) -> Iterator[tuple[slice, Nodes]]:
         """Weighted points, block of genes after block."""
         return quadrature(self.tables, self.priors, self.region.copy())
+
+    def over_poisson(self) -> Float[np.ndarray, " genes"]:
+        """Log evidence of every gene for a dispersion of its own, against none, in nats.
+
+        The logarithm of the Bayes factor of the model against a Poisson with the same prior of the
+        mean (Kass & Raftery 1995, J. Am. Stat. Assoc. 90, 773: from 3 on it is strong).
+        """
+        evidence = np.empty(self.tables.n_genes)
+        for genes, nodes in self.blocks():
+            evidence[genes] = nodes.log_evidence
+        return evidence - poisson_evidence(self.tables, self.priors)
 
     def draws(
         self, rng: np.random.Generator, n_draws: int

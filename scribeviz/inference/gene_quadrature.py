@@ -29,6 +29,7 @@ _FIRST_LOOKS = 4
 _FIRST_NEWTON_STEPS = 4
 _NEWTON_STEPS = 2  # from where the mode was before: the grid only has to lie about it
 _LONGEST_STEP = 2.0
+_POISSON_STEPS = 20
 _BLOCK = 64  # genes whose nodes stay in a processor's cache
 
 
@@ -128,6 +129,25 @@ def quadrature(
             _narrow(region, genes, log_r, np.log(weight.sum(axis=2)))
         evidence = (top + np.log(total))[:, 0, 0]
         yield genes, Nodes(log_r, log_mean, weight, evidence, mode, spread)
+
+
+def poisson_evidence(tables: GeneTables, priors: GenePriors) -> Float[np.ndarray, " genes"]:
+    """Log evidence of every gene if its counts scattered as chance alone makes them, in nats.
+
+    The prior of the mean and the constant are those of :attr:`Nodes.log_evidence`.
+    """
+    total, depth, precision = tables.total, tables.depth_total, 1 / priors.spread**2
+    u = np.log((total + 0.5) / depth)
+    for _ in range(_POISSON_STEPS):
+        gradient = total - np.exp(u) * depth - (u - priors.mean) * precision
+        step = gradient / (np.exp(u) * depth + precision)
+        u += np.clip(step, -_LONGEST_STEP, _LONGEST_STEP)
+    spread = 1 / np.sqrt(np.exp(u) * depth + precision)
+    log_mean = u[:, None] + spread[:, None] * FROM_MODE
+    height = total[:, None] * log_mean - np.exp(log_mean) * depth
+    height -= 0.5 * ((log_mean - priors.mean) / priors.spread) ** 2
+    cell = spread * (FROM_MODE[1] - FROM_MODE[0]) / (np.sqrt(2 * np.pi) * priors.spread)
+    return np.asarray(logsumexp(height, axis=1) + np.log(cell))
 
 
 def _blocks(n_genes: int) -> Iterator[slice]:

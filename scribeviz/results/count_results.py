@@ -114,7 +114,8 @@ class CountResults(ABC):
         values = self._site_draws(self._most_draws(affordable_draws(self.model)), seed)
         data = self._counts(counts)
         critique = criticise(self.model, data, values, self._exact_scores(data))
-        return replace(critique, notes=self.notes)
+        genes = critique.genes.assign(**self._more_of_genes())
+        return replace(critique, genes=genes, notes=self.notes)
 
     def gene_table(self, counts: Any, n_samples: int = 100) -> pd.DataFrame:
         """Every gene's counts against what the model predicts, and how far apart they are.
@@ -129,10 +130,15 @@ class CountResults(ABC):
         Returns
         -------
         pandas.DataFrame
-            See :func:`scribeviz.criticism.misfit.gene_table`.
+            See :func:`scribeviz.criticism.misfit.gene_table`; of an exact fit also
+            ``over_poisson``, the log evidence for a dispersion of the gene's own, in nats.
         """
         draws = natural_draws(self.model, self._site_draws(self._most_draws(n_samples)))
-        return gene_table(self._counts(counts), draws)
+        return gene_table(self._counts(counts), draws).assign(**self._more_of_genes())
+
+    def _more_of_genes(self) -> dict[str, np.ndarray]:
+        """Further columns of the table of genes."""
+        return {}
 
     def loo(self, counts: Any, n_samples: int = 200) -> CellScores:
         """How well cells are predicted that were left out, one at a time.

@@ -107,6 +107,9 @@ class ExactResults(DrawnResults):
             method=EXACT,
         )
 
+    def _more_of_genes(self) -> dict[str, np.ndarray]:
+        return {"over_poisson": self.posterior.over_poisson()}
+
     def _draw(self, key: PRNGKeyArray, n_draws: int) -> dict[str, np.ndarray]:
         return self._named(*self.posterior.draws(generator_of(key), n_draws))
 

@@ -71,3 +71,5 @@ def test_genes_are_sorted_by_what_is_off(counts):
     ]
     assert entries[-1].genes == [counts.genes[7]]
     assert digest(table(counts), counts.n_cells)[0].genes == list(counts.genes)
+    exact = table(counts).assign(over_poisson=np.arange(50.0) - 44.5)
+    assert digest(exact, counts.n_cells)[-1] == ("more than Poisson", list(counts.genes[-2:]))

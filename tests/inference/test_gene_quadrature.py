@@ -73,6 +73,23 @@ def test_evidence_differs_as_on_a_fine_grid(posterior, grids, counts, log_depth)
         )
 
 
+def test_evidence_against_a_poisson_is_scipys(posterior, grids, counts, log_depth):
+    over = posterior.over_poisson()
+    x = counts.matrix.toarray()
+    for gene, (u, rho, logs) in enumerate(grids):
+        cell = np.log(u[1] - u[0]) + np.log(rho[1] - rho[0])
+        # As fine as its own posterior is narrow, which the other model's grid is not.
+        fine = np.linspace(u[0], u[-1], 20_001)
+        mean = np.exp(fine + log_depth[:, None])
+        plain = scipy.stats.poisson.logpmf(x[:, gene][:, None], mean).sum(axis=0)
+        plain += scipy.stats.norm.logpdf(fine, PRIORS.mean, PRIORS.spread)
+        poisson = logsumexp(plain) + np.log(fine[1] - fine[0])
+        np.testing.assert_allclose(over[gene], logsumexp(logs) + cell - poisson, atol=0.02)
+    assert over[2] > 3  # made with r = 0.6
+    assert over[4] > 3
+    assert over[3] < 0  # as good as Poisson
+
+
 def test_means_and_quantiles_are_those_of_a_fine_grid(posterior, grids):
     means = posterior.means()
     shares = [0.05, 0.5, 0.95]

@@ -74,6 +74,9 @@ def test_it_is_judged_without_draws_of_cells(results, counts):
     assert np.isfinite(scores.elpd).all()
     critique = results.critique(counts)
     np.testing.assert_array_equal(critique.scores.elpd, scores.elpd)
+    over = results.posterior.over_poisson()
+    np.testing.assert_array_equal(critique.genes["over_poisson"], over)
+    np.testing.assert_array_equal(results.gene_table(counts, 30)["over_poisson"], over)
 
 
 def test_it_is_written_into_anndata(results, counts):

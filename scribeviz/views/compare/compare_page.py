@@ -18,7 +18,14 @@ from scribeviz.criticism.loo import EXACT
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.plots.compare import entropies_beside, gene_differences, losses_beside
 from scribeviz.plots.ppc import LEGEND, highest, ppc_histogram
-from scribeviz.views.compare.compare_state import CompareState, family, finished, score, trust
+from scribeviz.views.compare.compare_state import (
+    CompareState,
+    ending,
+    family,
+    finished,
+    score,
+    trust,
+)
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
@@ -45,6 +52,7 @@ from scribeviz.views.shared.parts import (
 _COLUMNS = {
     "model": "Model",
     "described": "In words",
+    "state": "State",
     "elpd_loo": "elpd (LOO)",
     "difference": "Difference",
     "p_loo": "p (LOO)",
@@ -85,7 +93,7 @@ class CompareView(pn.viewable.Viewer):
             stylesheets=[TABLE_LOOK],
             selectable="checkbox",
             layout="fit_columns",
-            widths={"started": 120, "data": 200, "took": 110},
+            widths={"started": 120, "data": 200, "state": 100, "took": 110},
             pagination="local",
             page_size=8,
             sizing_mode="stretch_width",
@@ -138,6 +146,7 @@ class CompareView(pn.viewable.Viewer):
                 "started": [when(run.spec.created) for run, _ in runs],
                 "data": [run.spec.data_label for run, _ in runs],
                 "model": [run.spec.described for run, _ in runs],
+                "state": [ending(status) for _, status in runs],
                 "took": [in_words(status.seconds) for _, status in runs],
             },
             dtype=str,
@@ -209,6 +218,7 @@ class CompareView(pn.viewable.Viewer):
             card(
                 "Which model",
                 notice(state.verdict, "info") if table["elpd_loo"].notna().any() else words(""),
+                *([notice(state.warning, "warning")] if state.warning else []),
                 _table(table),
                 download("Table as CSV", "models.csv", lambda: StringIO(table.to_csv())),
                 words(_HOW_TO_READ, faint=True),
@@ -389,6 +399,7 @@ def _table(table: pd.DataFrame) -> Viewable:
         {
             "model": table.index,
             "described": table["model"],
+            "state": table["state"],
             "elpd_loo": _with_error(table["elpd_loo"], table["se"]),
             "difference": [
                 "best" if difference == 0 else error
@@ -408,7 +419,7 @@ def _table(table: pd.DataFrame) -> Viewable:
         },
         dtype=str,
     )
-    numbers = [name for name in _COLUMNS if name not in {"model", "described"}]
+    numbers = [name for name in _COLUMNS if name not in {"model", "described", "state"}]
     return ui.Tabulator(
         shown,
         show_index=False,
@@ -418,7 +429,8 @@ def _table(table: pd.DataFrame) -> Viewable:
         layout="fit_columns",
         widths={
             "model": 140,
-            "described": 285,
+            "described": 210,
+            "state": 85,
             "elpd_loo": 135,
             "difference": 125,
             "p_loo": 95,

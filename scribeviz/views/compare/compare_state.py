@@ -19,7 +19,7 @@ from scribeviz.fitting.methods import InferenceConfig, method_of
 from scribeviz.fitting.validation import compare_posteriors
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.spec import ModelSpec
-from scribeviz.runs.folder import RunFolder, RunStatus
+from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.views.explore.explored import Explored, load_explored
 
@@ -113,6 +113,15 @@ class CompareState(param.Parameterized):
             return sentence
         return f"On the {n_cells:,} cells that no network was trained on: {sentence}"
 
+    @property
+    def warning(self) -> str:
+        """Which runs were judged before they had settled; empty where all had."""
+        early = self.table["state"][self.table["state"] != "settled"]
+        if early.empty:
+            return ""
+        which = ", ".join(f"{name} ({state})" for name, state in early.items())
+        return f"Judged on their way: {which}. Where they would have ended, scores may differ."
+
     def gene_differences(self, pair: tuple[str, str] | None = None) -> pd.DataFrame:
         """``gene``, ``mean`` and ``difference`` in elpd (nats), the largest first."""
         first, second = (self.explored[name].critique.genes for name in pair or self.pair)
@@ -165,6 +174,13 @@ class CompareState(param.Parameterized):
 def finished(history: list[tuple[RunFolder, RunStatus]]) -> list[tuple[RunFolder, RunStatus]]:
     """The runs that can be compared: those with results."""
     return [(run, status) for run, status in history if status.state.is_over and run.has_results]
+
+
+def ending(status: RunStatus) -> str:
+    """How a run ended, in a word or two."""
+    if status.state is RunState.DONE:
+        return "settled" if status.settled else "not settled"
+    return str(status.state.value)
 
 
 def score(explored: dict[str, Explored], runs: dict[str, RunFolder]) -> pd.DataFrame:
@@ -262,6 +278,7 @@ def _about(run: RunFolder) -> dict[str, Any]:
         "model": run.spec.described,
         "parameterization": settings.get("parameterization", "-"),
         "components": spec.n_components,
+        "state": ending(status),
         "loss": _last_loss(run),
         "seconds": status.seconds,
     }

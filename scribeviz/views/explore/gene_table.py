@@ -30,9 +30,17 @@ _TITLES = {
     "zeros": "Zeros",
     "predicted_zeros": "Model zeros",
     "scatter": "Var / mean",
+    "over_poisson": "vs Poisson",
 }
 _TO_THE_LEFT = ("gene", "problem", "residuals")
-_WIDTHS = {"gene": 98, "misfit": 74, "problem": 120, "residuals": 82, "scatter": 66}
+_WIDTHS = {
+    "gene": 98,
+    "misfit": 74,
+    "problem": 120,
+    "residuals": 82,
+    "scatter": 66,
+    "over_poisson": 66,
+}
 _PAGE = 12  # genes
 _LOOK = """
 .tabulator-tableholder:focus-visible { outline: 2px solid #0b5d7a; outline-offset: -2px; }
@@ -61,7 +69,9 @@ class GeneTable(pn.viewable.Viewer):
             header_align={name: "left" if name in _TO_THE_LEFT else "right" for name in _TITLES},
             header_tooltips={
                 "residuals": "Where counts lie within their prediction, tenth by tenth: level with "
-                "the line is right, high ends mean that counts vary more than predicted."
+                "the line is right, high ends mean that counts vary more than predicted.",
+                "over_poisson": "Log evidence for a dispersion of the gene's own, in nats: from 3 "
+                "on its counts call for more than a Poisson, below 0 they do not.",
             },
             sortable={"residuals": False},
             stylesheets=[TABLE_LOOK, _LOOK],
@@ -75,6 +85,7 @@ class GeneTable(pn.viewable.Viewer):
                 "predicted_zeros": NumberFormatter(format="0.0 %"),
                 "misfit": NumberFormatter(format="0.0 %"),
                 "scatter": NumberFormatter(format="0,0.0"),
+                "over_poisson": NumberFormatter(format="0,0"),
             },
             text_align={name: "right" for name in _TITLES if name not in _TO_THE_LEFT},
             sizing_mode="stretch_width",
@@ -153,7 +164,9 @@ class GeneTable(pn.viewable.Viewer):
             cells = self.state.cells.size
         strips = residual_strips(listed[list(TENTHS)].to_numpy(float), cells)
         shown = listed.assign(scatter=scatter, residuals=strips)
-        return shown[list(_TITLES)].reset_index(drop=True)
+        # What only exact fits know takes the place of what every fit shows.
+        left_out = "scatter" if "over_poisson" in shown else "over_poisson"
+        return shown[[name for name in _TITLES if name != left_out]].reset_index(drop=True)
 
     def _step(self, steps: int) -> None:
         """Go on by so many rows, in the order of the table as it is sorted."""

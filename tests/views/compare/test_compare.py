@@ -10,7 +10,7 @@ from panel import ui
 from scribeviz import CellFilter, ModelSpec, NUTSConfig, SVIConfig
 from scribeviz.fitting.methods import method_of
 from scribeviz.models.likelihoods import LIKELIHOODS
-from scribeviz.runs.folder import create_run
+from scribeviz.runs.folder import RunState, create_run
 from scribeviz.runs.worker import work
 from scribeviz.views.compare.compare_page import CompareView, _trust_card
 from scribeviz.views.compare.compare_state import (
@@ -149,6 +149,24 @@ def test_a_fit_and_its_sampled_double_say_what_to_trust(finished_runs, counts, t
     assert np.isfinite(table["spread"]).all()
     shown = pn.panel(_trust_card(name, table)).select(ui.Tabulator)[0].value
     assert shown["verdict"].tolist() == table["verdict"].tolist()
+
+
+def test_a_run_that_had_not_settled_is_said(state, finished_runs):
+    runs = {run.id: run for run in finished_runs}
+    assert set(state.table["state"]) == {
+        "settled" if run.status.settled else "not settled" for run in finished_runs
+    }
+    early = finished_runs[0]
+    before = early.status
+    name = next(n for n, one in state.explored.items() if one.run_id == early.id)
+    try:
+        early.update_status(state=RunState.STOPPED)
+        state.table = score(state.explored, runs)
+        assert f"{name} (stopped)" in state.warning
+    finally:
+        early.update_status(state=before.state)
+    state.table = state.table.assign(state="settled")
+    assert state.warning == ""
 
 
 def test_a_family_is_ticked_as_it_finishes(fit_state, finished_runs, monkeypatch):
