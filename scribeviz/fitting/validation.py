@@ -129,7 +129,7 @@ def cross_validate(
     CountsError
         If there are fewer cells than folds.
     ValueError
-        If there are fewer than two folds.
+        If there are fewer than two folds, or two models of one name.
     """
     if folds < _FEWEST_FOLDS:
         raise ValueError(f"folds={folds} should be {_FEWEST_FOLDS} at least.")
@@ -138,7 +138,7 @@ def cross_validate(
         raise CountsError(
             f"{counts.name} has {counts.n_cells:,} cells, too few for {folds} folds of them."
         )
-    named = models if isinstance(models, Mapping) else {_name_of(one): one for one in models}
+    named = models if isinstance(models, Mapping) else _by_name(models)
     specs = {name: _scorable(model_named(one)) for name, one in named.items()}
     rng = np.random.default_rng(int(counts.fingerprint[:8], 16))
     parts = [np.sort(part) for part in np.array_split(rng.permutation(counts.n_cells), folds)]
@@ -158,8 +158,14 @@ def cross_validate(
     }
 
 
-def _name_of(model: Any) -> str:
-    return model if isinstance(model, str) else str(model.name)
+def _by_name(models: Iterable[Any]) -> dict[str, Any]:
+    named: dict[str, Any] = {}
+    for model in models:
+        name = model if isinstance(model, str) else str(model.name)
+        if name in named:
+            raise ValueError(f"two of the models are called {name}; give a mapping from names.")
+        named[name] = model
+    return named
 
 
 def _scorable(spec: Any) -> Any:

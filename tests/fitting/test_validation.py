@@ -70,7 +70,17 @@ def test_folds_score_every_cell_by_a_fit_that_has_not_seen_it(counts):
     np.testing.assert_array_equal(again["same"].elpd, scores["nbdm"].elpd)
 
 
+def test_folds_of_an_exact_fit_score_as_leaving_one_out_does(counts):
+    [scores] = cross_validate(counts, ["nb"], folds=3).values()
+    left_out = scribeviz.fit(counts, progress=False).loo(counts)
+    assert abs(scores.total - left_out.total) < 0.01 * abs(left_out.total)
+    assert np.corrcoef(scores.elpd, left_out.elpd)[0, 1] > 0.99
+
+
 def test_folds_have_to_hold_cells(counts):
+    two = [ModelSpec(n_components=2), ModelSpec(n_components=3)]
+    with pytest.raises(ValueError, match="two of the models are called nbdm_mix; give a mapping"):
+        cross_validate(counts, two)
     with pytest.raises(ValueError, match="folds=1 should be 2 at least"):
         cross_validate(counts, ["nbdm"], folds=1)
     few = counts.select_cells(np.arange(4))
