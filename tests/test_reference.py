@@ -47,7 +47,7 @@ def test_flags_and_names_say_the_same_models(counts, said, name):
         ({"model_type": "nbdm", "zero_inflated": True}, "contradicts zero_inflated=True"),
         ({"model_type": "nbdm", "n_components": 3}, "contradicts n_components=3"),
         ({"mixture_model": False, "n_components": 3}, "mixture_model=False contradicts"),
-        ({"model_type": "gauss"}, "'gauss' is not known; choose 'nbdm'"),
+        ({"model_type": "gauss"}, "'gauss' is not known; choose 'nb', 'nbdm'"),
         ({"mu_prior": (0, 1)}, "has no parameter 'mu'; its priors are p_prior, r_prior"),
         ({"organism": "human"}, "nbdm has no capture probability"),
         ({"variable_capture": True, "organism": "moon"}, "organism='moon' is not known"),

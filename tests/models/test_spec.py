@@ -68,7 +68,7 @@ def test_a_prior_that_is_given_replaces_the_sites_own():
     [
         (
             lambda: ModelSpec(likelihood="poison"),
-            "likelihood='poison' is not known; choose one of 'nbdm'",
+            "likelihood='poison' is not known; choose one of 'nb', 'nbdm'",
         ),
         (
             lambda: ModelSpec(parameterization="odd"),
