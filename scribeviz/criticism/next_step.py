@@ -13,7 +13,7 @@ from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.spec import ModelSpec, applicable_spec
 
 _OFF, _SURE = 0.1, 3  # of the predicted mean, and standard errors
-_ALIKE = 1.5  # times the predicted variance of the cells' totals
+_WIDE = 1.5  # times the predicted variance of the cells' totals
 _FEW = 0.01  # of the genes: so many may be off by chance
 _FEWEST = 3  # genes
 _NAMED = 3
@@ -79,7 +79,7 @@ def next_step(model: ModelSpec, genes: pd.DataFrame, counts: Counts) -> NextStep
     better = applicable_spec(recommended.key, n_components=model.n_components)
     if likelihood.depth == NO_DEPTH and not model.is_mixture:
         ratio = counts.cell_totals.var() / genes["predicted_variance"].sum()
-        if ratio > _ALIKE:
+        if ratio > _WIDE:
             return NextStep(
                 f"The totals of the cells vary {ratio:,.3g} times as much as this model expects, "
                 f"which takes all cells to be equally deep. {recommended.label} takes the depth of "

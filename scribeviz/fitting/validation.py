@@ -83,13 +83,7 @@ def held_out(  # noqa: PLR0913  what one call has to say
     chosen = np.sort(order[:n_test])
     spec = _scorable(model_named(model, n_components, priors))
     elpd = _unseen(counts, chosen, spec, n_samples, {"seed": seed} | settings)
-    return CellScores(
-        elpd=elpd,
-        pareto_k=np.zeros(n_test),
-        p_loo=float("nan"),
-        scored=counts.select_cells(chosen).depths_fingerprint,
-        method=HELD_OUT,
-    )
+    return _scores(elpd, counts.select_cells(chosen), HELD_OUT)
 
 
 def cross_validate(
@@ -146,16 +140,17 @@ def cross_validate(
     for name, spec in specs.items():
         for part in parts:
             elpd[name][part] = _unseen(counts, part, spec, n_samples, settings)
-    return {
-        name: CellScores(
-            elpd=scores,
-            pareto_k=np.zeros(counts.n_cells),
-            p_loo=float("nan"),
-            scored=counts.depths_fingerprint,
-            method=f"{folds} folds",
-        )
-        for name, scores in elpd.items()
-    }
+    return {name: _scores(scores, counts, f"{folds} folds") for name, scores in elpd.items()}
+
+
+def _scores(elpd: Float[np.ndarray, " cells"], scored: Counts, method: str) -> CellScores:
+    return CellScores(
+        elpd=elpd,
+        pareto_k=np.zeros(elpd.size),
+        p_loo=float("nan"),
+        scored=scored.depths_fingerprint,
+        method=method,
+    )
 
 
 def _by_name(models: Iterable[Any]) -> dict[str, Any]:

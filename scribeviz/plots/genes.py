@@ -19,6 +19,7 @@ LEGEND = (
 """Label, colour and opacity, for a legend beside the pictures."""
 
 _SMALLEST_VARIANCE = 1e-6  # a gene that never varies has to be somewhere on a logarithmic axis
+_MARGIN = 1.3  # beyond the outermost of a logarithmic axis
 _TRACE, _FEWEST = 300, 5  # points of the predicted curve, and genes behind each
 
 
@@ -131,6 +132,8 @@ def _picture(
         **look(
             logx=True,
             logy=logy,
+            # An area's own range begins at zero, where no logarithmic axis can.
+            ylim=_positive_range(shown["height"], curve) if logy else (-0.02, 1.02),
             height=320,
             xlabel="mean count of the gene",
             ylabel=ylabel,
@@ -138,6 +141,12 @@ def _picture(
         )
     )
     return points, overlay
+
+
+def _positive_range(heights: pd.Series, curve: pd.DataFrame) -> tuple[float, float]:
+    values = np.concatenate([heights, curve["low"], curve["high"]])
+    values = values[np.isfinite(values) & (values > 0)]
+    return float(values.min()) / _MARGIN, float(values.max()) * _MARGIN
 
 
 def _trace(mean: pd.Series, height: pd.Series) -> pd.DataFrame:

@@ -76,10 +76,38 @@ class CountResults(ABC):
         """A point estimate of every parameter."""
 
     @abstractmethod
+    def quantiles_of(
+        self, params: Sequence[str], quantiles: Sequence[float]
+    ) -> dict[str, np.ndarray]:
+        """Quantiles of the posteriors of some parameters, each with a leading axis of quantiles.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+
     def get_posterior_quantiles(
         self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
     ) -> dict[float, np.ndarray]:
-        """Quantiles of the posterior of a site, or of what follows from the sites."""
+        """Quantiles of the posterior of a site, or of what follows from the sites.
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter.
+        """
+        return dict(zip(quantiles, self.quantiles_of([param], quantiles)[param], strict=True))
+
+    def _chosen(
+        self, params: Sequence[str], values: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The values of some parameters; an unknown one is named, with those that there are."""
+        unknown = [param for param in params if param not in values]
+        if unknown:
+            name = self.model_config.name
+            raise KeyError(f"{unknown[0]!r} is no parameter of {name}; it has {list(values)}.")
+        return {param: values[param] for param in params}
 
     @abstractmethod
     def chains(self, n_samples: int) -> dict[str, np.ndarray]:

@@ -53,22 +53,13 @@ class DrawnResults(ReferenceMembers):
             keep(self, "posterior_samples", drawn)
         return drawn
 
-    def get_posterior_quantiles(
-        self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
-    ) -> dict[float, np.ndarray]:
-        """Quantiles of the posterior of a site, or of what follows from the sites.
-
-        Raises
-        ------
-        KeyError
-            If there is no such parameter.
-        """
+    def quantiles_of(
+        self, params: Sequence[str], quantiles: Sequence[float]
+    ) -> dict[str, np.ndarray]:
+        """Over draws that are made for it."""
         draws = self.get_posterior_samples(n_samples=_QUANTILE_DRAWS, store_samples=False)
-        if param not in draws:
-            raise KeyError(
-                f"{param!r} is no parameter of {self.model_config.name}; it has {list(draws)}."
-            )
-        return {share: np.quantile(draws[param], share, axis=0) for share in quantiles}
+        chosen = self._chosen(params, draws)
+        return {param: np.quantile(value, quantiles, axis=0) for param, value in chosen.items()}
 
     def chains(self, n_samples: int) -> dict[str, np.ndarray]:
         """Draws of the sites as one chain."""

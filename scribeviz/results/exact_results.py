@@ -113,22 +113,11 @@ class ExactResults(DrawnResults):
     def _draw(self, key: PRNGKeyArray, n_draws: int) -> dict[str, np.ndarray]:
         return self._named(*self.posterior.draws(generator_of(key), n_draws))
 
-    def get_posterior_quantiles(
-        self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
-    ) -> dict[float, np.ndarray]:
-        """Quantiles of the posterior of ``mu`` or ``r``, without draws.
-
-        Raises
-        ------
-        KeyError
-            If there is no such parameter.
-        """
-        values = self._named(*self.posterior.quantiles(quantiles))
-        if param not in values:
-            raise KeyError(
-                f"{param!r} is no parameter of {self.model_type}; it has {list(values)}."
-            )
-        return dict(zip(quantiles, values[param], strict=True))
+    def quantiles_of(
+        self, params: Sequence[str], quantiles: Sequence[float]
+    ) -> dict[str, np.ndarray]:
+        """Those of ``mu`` and ``r``, without draws."""
+        return self._chosen(params, self._named(*self.posterior.quantiles(quantiles)))
 
     def get_map(
         self, use_mean: bool = False, canonical: bool = True, verbose: bool = True

@@ -148,20 +148,12 @@ class ScribeMCMCResults(ReferenceMembers):
         held = held_by(mcmc, model_config)
         return cls(model_config=model_config, **(held | given | kwargs))
 
-    def get_posterior_quantiles(
-        self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
-    ) -> dict[float, np.ndarray]:
-        """Quantiles over all draws of a site, or of what follows from the sites.
-
-        Raises
-        ------
-        KeyError
-            If there is no such parameter.
-        """
-        draws = self._with_derived(self.get_samples())
-        if param not in draws:
-            raise KeyError(f"{param!r} is no parameter of {self.model_type}; it has {list(draws)}.")
-        return {share: np.quantile(draws[param], share, axis=0) for share in quantiles}
+    def quantiles_of(
+        self, params: Sequence[str], quantiles: Sequence[float]
+    ) -> dict[str, np.ndarray]:
+        """Over all draws."""
+        chosen = self._chosen(params, self._with_derived(self.get_samples()))
+        return {param: np.quantile(value, quantiles, axis=0) for param, value in chosen.items()}
 
     def get_prior_predictive_samples(
         self,

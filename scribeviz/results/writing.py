@@ -108,8 +108,8 @@ def _intervals(
     if results.model_config.is_mixture or results.model.likelihood.has_capture:
         return {}  # averaged over components and cells
     params = {"mean": "mu"} | ({"dispersion": "r"} if "dispersion" in summary.genes else {})
-    points = {name: results.get_posterior_quantiles(key, _ENDS) for name, key in params.items()}
-    return {name: (at[_ENDS[0]], at[_ENDS[1]]) for name, at in points.items()}
+    ends = results.quantiles_of(list(params.values()), _ENDS)
+    return {name: (ends[param][0], ends[param][1]) for name, param in params.items()}
 
 
 def _of_all(results: "CountResults", adata: "AnnData", values: np.ndarray) -> np.ndarray:

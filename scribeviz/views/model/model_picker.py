@@ -1,5 +1,8 @@
 """The models that are offered, each with when to take it."""
 
+import asyncio
+from functools import partial
+
 import panel as pn
 import param
 from panel import ui
@@ -10,6 +13,7 @@ from scribeviz.data.overdispersion import Overdispersion, overdispersion
 from scribeviz.fitting.kinds import Offer, offers
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.newest import Newest, draw
 from scribeviz.views.shared.parts import words, words_html
 
 # An entry is a card: its name in bold, and when to take it beneath.
@@ -44,6 +48,13 @@ class ModelPicker(pn.viewable.Viewer):
     state = param.ClassSelector(class_=ModelState, constant=True)
     data = param.ClassSelector(class_=DataState, constant=True)
 
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._reason = ui.HTML("", sizing_mode="stretch_width", margin=(2, 0, 10, 0))
+        self._newest = Newest(self._look_at_data)
+        self.data.param.watch(self._new_data, "counts")
+        self._new_data()
+
     def __panel__(self) -> Viewable:
         by_heading: dict[str, dict[str, str]] = {}
         recommended, *_ = offers()
@@ -51,8 +62,7 @@ class ModelPicker(pn.viewable.Viewer):
             text = _in_words(offer, recommended=key == recommended)
             by_heading.setdefault(offer.heading, {})[text] = key
         groups = [self._group(*each) for each in by_heading.items()]
-        reason = ui.HTML(pn.bind(self._reason, self.data.param.counts), margin=(2, 0, 10, 0))
-        return ui.Column(reason, *groups, sizing_mode="stretch_width")
+        return ui.Column(self._reason, *groups, sizing_mode="stretch_width")
 
     def _group(self, heading: str, options: dict[str, str]) -> Viewable:
         # A group of radios has a value always: what is not here has an entry that nobody sees.
@@ -73,9 +83,25 @@ class ModelPicker(pn.viewable.Viewer):
         radios.param.watch(take, "value")
         return ui.Column(words(heading, faint=True), radios, sizing_mode="stretch_width")
 
-    def _reason(self, counts: Counts | None) -> str:
-        scatter = None if counts is None else overdispersion(counts)
-        return "" if scatter is None else words_html(reason(scatter))
+    def _new_data(self, *_: param.parameterized.Event) -> None:
+        counts: Counts | None = self.data.counts
+        if counts is None:
+            self._reason.object = ""
+        elif pn.state.curdoc is None:
+            self._show(overdispersion(counts))
+        else:  # it looks at every count: other clicks must not wait for it
+            self._newest.ask()
+
+    async def _look_at_data(self) -> None:
+        counts: Counts | None = self.data.counts
+        if counts is None:  # closed meanwhile
+            return
+        scatter = await asyncio.to_thread(overdispersion, counts)
+        if counts is self.data.counts:  # else others are on their way
+            await draw(partial(self._show, scatter))
+
+    def _show(self, scatter: Overdispersion | None) -> None:
+        self._reason.object = "" if scatter is None else words_html(reason(scatter))
 
 
 def _in_words(offer: Offer, *, recommended: bool) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import holoviews as hv
 import pandas as pd
@@ -43,6 +44,15 @@ _ALL_GENES = (
 )
 
 
+class _Learned(NamedTuple):
+    """What was learned of a data set, before any fit."""
+
+    spec: ModelSpec
+    counts: Counts
+    priors: GenePriors
+    moments: pd.DataFrame
+
+
 class PriorCheckView(pn.viewable.Viewer):
     """One gene against data sets drawn from the priors; follows every change of a prior."""
 
@@ -54,12 +64,13 @@ class PriorCheckView(pn.viewable.Viewer):
         super().__init__(**params)
         self._lead = words("", faint=True)
         self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
-        self._picture = ui.Column(sizing_mode="stretch_width")
+        # Of the gene, then of all genes, in one column: a second one, empty at first and filled
+        # while the page arrives, now and then stays empty in the browser.
+        self._pictures = ui.Column(sizing_mode="stretch_width")
         self._pipe: Pipe | None = None  # of the picture, once there is one
-        self._all_genes = ui.Column(sizing_mode="stretch_width")
         self._newest = Newest(self._update)
-        self._learned: tuple[ModelSpec, Counts, GenePriors] | None = None
-        self._drawn: GenePriors | None = None
+        self._learned: _Learned | None = None
+        self._drawn: _Learned | None = None
         self._compiled: set[tuple[ModelSpec, tuple[str, ...]]] = set()
         self._search = ui.AutocompleteInput(
             label="Gene",
@@ -89,8 +100,7 @@ class PriorCheckView(pn.viewable.Viewer):
             self._search,
             self._about,
             legend(LEGEND),
-            self._picture,
-            self._all_genes,
+            self._pictures,
             sizing_mode="stretch_width",
         )
 
@@ -98,8 +108,7 @@ class PriorCheckView(pn.viewable.Viewer):
         counts: Counts | None = self.data.counts
         if counts is None:
             self._pipe = None
-            self._picture[:] = [empty("Open data first: then a gene is shown here.")]
-            self._all_genes[:] = []
+            self._pictures[:] = [empty("Open data first: then a gene is shown here.")]
             return
         self._search.options = [str(gene) for gene in counts.genes]
         self.gene = str(counts.genes[typical_gene(counts.gene_totals / counts.n_cells)])
@@ -129,7 +138,7 @@ class PriorCheckView(pn.viewable.Viewer):
         if counts is None or not self.model.kind.has_priors or not self.gene:
             return
         if pn.state.curdoc is None:
-            self._show(self._check(spec, counts, self.gene), self.gene, spec, counts)
+            self._show(self._check(spec, counts, self.gene), self.gene, spec)
         else:
             # The first check compiles for seconds: other clicks must not wait for it.
             self._newest.ask()
@@ -140,13 +149,14 @@ class PriorCheckView(pn.viewable.Viewer):
             return
         families = tuple(state.prior.family for state in self.model.priors.values())
         kind = replace(spec, priors=()), families
-        if kind in self._compiled:  # less than it takes to go to a thread and back
+        is_known = not spec.learns_priors or self._has_learned(spec, counts)
+        if kind in self._compiled and is_known:  # less than to go to a thread and back takes
             check = self._check(spec, counts, gene)
         else:
             check = await asyncio.to_thread(self._check, spec, counts, gene)
             self._compiled.add(kind)
         if gene == self.gene:  # else another one is on its way
-            await draw(partial(self._show, check, gene, spec, counts))
+            await draw(partial(self._show, check, gene, spec))
 
     def _check(self, spec: ModelSpec, counts: Counts, gene: str) -> GeneCheck:
         return check_before(spec, counts, gene, self._learned_priors(spec, counts))
@@ -155,13 +165,18 @@ class PriorCheckView(pn.viewable.Viewer):
         """About what would be learned from these data; learned anew for other data or priors."""
         if not spec.learns_priors:
             return None
-        if self._learned is None or self._learned[:2] != (spec, counts):
-            self._learned = spec, counts, learn_from_some(counts, spec)
-        return self._learned[2]
+        if self._learned is None or not self._has_learned(spec, counts):
+            priors = learn_from_some(counts, spec)
+            self._learned = _Learned(spec, counts, priors, moment_dispersions(counts))
+        return self._learned.priors
 
-    def _show(self, check: GeneCheck, gene: str, spec: ModelSpec, counts: Counts) -> None:
+    def _has_learned(self, spec: ModelSpec, counts: Counts) -> bool:
+        learned = self._learned
+        return learned is not None and (learned.spec, learned.counts) == (spec, counts)
+
+    def _show(self, check: GeneCheck, gene: str, spec: ModelSpec) -> None:
         low, _, high = check.zeros
-        learned = spec.learns_priors
+        learned = self._learned if spec.learns_priors else None
         before = "its own counts" if learned else "any data"
         with pn.io.hold():  # one message to the browser, one drawing
             self._lead.object = words_html(_LEAD_LEARNED if learned else _LEAD, faint=True)
@@ -173,27 +188,26 @@ class PriorCheckView(pn.viewable.Viewer):
             if self._pipe is None:
                 self._pipe = Pipe(data=check)
                 picture = hv.DynamicMap(_draw, streams={"check": self._pipe.param.data})
-                self._picture[:] = [ui.HoloViews(picture, sizing_mode="stretch_width", height=300)]
+                of_gene = ui.HoloViews(picture, sizing_mode="stretch_width", height=300)
+                self._pictures[:] = [of_gene, *_all_genes(learned)]
             else:
                 self._pipe.send(check)
-            self._show_all_genes(self._learned[2] if learned and self._learned else None, counts)
+                if learned is not self._drawn:
+                    self._pictures[:] = [self._pictures[0], *_all_genes(learned)]
+            self._drawn = learned
 
-    def _show_all_genes(self, learned: GenePriors | None, counts: Counts) -> None:
-        """Moments of the genes, and the prior that all of them tell; drawn once for each."""
-        if learned is self._drawn:
-            return
-        self._drawn = learned
-        genes = moment_dispersions(counts) if learned is not None else pd.DataFrame()
-        if learned is None or genes.empty:
-            self._all_genes[:] = []
-            return
-        plain = genes.assign(misfit=0.0, problem=AS_EXPECTED)
-        _, picture = mean_dispersion(plain, learned.dispersions)
-        self._all_genes[:] = [
-            heading("Means and dispersions of all genes"),
-            words(_ALL_GENES, faint=True),
-            ui.HoloViews(picture, sizing_mode="stretch_width", height=320),
-        ]
+
+def _all_genes(learned: _Learned | None) -> list[Viewable]:
+    """Moments of the genes, and the prior that all of them tell."""
+    if learned is None or learned.moments.empty:
+        return []
+    genes = learned.moments.assign(misfit=0.0, problem=AS_EXPECTED)
+    _, picture = mean_dispersion(genes, learned.priors.dispersions)
+    return [
+        heading("Means and dispersions of all genes"),
+        words(_ALL_GENES, faint=True),
+        ui.HoloViews(picture, sizing_mode="stretch_width", height=320),
+    ]
 
 
 def check_before(
