@@ -10,7 +10,7 @@ from jax.scipy.special import digamma, polygamma
 from jaxtyping import Array, Float
 from numpyro.distributions import constraints
 
-from scribeviz.models.families import Beta, BetaPrime, Gamma, LogNormal
+from scribeviz.models.families import Beta, BetaPrime, Dirichlet, Gamma, LogNormal
 from scribeviz.models.guide import Guide, MeanField
 from scribeviz.models.low_rank import LowRank
 from scribeviz.models.priors import POSITIVE, REAL, SIMPLEX, UNIT_INTERVAL
@@ -150,7 +150,7 @@ GUIDE_FAMILIES: Mapping[str, Guide] = {
             label="Dirichlet",
             supports=(SIMPLEX,),
             parameters={"concentrations": (constraints.positive, 1.0)},
-            make=dist.Dirichlet,
+            make=Dirichlet,
             scipy=scipy.stats.dirichlet,
             from_free=_dirichlet_from_free,
             free_moments=lambda concentrations: (

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from scribeviz._offered import NotOfferedError
 from scribeviz.models import quantiles
-from scribeviz.models.families import Beta, BetaPrime, LogNormal
+from scribeviz.models.families import Beta, BetaPrime, Dirichlet, LogNormal
 
 REAL = "real"
 POSITIVE = "positive"
@@ -303,7 +303,7 @@ PRIOR_FAMILIES: Mapping[str, PriorFamily] = {
                     name="concentration", label="concentration", default=1.0, bounds=_SHAPE
                 ),
             ),
-            make=lambda shape, concentration: dist.Dirichlet(jnp.full(shape, concentration)),
+            make=lambda shape, concentration: Dirichlet(jnp.full(shape, concentration)),
             quantiles=quantiles.of_share,
         ),
     )

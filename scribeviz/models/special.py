@@ -1,7 +1,10 @@
 """Functions that JAX lacks in a form that keeps their precision in float32."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
+from jax.custom_derivatives import SymbolicZero
 from jaxtyping import Array, ArrayLike, Float
 
 # Below this, ln Γ is shifted up by ln(r (r+1) … (r+SHIFT-1)) before Stirling's series is used.
@@ -61,6 +64,76 @@ def _digamma_tail(a: Float[Array, "..."]) -> Float[Array, "..."]:
     return -0.5 / a - b * (1 / 12 - b * (1 / 120 - b / 252))
 
 
+def _digamma_less(x: Float[Array, "..."], y: Float[Array, "..."]) -> Float[Array, "..."]:
+    """``ψ(x) - ψ(y)`` of positive numbers."""
+    a, b = x + _SHIFT, y + _SHIFT
+    shifted = sum(1.0 / (y + i) - 1.0 / (x + i) for i in range(_SHIFT))
+    return jnp.log(a / b) + _digamma_tail(a) - _digamma_tail(b) + shifted
+
+
 def _stirling_tail(a: Float[Array, "..."]) -> Float[Array, "..."]:
     b = 1.0 / (a * a)
     return (1 / 12 - b * (1 / 360 - b * (1 / 1260 - b / 1680))) / a
+
+
+def _trigamma(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Of positive numbers."""
+    a = x + _SHIFT
+    b = 1.0 / (a * a)
+    tail = (1.0 + 0.5 / a + b * (1 / 6 - b * (1 / 30 - b * (1 / 42 - b / 30)))) / a
+    return sum(1.0 / (x + i) ** 2 for i in range(_SHIFT)) + tail
+
+
+@jax.custom_jvp
+def dirichlet_divergence(
+    p: Float[Array, "*shape n"], q: Float[Array, "*shape n"]
+) -> Float[Array, "*shape"]:
+    r"""Kullback-Leibler divergence of a Dirichlet from another, by their concentrations.
+
+    That of two betas is the one for their pairs of shapes.  Good to a few float32 roundings of the
+    total of ``q``, a prior, however large ``p``, a posterior, is.
+
+    Notes
+    -----
+    With :math:`D(a) = \ln\Gamma(q) - \ln\Gamma(p) - \psi(p) (q - p)` of each concentration, it is
+    the sum of all :math:`D` less that of the totals.  Stirling's series (DLMF 5.11.1) at
+    :math:`P = p + 4`, :math:`Q = q + 4` leaves
+
+    .. math:: (Q - \tfrac12) \ln\frac{Q}{P} + \frac{Q - P}{2P} - (Q - P) + s(Q) - s(P) -
+              s'(P) (Q - P) + \sum_{i<4} \frac{q - p}{p + i} - \ln\frac{q + i}{p + i};
+
+    the terms :math:`Q - P`, beside which the others vanish in float32, cancel in the sum.  It takes
+    no function of JAX's but the logarithm: the general ones, in value and slope, took half of the
+    time in which a model with betas compiles.
+    """
+    return _bregman(p, q).sum(-1) - _bregman(p.sum(-1), q.sum(-1))
+
+
+@partial(dirichlet_divergence.defjvp, symbolic_zeros=True)
+def _dirichlet_divergence_jvp(
+    primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
+    p, q = primals
+    by_p, by_q = tangents
+    divergence = dirichlet_divergence(p, q)
+    slope = jnp.zeros_like(divergence)
+    less = p - q
+    if not isinstance(by_p, SymbolicZero):
+        of_total = _trigamma(p.sum(-1, keepdims=True)) * less.sum(-1, keepdims=True)
+        # Else the compiler repeats all of this in each kernel that uses it.
+        by_one = jax.lax.optimization_barrier(_trigamma(p) * less - of_total)
+        slope += (by_one * by_p).sum(-1)
+    if not isinstance(by_q, SymbolicZero):
+        of_total = _digamma_less(q.sum(-1, keepdims=True), p.sum(-1, keepdims=True))
+        slope += ((_digamma_less(q, p) - of_total) * by_q).sum(-1)
+    return divergence, slope
+
+
+def _bregman(p: Float[Array, "..."], q: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Of ``ln Γ``, plus ``q - p``."""
+    a, b = p + _SHIFT, q + _SHIFT
+    by = q - p
+    shifted = sum(by / (p + i) - jnp.log((q + i) / (p + i)) for i in range(_SHIFT))
+    series = (b - 0.5) * jnp.log(b / a) + 0.5 * by / a
+    slope = _digamma_tail(a) + 0.5 / a  # of the tail
+    return series + _stirling_tail(b) - _stirling_tail(a) - slope * by + shifted

@@ -5,13 +5,21 @@ from functools import cache
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 import scipy.stats as st
 from numpyro.distributions.kl import kl_divergence
 from scipy.integrate import quad
 from scipy.special import digamma, polygamma
 
-from scribeviz.models.families import Beta, BetaPrime, LogNormal, log_gamma_draw, logit_beta_draw
+from scribeviz.models.families import (
+    Beta,
+    BetaPrime,
+    Dirichlet,
+    LogNormal,
+    log_gamma_draw,
+    logit_beta_draw,
+)
 
 SHAPES = [(0.5, 0.5), (1.0, 1.0), (2.0, 30.0), (500.0, 20.0)]
 CASES = {
@@ -174,3 +182,20 @@ def test_batches_of_shapes_are_drawn_each_from_its_own():
         oracle = st.beta(np.asarray(alpha), np.asarray(beta))
         p = draws if family is Beta else 1 / (1 + draws)
         np.testing.assert_allclose(p.mean(axis=0), oracle.mean(), rtol=0.01)
+
+
+@pytest.mark.parametrize("concentrations", [(1.0, 1.0), (0.3, 4.0, 2.0), (500.0, 20.0, 3.0)])
+def test_shares_of_a_dirichlet_are_scipys(concentrations):
+    draws = np.asarray(Dirichlet(jnp.array(concentrations)).sample(jax.random.key(3), (20_000,)))
+    np.testing.assert_allclose(draws.sum(axis=1), 1, rtol=1e-5)
+    assert np.all(draws > 0)
+    for share, one in zip(draws.T.astype(float), concentrations, strict=True):
+        oracle = st.beta(one, sum(concentrations) - one)
+        assert st.kstest(share, oracle.cdf).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("family", [Beta, BetaPrime])
+def test_divergences_of_betas_are_numpyros(family):
+    p, q = (2.5, 40.0), (1.0, 3.0)
+    ours = kl_divergence(family(*p), family(*q))
+    np.testing.assert_allclose(ours, kl_divergence(dist.Beta(*p), dist.Beta(*q)), rtol=1e-4)

@@ -1,9 +1,14 @@
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
+import pytest
+from numpyro.distributions.kl import kl_divergence
 from scipy.special import digamma, gammaln
 
-from scribeviz.models.special import log_rising
+from scribeviz.models.special import dirichlet_divergence, log_rising
 
 R = np.float32([1e-6, 1e-3, 0.1, 0.5, 1, 3, 7.9, 40, 1e3, 1e5, 1e7])
 N = np.array([0, 1, 2, 3, 7, 40, 1_000, 100_000])
@@ -39,3 +44,33 @@ def test_log_rising_slope_is_the_difference_of_digammas():
     small = r < 100
     expected = digamma(r.astype(float) + n) - digamma(r.astype(float))
     np.testing.assert_allclose(slope[small], expected[small], rtol=5e-6)
+
+
+SIZES = np.float32([1e-3, 0.1, 1, 3.7, 40, 1e3, 1e5, 1e7])
+
+
+def exact_divergence(p, q):
+    """Of Dirichlets: the difference of their log normalizers less its slope."""
+    p, q = (np.column_stack([one, one.sum(axis=1)]).astype(float) for one in (p, q))
+    terms = gammaln(q) - gammaln(p) - digamma(p) * (q - p)
+    return terms[:, :-1].sum(axis=1) - terms[:, -1]
+
+
+@pytest.mark.parametrize("prior", [(1.0, 1.0), (0.5, 30.0), (2.0, 1e4)])
+def test_the_divergence_of_dirichlets_keeps_its_digits(prior):
+    p = np.array(list(itertools.product(SIZES, SIZES)))
+    q = np.broadcast_to(np.float32(prior), p.shape)
+    expected = exact_divergence(p.astype(float), q.astype(float))
+    rounding = 2e-6 * max(10.0, sum(prior))
+    np.testing.assert_allclose(dirichlet_divergence(p, q), expected, rtol=2e-5, atol=rounding)
+
+
+def test_slopes_of_the_divergence_are_those_of_numpyros_formula():
+    p, q = jnp.array([2.0, 5.5, 0.7]), jnp.array([1.0, 3.0, 9.0])
+    with jax.enable_x64(True):
+        exact = [jnp.asarray(np.asarray(each), jnp.float64) for each in (p, q)]
+        expected = jax.grad(
+            lambda p, q: kl_divergence(dist.Dirichlet(p), dist.Dirichlet(q)), argnums=(0, 1)
+        )(*exact)
+    slopes = jax.grad(dirichlet_divergence, argnums=(0, 1))(p, q)
+    np.testing.assert_allclose(slopes, expected, rtol=1e-5)
