@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
         help="a Python file that registers custom models; may be repeated",
     )
     fit.add_argument("--components", type=int, help="number of components of a mixture")
+    fit.add_argument("--depth", metavar="COLUMN", help="take depths of cells from a column of obs")
     fit.add_argument(
         "--prior",
         action="append",
@@ -161,10 +162,11 @@ def _model_of(chosen: argparse.Namespace) -> "tuple[ChosenModel, Method, Inferen
             "parameterization": chosen.parameterization or "standard",
             "unconstrained": chosen.unconstrained,
             "guide_rank": chosen.rank,
+            "depth_column": chosen.depth or "",
             "priors": dict(map(_prior, chosen.prior)),
         }
     else:
-        options = ("components", "prior", "parameterization", "rank", "unconstrained")
+        options = ("components", "prior", "parameterization", "rank", "unconstrained", "depth")
         given = [f"--{name}" for name in options if getattr(chosen, name)]
         if given:
             raise ValueError(f"{' and '.join(given)}: {offer.key} has nothing of the kind.")

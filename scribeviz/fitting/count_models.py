@@ -256,17 +256,17 @@ def prepare_fit(
 def _exact_fit(
     counts: Counts, left_out: np.ndarray, spec: ModelSpec, config: ExactConfig
 ) -> ExactFit:
-    tables = tables_of(counts)
+    tables = tables_of(counts, spec)
     priors, learned = shared_priors_of(spec, tables)
     model = build(spec, counts.n_cells, counts.n_genes, gene_priors=priors)
-    depth = Depth.of_totals(counts.cell_totals)
+    depth = Depth.of_cells(counts, spec.depth_column)
     constant = constant_of(counts, np.log(depth.relative))
     return ExactFit(counts, left_out, model, tables, config, learned, constant)
 
 
 def _learned_priors(counts: Counts, spec: ModelSpec) -> GenePriors:
     """The priors that all genes share, learned as if no cells differed but in depth."""
-    tables = tables_of(counts)
+    tables = tables_of(counts, spec)
     return learn_priors(tables, *shared_priors_of(spec, tables))
 
 

@@ -181,14 +181,14 @@ def exact_checkpoints(
         priors = better
 
 
-def tables_of(counts: Counts) -> GeneTables:
-    """The tables of all genes, each cell's depth taken from its total."""
-    return gene_tables(counts, np.log(Depth.of_totals(counts.cell_totals).relative))
+def tables_of(counts: Counts, spec: ModelSpec) -> GeneTables:
+    """The tables of all genes, each cell of its depth."""
+    return gene_tables(counts, np.log(Depth.of_cells(counts, spec.depth_column).relative))
 
 
 def learn_from_some(counts: Counts, spec: ModelSpec) -> GenePriors:
     """About the priors that would be learned, from some of the genes: in less than a second."""
-    tables = tables_of(counts.seen_genes())
+    tables = tables_of(counts.seen_genes(), spec)
     if tables.n_genes > _SOME_GENES:
         chosen = np.random.default_rng(0).choice(tables.n_genes, _SOME_GENES, replace=False)
         tables = tables.select(np.sort(chosen))

@@ -259,10 +259,10 @@ class CountModel:
         if self.likelihood.depth != GIVEN:
             return None
         if self.depth is None:
-            return Depth.of_totals(counts.cell_totals)
+            return Depth.of_cells(counts, self.spec.depth_column)
         if counts.n_cells == self.depth.relative.size:
             return self.depth  # the fitted cells, perhaps of some of the genes
-        return self.depth.of(counts.cell_totals)
+        return self.depth.of(counts, self.spec.depth_column)
 
     def shape(self, site: Site) -> tuple[int, ...]:
         """Shape of a value of ``site``."""

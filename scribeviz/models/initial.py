@@ -97,6 +97,7 @@ def _start(model: CountModel, counts: Counts, groups: np.ndarray) -> Start:
         along_odds=follows,
         # Where the level of capture starts: as anchored, else as the prior has it.
         mean_capture=float(counts.cell_totals.mean()) / stated if stated else 0.5,
+        depth_column=spec.depth_column,
     )
     start = model.likelihood.start(counts, groups, settings)
     sizes = np.bincount(groups, minlength=spec.n_components) + 1.0

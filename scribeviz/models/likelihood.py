@@ -303,12 +303,15 @@ class StartSettings:
         Whether the posterior of the genes follows the odds, or need not.
     mean_capture
         Where the mean of capture starts.
+    depth_column
+        Of ``obs``, where depths that are given come from; empty for the cells' totals.
     """
 
     n_components: int
     shared_odds: bool
     along_odds: bool
     mean_capture: float
+    depth_column: str = ""
 
 
 def log_depth_of(natural: Values) -> Float[Array, " cells"]:

@@ -293,7 +293,7 @@ class OwnDispersion(NegativeBinomialLikelihood):
         self, counts: Counts, group_of_cell: Int[np.ndarray, " cells"], settings: StartSettings
     ) -> Start:
         """The moments of the data."""
-        depth = Depth.of_totals(counts.cell_totals).relative
+        depth = Depth.of_cells(counts, settings.depth_column).relative
         groups = grouped(counts, group_of_cell, settings.n_components, depth)
         log_r = np.stack(
             [

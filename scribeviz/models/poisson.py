@@ -166,7 +166,7 @@ class Poisson(Likelihood):
         self, counts: Counts, group_of_cell: Int[np.ndarray, " cells"], settings: StartSettings
     ) -> Start:
         """The moments of the data: exact but for the prior."""
-        depth = Depth.of_totals(counts.cell_totals).relative
+        depth = Depth.of_cells(counts, settings.depth_column).relative
         groups = grouped(counts, group_of_cell, settings.n_components, depth)
         spreads = {"mu": 1 / np.sqrt(1 + groups.totals)}
         return Start({"log_mean": np.log(groups.means)}, spreads)

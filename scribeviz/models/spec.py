@@ -6,6 +6,7 @@ from typing import Any
 
 from scribeviz._settings import check_settings, setting
 from scribeviz.models.guides import GUIDE_FAMILIES, LOW_RANK
+from scribeviz.models.likelihood import GIVEN
 from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
 from scribeviz.models.parameterizations import (
     MIXING,
@@ -68,6 +69,12 @@ class ModelSpec:
         label="mRNA molecules in a cell",
         doc="Typical number, to tell capture from expression; 0 leaves their level open.",
         bounds=(0.0, 1e8),
+    )
+    depth_column: str = setting(
+        "",
+        label="Depth from",
+        doc="A column of obs with size factors or totals, for models that take depths as given; "
+        "empty for the total counts of the cells.",
     )
     priors: tuple[tuple[str, Prior], ...] = setting((), label="Priors", doc="One per parameter.")
     guides: tuple[tuple[str, str], ...] = setting(
@@ -140,6 +147,13 @@ class ModelSpec:
             raise ValueError(
                 f"total_mrna says how much of a cell's mRNA was captured, and {self.likelihood} "
                 f"has no capture probability; choose one of {', '.join(map(repr, capturing))}."
+            )
+
+        if self.depth_column and likelihood.depth != GIVEN:
+            taking = [entry.key for entry in LIKELIHOODS.values() if entry.depth == GIVEN]
+            raise ValueError(
+                f"depth_column says where given depths come from, and {self.likelihood} takes none "
+                f"as given; choose one of {', '.join(map(repr, taking))}."
             )
 
     @property
@@ -304,6 +318,8 @@ def applicable_spec(likelihood: str, **settings: Any) -> ModelSpec:
         settings["component_specific_params"] = False
     if not entry.has_capture:
         settings["total_mrna"] = 0.0
+    if entry.depth != GIVEN:
+        settings["depth_column"] = ""
     priors, guides = (dict(settings.pop(name, ())) for name in ("priors", "guides"))
     plain = ModelSpec(likelihood=likelihood, **settings)
     sites = {site.key: site for site in plain.sites}

@@ -10,6 +10,7 @@ from panel.viewable import Viewable
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import offers
 from scribeviz.models.capture import ORGANISMS
+from scribeviz.models.depth import depth_columns
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.model.model_picker import ModelPicker
 from scribeviz.views.model.model_state import ModelState, PriorState
@@ -52,6 +53,7 @@ class ModelView(pn.viewable.Viewer):
                 ui.Column(
                     self._of_counts("Components", self._components),
                     self._card_when(lambda: state.has_capture, "Capture", self._capture),
+                    self._card_when(lambda: state.takes_depth, "Depth of the cells", self._depth),
                     self._card_when(lambda: state.kind.has_settings, "Network", self._network),
                     sizing_mode="stretch_width",
                 ),
@@ -195,6 +197,33 @@ class ModelView(pn.viewable.Viewer):
                 faint=True,
             ),
             ui.Row(picker, number_field(state, "total_mrna", step=1_000.0, width=220)),
+            sizing_mode="stretch_width",
+        )
+
+    def _depth(self) -> Viewable:
+        state = self.state
+        totals = {"total counts": ""}
+        picker = ui.Select(label="Depth from", options=totals, width=300, margin=(4, 0, 8, 0))
+
+        def offer(*_: param.parameterized.Event) -> None:
+            counts = self.data.counts
+            columns = [] if counts is None else depth_columns(counts)
+            picker.options = totals | {f"obs: {column}": column for column in columns}
+            if state.depth_column not in columns:
+                state.depth_column = ""
+            picker.value = state.depth_column
+
+        picker.param.watch(lambda event: state.param.update(depth_column=event.new or ""), "value")
+        state.param.watch(lambda event: picker.param.update(value=event.new), "depth_column")
+        self.data.param.watch(offer, "counts")
+        offer()
+        return ui.Column(
+            words(
+                "The mean of a gene in a cell is proportional to the cell's depth: its total "
+                "counts, or size factors that came with the data.",
+                faint=True,
+            ),
+            picker,
             sizing_mode="stretch_width",
         )
 

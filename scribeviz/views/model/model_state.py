@@ -9,7 +9,7 @@ import param
 from scribeviz.fitting.kinds import ChosenModel, Kind, Offer, known_kind_of, offers
 from scribeviz.models.custom.registry import CustomSpec
 from scribeviz.models.guides import GUIDE_FAMILIES
-from scribeviz.models.likelihood import NO_DEPTH
+from scribeviz.models.likelihood import GIVEN, NO_DEPTH
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.parameterizations import Parameterization, Site
 from scribeviz.models.priors import Prior, prior_family
@@ -24,6 +24,7 @@ _SETTINGS = (
     "unconstrained",
     "guide_rank",
     "total_mrna",
+    "depth_column",
 )
 
 
@@ -76,6 +77,7 @@ class ModelState(param.Parameterized):
     unconstrained = parameter_of(ModelSpec, "unconstrained")
     guide_rank = parameter_of(ModelSpec, "guide_rank")
     total_mrna = parameter_of(ModelSpec, "total_mrna")
+    depth_column = parameter_of(ModelSpec, "depth_column")
     priors = param.Dict({}, doc="PriorState of every parameter of the chosen model, by its key.")
     network = param.ClassSelector(class_=Form, constant=True, doc="The settings of a CellVAE.")
 
@@ -105,6 +107,11 @@ class ModelState(param.Parameterized):
     def has_capture(self) -> bool:
         """Whether the chosen model gives each cell a capture probability."""
         return self.kind.has_priors and LIKELIHOODS[self.likelihood].has_capture
+
+    @property
+    def takes_depth(self) -> bool:
+        """Whether the depth of a cell is given to the chosen model."""
+        return self.kind.has_priors and LIKELIHOODS[self.likelihood].depth == GIVEN
 
     @property
     def knows_depth(self) -> bool:

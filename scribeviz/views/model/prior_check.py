@@ -19,6 +19,7 @@ from scribeviz.criticism.prior_predictive import prior_draws, typical_gene
 from scribeviz.data.counts import Counts
 from scribeviz.data.overdispersion import moment_dispersions
 from scribeviz.inference.exact import learn_from_some
+from scribeviz.models.depth import depths_in
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.spec import ModelSpec
 from scribeviz.plots.genes import mean_dispersion
@@ -88,7 +89,10 @@ class PriorCheckView(pn.viewable.Viewer):
         self.model.param.watch(self._follow_priors, "priors")
         self.model.param.watch(
             self._changed,
-            ["likelihood", "n_components", "component_specific_params", "total_mrna", "guide_rank"],
+            [
+                *("likelihood", "n_components", "component_specific_params"),
+                *("total_mrna", "depth_column", "guide_rank"),
+            ],
         )
         self.data.param.watch(self._new_data, "counts")
         self._follow_priors()
@@ -215,7 +219,8 @@ def check_before(
 ) -> GeneCheck:
     """The counts of ``gene`` against the priors of ``spec``, learned ones as given."""
     index = counts.gene_index(gene)
-    draws = prior_draws(spec, cell_totals=counts.cell_totals, gene_priors=gene_priors)
+    depths = depths_in(counts, spec.depth_column)
+    draws = prior_draws(spec, cell_totals=depths, gene_priors=gene_priors)
     return check_gene(counts.gene_at(index), draws, 0)
 
 
