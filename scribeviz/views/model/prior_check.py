@@ -141,6 +141,8 @@ class PriorCheckView(pn.viewable.Viewer):
         spec, counts = self.model.spec(), self.data.counts
         if counts is None or not self.model.kind.has_priors or not self.gene:
             return
+        if not counts.lookup.positions(self.gene):  # of the data before; a gene of these follows
+            return
         if pn.state.curdoc is None:
             self._show(self._check(spec, counts, self.gene), self.gene, spec)
         else:
