@@ -43,8 +43,8 @@ _WIDTHS = {
 }
 _PAGE = 12  # genes
 _LOOK = """
-.tabulator-tableholder:focus-visible { outline: 2px solid #0b5d7a; outline-offset: -2px; }
-.tabulator-row.tabulator-selected { box-shadow: inset 4px 0 #0b5d7a; }
+.tabulator-tableholder:focus-visible { outline: 2px solid #0e7fa6; outline-offset: -2px; }
+.tabulator-row.tabulator-selected { box-shadow: inset 4px 0 #0e7fa6; }
 .tabulator-row.tabulator-selected [tabulator-field="gene"] { font-weight: 600; }
 """
 

@@ -16,7 +16,7 @@ GAP = 16
 _BREAK = "overflow-wrap:anywhere"  # names of files, genes and cells may be long, without a blank
 
 _SEVERITIES = {
-    "info": ("#0b5d7a", "i"),
+    "info": ("#0e7fa6", "i"),
     "success": ("#1b7f4b", "✓"),
     "warning": ("#b45309", "!"),
     "error": ("#b91c1c", "✕"),
