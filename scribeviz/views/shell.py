@@ -48,8 +48,8 @@ _ICONS = {
     "Explore": "search",
     "Compare": "balance",
 }
-# One blue that can be read on white and, as text, on a dark page: a theme with a palette for each is
-# now and then drawn with the wrong one (panel-material-ui 0.12).
+# One blue that can be read on white and, as text, on a dark page: a theme with a palette for each
+# is now and then drawn with the wrong one (panel-material-ui 0.16).
 _THEME = {
     "palette": {"primary": {"main": "#0e7fa6"}, "secondary": {"main": "#d55e00"}},
     "typography": {"button": {"textTransform": "none"}},
