@@ -84,6 +84,9 @@ class replacing:  # noqa: N801  reads as a verb at the call
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
+            # A rename may reach the disk before what was written: after a power cut, an empty file.
+            with self._temporary.open("rb+") as written:
+                os.fsync(written.fileno())
             self._temporary.replace(self._path)
         else:
             self._temporary.unlink(missing_ok=True)

@@ -29,6 +29,7 @@ from scribeviz.fitting.methods import (
 from scribeviz.fitting.plan import AnyCheckpoint
 from scribeviz.results.protocol import Results
 from scribeviz.runs.checkpoints import load_checkpoint, save_checkpoint
+from scribeviz.runs.damage import checked, reading
 
 
 class RunState(StrEnum):
@@ -40,6 +41,10 @@ class RunState(StrEnum):
     STOPPED = "stopped"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        raise ValueError(f"{str(value)[:40]!r} is no state of a run that this version knows")
 
     @property
     def is_over(self) -> bool:
@@ -99,7 +104,7 @@ class RunSpec:
         config = config_from_dict(content["config"])
         filters = tuple(content.get("filters", ()))  # runs of before have none
         changed = {"model": model, "config": config, "filters": filters}
-        return cls(**(dict(content) | changed))
+        return checked(cls, dict(content) | changed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +168,10 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """One run; every property reads the disk anew unless it can no longer change."""
+    """One run; every property reads the disk anew unless it can no longer change.
+
+    One whose file is damaged raises :class:`~scribeviz.runs.damage.DamagedRunError`.
+    """
 
     path: Path
 
@@ -175,20 +183,22 @@ class RunFolder:
     @cached_property
     def spec(self) -> RunSpec:
         """What is fitted."""
-        return RunSpec.from_dict(read_json(self.path / "spec.json"))
+        path = self.path / "spec.json"
+        with reading(path):
+            return RunSpec.from_dict(read_json(path))
 
     @property
     def status(self) -> RunStatus:
         """How far it is."""
-        content = read_json(self.path / "status.json")
-        return RunStatus(**(content | {"state": RunState(content["state"])}))
+        path = self.path / "status.json"
+        with reading(path):
+            content = read_json(path)
+            return checked(RunStatus, content | {"state": RunState(content["state"])})
 
     @property
-    def status_version(self) -> tuple[int, int]:
-        """Something that differs once the status has been replaced; cheaper than to read it."""
-        stat = (self.path / "status.json").stat()
-        # Clocks of file systems are coarse; a replacement is also another file.
-        return stat.st_mtime_ns, stat.st_ino
+    def version(self) -> tuple[int, ...]:
+        """Something that differs once status or spec are replaced; cheaper than to read them."""
+        return _version_of(self.path / "status.json") + _version_of(self.path / "spec.json")
 
     def write_status(self, status: RunStatus) -> None:
         """Replace the status."""
@@ -214,7 +224,8 @@ class RunFolder:
     def traces(self) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
         """Both :attr:`losses` and :attr:`validation`, of one moment and in one reading."""
         path = self.path / "losses.h5"
-        arrays = read_arrays(path)[0] if path.exists() else {}
+        with reading(path):
+            arrays = read_arrays(path)[0] if path.exists() else {}
         nothing = np.zeros(0, np.float32)
         validation = arrays.get("validated", np.zeros(0, int)), arrays.get("validation", nothing)
         return arrays.get("losses", nothing), validation
@@ -235,7 +246,9 @@ class RunFolder:
 
     def read_checkpoint(self) -> AnyCheckpoint:
         """The latest checkpoint."""
-        return load_checkpoint(self.path / "checkpoint.h5")
+        path = self.path / "checkpoint.h5"
+        with reading(path):
+            return load_checkpoint(path)
 
     def write_checkpoint(self, checkpoint: AnyCheckpoint) -> None:
         """Replace the latest checkpoint."""
@@ -249,23 +262,28 @@ class RunFolder:
     @property
     def counts(self) -> Counts:
         """The data that are fitted."""
-        return Counts.load(self.counts_path)
+        with reading(self.counts_path):
+            return Counts.load(self.counts_path)
 
     @property
     def results(self) -> Results:
         """What was found: the results object of the model and the method."""
         model, config = self.spec.model, self.spec.config
-        return kind_of(model).load(self.results_path, resolved(model), config)
+        kind = kind_of(model)
+        with reading(self.results_path):
+            return kind.load(self.results_path, resolved(model), config)
 
     @property
     def critique(self) -> Critique:
         """What the fit is judged by."""
-        return Critique.load(self.critique_path)
+        with reading(self.critique_path):
+            return Critique.load(self.critique_path)
 
     @property
     def probabilities(self) -> np.ndarray:
         """Of each cell's assignment, without the rest of the critique."""
-        return read_array(self.critique_path, "probabilities")
+        with reading(self.critique_path):
+            return read_array(self.critique_path, "probabilities")
 
     def write_results(self, results: Results) -> None:
         """Keep what was found."""
@@ -307,6 +325,16 @@ class RunFolder:
     def stop_asked(self) -> bool:
         """Whether somebody asked it to stop."""
         return (self.path / "stop").exists()
+
+
+def _version_of(path: Path) -> tuple[int, int]:
+    """Something that differs once a file has been replaced; zeros where there is none."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return 0, 0
+    # Clocks of file systems are coarse; a replacement is also another file.
+    return stat.st_mtime_ns, stat.st_ino
 
 
 def create_run(

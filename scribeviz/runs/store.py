@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 from uuid import uuid4
 
 import psutil
@@ -23,10 +23,12 @@ from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import ChosenModel
 from scribeviz.fitting.methods import InferenceConfig
 from scribeviz.inference.programs import CACHE_SETTINGS
+from scribeviz.runs.damage import DamagedRun, DamagedRunError
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_TO_CREATE = 600  # a run whose folder is older than that is not being written any more
 
 
 @dataclass(eq=False)
@@ -38,10 +40,7 @@ class RunStore:
 
     root: Path
     _workers: dict[str, subprocess.Popen] = field(default_factory=dict, repr=False)
-    _known: dict[str, RunFolder] = field(default_factory=dict, repr=False)
-    _statuses: dict[str, tuple[tuple[int, int], RunStatus]] = field(
-        default_factory=dict, repr=False
-    )
+    _seen: dict[Path, "_Read"] = field(default_factory=dict, repr=False)
     _waiting: subprocess.Popen | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -65,23 +64,30 @@ class RunStore:
         return run
 
     def runs(self) -> list[RunFolder]:
-        """All runs, newest first."""
-        folders = [
-            self._known.setdefault(path.parent.name, RunFolder(path.parent))
-            for path in self.root.glob("*/status.json")
-        ]
-        return sorted(folders, key=lambda run: run.spec.created, reverse=True)
+        """All runs that can be read, newest first."""
+        return [run for run, _ in self.statuses()]
 
     def statuses(self) -> list[tuple[RunFolder, RunStatus]]:
-        """All runs with how far they are, newest first; only what changed is read anew."""
-        return [(run, self._status(run)) for run in self.runs()]
+        """All runs that can be read and how far they are, newest first.
 
-    def _status(self, run: RunFolder) -> RunStatus:
-        version = run.status_version
-        cached = self._statuses.get(run.id)
-        if cached is None or cached[0] != version:
-            cached = self._statuses[run.id] = version, run.status
-        return cached[1]
+        Only what changed is read anew.
+        """
+        pairs = [
+            (each.run, each.status)
+            for each in self._read_all()
+            if isinstance(each.status, RunStatus)
+        ]
+        return sorted(pairs, key=lambda pair: pair[0].spec.created, reverse=True)
+
+    def damaged(self) -> list[DamagedRun]:
+        """All runs that cannot be read, newest first by their names."""
+        runs = [each.status for each in self._read_all() if isinstance(each.status, DamagedRun)]
+        return sorted(runs, key=lambda run: run.id, reverse=True)
+
+    def _read_all(self) -> list["_Read"]:
+        looks = {path: _read(path, self._seen.get(path)) for path in self.root.iterdir()}
+        self._seen = {path: read for path, read in looks.items() if read is not None}
+        return list(self._seen.values())
 
     def run(self, run_id: str) -> RunFolder | None:
         """The run of that name, or None."""
@@ -103,10 +109,10 @@ class RunStore:
                 run.update_status(state=RunState.QUEUED, error="", ended=0.0, started=0.0)
         self.tend()
 
-    def delete(self, run: RunFolder) -> None:
-        """Remove a run that is over, and everything in it."""
+    def delete(self, run: RunFolder | DamagedRun) -> None:
+        """Remove a run that is over or cannot be read, and everything in it."""
         with self._lock():
-            if run.status.state.is_over:
+            if isinstance(run, DamagedRun) or run.status.state.is_over:
                 shutil.rmtree(run.path)
 
     def tend(self) -> None:
@@ -133,7 +139,7 @@ class RunStore:
                 try:
                     self.tend()
                     self.keep_worker_waiting()
-                except Exception:  # noqa: BLE001  one damaged run must not hold up all others
+                except Exception:  # noqa: BLE001  a full disk must not end the thread
                     _LOG.exception("could not look after the runs")
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
 
@@ -180,6 +186,36 @@ class RunStore:
             kept = " It can go on from its last checkpoint." if run.has_checkpoint else ""
             run.update_status(state=state, error=error + kept, doing="", ended=time.time())
         return False
+
+
+class _Read(NamedTuple):
+    """What was read of a run, when its files were of that version."""
+
+    version: tuple[int, ...]
+    run: RunFolder
+    status: RunStatus | DamagedRun
+
+
+def _read(path: Path, before: _Read | None) -> _Read | None:
+    """Read what has changed of a folder; None where it is no run, or none yet."""
+    run = RunFolder(path)
+    version = run.version
+    if before is not None and before.version == version:
+        return before
+    if not any(version) and not run.counts_path.exists():
+        return None
+    if before is not None and before.version[2:] == version[2:]:
+        run = before.run  # whose spec is read
+    try:
+        _ = run.spec
+        return _Read(version, run, run.status)
+    except DamagedRunError as problem:
+        if not path.exists():  # deleted meanwhile
+            return None
+        is_new = time.time() - path.stat().st_mtime < _SECONDS_TO_CREATE
+        if is_new and not (path / "status.json").exists():  # which is written last
+            return None
+        return _Read(version, run, DamagedRun(path, str(problem)))
 
 
 def default_root() -> Path:

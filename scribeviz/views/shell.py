@@ -349,7 +349,10 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     if run is not None:
         session.fit.look_at(run)
         if session.data.counts is None:
-            session.data.counts = await asyncio.to_thread(lambda: run.counts)
+            try:
+                session.data.counts = await asyncio.to_thread(lambda: run.counts)
+            except UNREADABLE as problem:
+                _tell(why_unreadable(problem))
     gene = str(asked.get("gene", ""))
     if "compare" in asked:
         session.fit.refresh()  # so far nobody has asked which runs there are

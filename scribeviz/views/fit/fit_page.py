@@ -17,6 +17,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.data.droplets import empty_droplets
 from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.plots.loss import loss_curve, thinned_loss
+from scribeviz.runs.damage import DamagedRun
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
@@ -162,6 +163,9 @@ def _empty_droplets(counts: Counts | None) -> Viewable:
     return notice(f"{warning} The Data page offers to leave them out.", "warning")
 
 
+_DAMAGED_SHOWN = 5
+
+
 class RunList(pn.viewable.Viewer):
     """All runs, newest first; a click looks at one."""
 
@@ -184,11 +188,34 @@ class RunList(pn.viewable.Viewer):
         )
         self._listing.on_click(self._look_at)
         self._hint = words("", faint=True)
+        self._damaged = ui.Column(sizing_mode="stretch_width", margin=(10, 0, 0, 0))
         self.state.param.watch(self._show, "history")
+        self.state.param.watch(self._show_damaged, "damaged")
         self._show()
+        self._show_damaged()
 
     def __panel__(self) -> Viewable:
-        return card("Runs", self._hint, self._listing)
+        return card("Runs", self._hint, self._listing, self._damaged)
+
+    def _show_damaged(self, *_: param.parameterized.Event) -> None:
+        damaged = self.state.damaged
+        rows: list[Viewable] = [self._damaged_row(run) for run in damaged[:_DAMAGED_SHOWN]]
+        if more := len(damaged) - len(rows):
+            rows.append(words(f"And {more:,} more that cannot be read.", faint=True))
+        self._damaged[:] = rows
+
+    def _damaged_row(self, run: DamagedRun) -> Viewable:
+        kept = ", ".join(run.kept) or "nothing else"
+        text = f"Run {run.id} cannot be read. {run.problem} What is still there: {kept}."
+        delete = button(
+            "Delete it",
+            "delete",
+            lambda _: self.state.delete(run),
+            color="error",
+            variant="outlined",
+            align="center",
+        )
+        return ui.Row(notice(text, "warning"), ui.Spacer(width=12), delete)
 
     def _show(self, *_: param.parameterized.Event) -> None:
         some = bool(self.state.history)

@@ -8,6 +8,7 @@ import param
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import ChosenModel, known_kind_of
 from scribeviz.fitting.methods import METHODS, method_of
+from scribeviz.runs.damage import DamagedRun, DamagedRunError
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.views.shared.forms import Form, form_for
@@ -27,6 +28,7 @@ class FitState(param.Parameterized):
         doc="Steps after which cells that are not trained on were scored, and their loss.",
     )
     history = param.List([], doc="All runs with their status, newest first.")
+    damaged = param.List([], doc="The runs that cannot be read.")
 
     def __init__(self, **params: Any) -> None:
         configs = {key: form_for(method.config) for key, method in METHODS.items()}
@@ -75,7 +77,10 @@ class FitState(param.Parameterized):
 
     def look_at(self, run: RunFolder) -> None:
         """Show ``run`` from now on."""
-        losses, validation = run.traces
+        try:
+            losses, validation = run.traces
+        except DamagedRunError:
+            losses, validation = np.zeros(0), (np.zeros(0, int), np.zeros(0))
         self.param.update(run=run, status=run.status, losses=losses, validation=validation)
         self.refresh()
 
@@ -87,15 +92,28 @@ class FitState(param.Parameterized):
             (run.id, before.state) for run, before in self.history
         ]:
             self.history = history
+        if (damaged := self.store.damaged()) != self.damaged:
+            self.damaged = damaged
         if self.run is None:
             return
-        status = self.run.status
+        try:
+            self._follow(self.run)
+        except DamagedRunError:  # the list says why; or it was deleted
+            self.param.update(run=None, status=None, losses=np.zeros(0))
+
+    def _follow(self, run: RunFolder) -> None:
+        status = run.status
         if status != self.status:
             grown: dict[str, Any] = {}
             if status.step != self.losses.size:
-                losses, validation = self.run.traces
+                losses, validation = run.traces
                 grown = {"losses": losses, "validation": validation}
             self.param.update(status=status, **grown)
+
+    def delete(self, run: DamagedRun) -> None:
+        """Remove a run that cannot be read."""
+        self.store.delete(run)
+        self.refresh()
 
     @property
     def can_stop(self) -> bool:

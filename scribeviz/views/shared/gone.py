@@ -3,6 +3,8 @@
 import logging
 from json import JSONDecodeError
 
+from scribeviz.runs.damage import DamagedRunError
+
 _LOG = logging.getLogger(__name__)
 
 UNREADABLE = (OSError, KeyError, ValueError)
@@ -11,6 +13,9 @@ UNREADABLE = (OSError, KeyError, ValueError)
 
 def why_unreadable(problem: Exception) -> str:
     """A sentence for the page; the trace goes to the log."""
+    if isinstance(problem, DamagedRunError):
+        _LOG.warning("a run could not be read", exc_info=problem)
+        return f"This run cannot be read. {problem}"
     if isinstance(problem, ValueError) and not isinstance(problem, JSONDecodeError | UnicodeError):
         return str(problem)  # a sentence of ours: nothing is wrong with the server
     _LOG.error("a run could not be read", exc_info=problem)
