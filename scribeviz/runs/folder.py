@@ -326,6 +326,12 @@ class RunFolder:
         """Whether somebody asked it to stop."""
         return (self.path / "stop").exists()
 
+    @property
+    def seconds_unanswered(self) -> float:
+        """For how long the worker has said nothing after it was last asked to stop, or 0."""
+        asked, said = (_version_of(self.path / name)[0] for name in ("stop", "status.json"))
+        return 0.0 if not asked or said > asked else time.time() - asked / 1e9
+
 
 def _version_of(path: Path) -> tuple[int, int]:
     """Something that differs once a file has been replaced; zeros where there is none."""

@@ -28,6 +28,7 @@ from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_TO_ANSWER = 10.0  # of a worker that is asked to stop; then it is ended
 _SECONDS_TO_CREATE = 600  # a run whose folder is older than that is not being written any more
 
 
@@ -176,9 +177,16 @@ class RunStore:
         code = None if worker is None else worker.poll()
         # Of a child of ours poll() knows best; a worker of an earlier server is looked up.
         if code is None and (worker is not None or _is_alive(status)):
+            if run.seconds_unanswered > _SECONDS_TO_ANSWER:
+                _kill(status.pid)
             return True
         if not run.status.state.is_over:  # it may have ended well since the status was read
-            if code is None:
+            if run.stop_asked:
+                ending = (
+                    RunState.STOPPED,
+                    "The fit did not answer when it was stopped, and was ended.",
+                )
+            elif code is None:
                 ending = RunState.INTERRUPTED, "The fit was cut off: its process is gone."
             else:
                 ending = RunState.FAILED, how_it_died(code)
@@ -264,6 +272,16 @@ def _is_alive(status: RunStatus) -> bool:
         return same and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def _kill(pid: int) -> None:
+    """End a process and those that it started; what it wrote so far is whole."""
+    try:
+        process = psutil.Process(pid)
+        for each in (*process.children(recursive=True), process):
+            each.kill()
+    except psutil.NoSuchProcess:  # it has ended by itself
+        pass
 
 
 def how_it_died(code: int) -> str:

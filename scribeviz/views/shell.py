@@ -66,6 +66,23 @@ document.addEventListener("keydown", (event) => {
 });
 """
 
+# On a narrow screen the steps would cover what they lead to: there they are closed at first, and
+# when one has been taken.
+_STEPS_ARE_CLOSED_WHERE_NARROW = """
+const close = () => {
+  if (window.innerWidth >= 900) return;
+  for (const doc of Bokeh.documents)
+    for (const model of doc._all_models.values())
+      if (model.class_name === "Page") model.data.sidebar_open = false;
+};
+close();
+document.addEventListener("click", (event) => {
+  if (event.composedPath().some((part) => part.classList?.contains("MuiStepLabel-root"))) close();
+});
+"""
+
+_WHERE_NARROW = "@media (max-width: 600px) { %s { display: none; } }"
+
 _STEPS_LOOK = {
     "& .MuiStepLabel-label": {"color": "text.primary"},
     "& .MuiStepLabel-label.Mui-active": {"fontWeight": 700},
@@ -139,9 +156,16 @@ class Shell(pn.viewable.Viewer):
         page = ui.Page(
             title="scribeviz",
             header=[
-                ui.HTML(pn.bind(_data_chip, session.data.param.counts), margin=(0, 10)),
                 ui.HTML(
-                    pn.bind(_job_chip, session.fit.param.status), margin=(0, 10), align="center"
+                    pn.bind(_data_chip, session.data.param.counts),
+                    margin=(0, 10),
+                    stylesheets=[_WHERE_NARROW % ".detail"],
+                ),
+                ui.HTML(
+                    pn.bind(_job_chip, session.fit.param.status),
+                    margin=(0, 10),
+                    align="center",
+                    stylesheets=[_WHERE_NARROW % ":host"],
                 ),
             ],
             sidebar=[self._steps],
@@ -315,7 +339,8 @@ def serve_page() -> Viewable:
         exception_handler=_unexpected,
     )
     if pn.state.curdoc is not None:
-        pn.state.curdoc.js_on_event("document_ready", CustomJS(code=_ENTER_ANOTHER_NUMBER))
+        for code in (_ENTER_ANOTHER_NUMBER, _STEPS_ARE_CLOSED_WHERE_NARROW):
+            pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
     session = Session(run_store(), default_folder())
     shell = Shell(session=session)
 
@@ -414,10 +439,12 @@ def _chip(text: str, name: str = "") -> str:
     cut = "display:inline-block;max-width:25vw;overflow:hidden;text-overflow:ellipsis"
     named = (
         f'<span title="{html.escape(name)}" style="{cut};vertical-align:bottom">'
-        f"{html.escape(name)}</span> · "
+        f"{html.escape(name)}</span>"
+    )
+    content = (
+        f'{named}<span class="detail"> · {html.escape(text)}</span>' if name else html.escape(text)
     )
     return (
         '<span style="color:#fff;border:1px solid #ffffff99;border-radius:14px;padding:4px 12px;'
-        f'font-size:.85rem;opacity:.9;white-space:nowrap">{named if name else ""}'
-        f"{html.escape(text)}</span>"
+        f'font-size:.85rem;opacity:.9;white-space:nowrap">{content}</span>'
     )

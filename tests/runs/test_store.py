@@ -298,6 +298,34 @@ class IdleStore(RunStore):
         pass
 
 
+def test_a_worker_that_does_not_answer_is_ended_and_the_next_run_starts(
+    store, counts, until, monkeypatch
+):
+    monkeypatch.setattr("scribeviz.runs.store._SECONDS_TO_ANSWER", 1.0)
+    hung = store.submit(counts, ModelSpec(), ENDLESS)
+    after = store.submit(counts, ModelSpec(), SHORT)
+    until(lambda: at_work(store, hung)() and hung.has_checkpoint)
+    os.kill(hung.status.pid, signal.SIGSTOP)
+    store.stop(hung)
+    until(is_over(store, hung))
+    assert hung.status.state is RunState.STOPPED
+    assert "did not answer" in hung.status.error
+    assert "can go on from its last checkpoint" in hung.status.error
+    until(is_over(store, after))
+    assert after.status.state is RunState.DONE
+
+
+def test_a_worker_that_answers_may_take_its_time(tmp_path, counts):
+    run = create_run(tmp_path / "run", counts, ModelSpec(), SHORT)
+    assert run.seconds_unanswered == 0
+    run.ask_to_stop()
+    long_ago = 1_000_000_000
+    os.utime(run.path / "stop", (long_ago, long_ago))
+    assert run.seconds_unanswered == 0, "it has said something since"
+    os.utime(run.path / "status.json", (long_ago - 5, long_ago - 5))
+    assert run.seconds_unanswered > 1_000
+
+
 def test_a_queued_run_that_is_stopped_leaves_the_queue(tmp_path, counts):
     store = IdleStore(tmp_path)
     run = store.submit(counts, ModelSpec(), SHORT)

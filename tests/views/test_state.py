@@ -309,6 +309,20 @@ def test_a_fit_that_is_started_is_looked_at(fit, counts):
     assert fit.losses.size == 0
 
 
+def test_a_fit_that_is_started_twice_is_one(fit, counts):
+    first = fit.start(counts, ModelSpec())
+    assert fit.start(counts, ModelSpec()) == first
+    fit.config.seed = 1
+    other = fit.start(counts, ModelSpec())
+    assert other != first
+    first.update_status(state=RunState.DONE)
+    assert fit.start(counts, ModelSpec()) == other
+    fit.config.seed = 0
+    again = fit.start(counts, ModelSpec())
+    assert again not in {first, other}, "what is done may be done again"
+    assert len(fit.history) == 3
+
+
 def test_a_queued_fit_is_stopped(fit, counts):
     fit.stop()  # nothing to stop yet
     fit.resume()
@@ -322,9 +336,13 @@ def test_a_queued_fit_is_stopped(fit, counts):
 def test_a_running_fit_is_asked_to_stop_and_goes_on_later(fit, counts):
     fit.start(counts, ModelSpec())
     fit.run.update_status(state=RunState.RUNNING)
+    assert not fit.stopping
     fit.stop()
     assert fit.run.stop_asked
+    assert fit.stopping
     fit.run.update_status(state=RunState.STOPPED)
+    fit.refresh()
+    assert not fit.stopping
     fit.resume()
     assert fit.status.state is RunState.QUEUED
     assert not fit.run.stop_asked

@@ -366,7 +366,7 @@ def test_progress_is_followed(fit_view, data, counts, html_of, labels_of, hostil
     assert not {"Resume", "Explore the result"} & labels_of(panel)
 
 
-def test_buttons_stay_while_a_fit_goes_on(fit_view, data, counts):
+def test_buttons_stay_while_a_fit_goes_on(fit_view, data, counts, html_of):
     panel = pn.panel(fit_view)
     data.counts = counts
     state = fit_view.state
@@ -378,6 +378,20 @@ def test_buttons_stay_while_a_fit_goes_on(fit_view, data, counts):
         assert widget(panel, "Stop and keep") is stop
     stop.clicks += 1
     assert state.run.stop_asked
+    assert "stopping …" in html_of(panel)
+
+
+def test_a_fit_that_leaves_the_queue_promises_no_curve(fit_view, data, counts, html_of):
+    panel = pn.panel(fit_view)
+    data.counts = counts
+    fit_view.state.start(counts, ModelSpec())
+    [promise] = [
+        part for part in panel.select(ui.HTML) if "The loss will be drawn here" in part.object
+    ]
+    assert promise.visible
+    widget(panel, "Stop and keep").clicks += 1
+    assert "stopped before its first step" in html_of(panel)
+    assert not promise.visible
 
 
 def test_a_finished_run_is_listed_and_can_be_explored(finished_store, data, labels_of, html_of):

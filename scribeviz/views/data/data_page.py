@@ -19,7 +19,6 @@ from scribeviz.views.data.data_state import (
 )
 from scribeviz.views.data.filter_card import FilterCard
 from scribeviz.views.data.filter_state import FilterState
-from scribeviz.views.data.range_view import COLUMN
 from scribeviz.views.shared.parts import (
     GAP,
     button,
@@ -28,6 +27,7 @@ from scribeviz.views.shared.parts import (
     in_progress,
     notice,
     page,
+    row,
     tiles,
     words,
 )
@@ -47,7 +47,7 @@ class DataView(pn.viewable.Viewer):
         return page(
             "Data",
             "Raw counts of cells and genes: nothing normalised, nothing log-transformed.",
-            _beside(self._example_card(), self._file_card(), self._upload_card()),
+            row(self._example_card(), self._file_card(), self._upload_card()),
             pn.bind(self._waiting, self.state.param.busy),
             pn.bind(self._refusal, self.state.param.problem),
             pn.bind(self._opened, self.state.param.opened),
@@ -204,7 +204,7 @@ class DataView(pn.viewable.Viewer):
                     "entries that are zero": f"{counts.sparsity:.1%}",
                 }
             ),
-            _beside(
+            row(
                 ui.HoloViews(depth, sizing_mode="stretch_width"),
                 ui.HoloViews(genes, sizing_mode="stretch_width"),
             ),
@@ -214,9 +214,3 @@ class DataView(pn.viewable.Viewer):
     def _checklist(self, counts: Counts) -> list[Viewable]:
         fine = notice("All values are whole numbers of at least zero: raw counts.", "success")
         return [fine, *(notice(note, "info") for note in counts.notes)]
-
-
-def _beside(*content: Viewable) -> Viewable:
-    """Things beside each other where there is room, below each other on a narrow screen."""
-    columns = [ui.Column(thing, styles=COLUMN) for thing in content]
-    return ui.FlexBox(*columns, gap=f"0 {GAP}px", sizing_mode="stretch_width")

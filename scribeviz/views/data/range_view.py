@@ -11,10 +11,10 @@ from panel.viewable import Viewable
 from scribeviz.plots.kept_range import kept_span, with_range
 from scribeviz.views.data.filter_state import FilterState, KeptRange
 from scribeviz.views.shared.number_slider import Scale, number_slider
-from scribeviz.views.shared.parts import heading, number_field
+from scribeviz.views.shared.parts import flexible, heading, number_field
 
 _STEPS = 200
-COLUMN = {"flex": "1 1 250px", "min-width": "0"}
+COLUMN = flexible(1, 250)
 """How columns share the width, and lie beneath each other where it is short."""
 
 

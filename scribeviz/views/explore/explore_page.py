@@ -15,11 +15,7 @@ from scribeviz.views.explore.mixture import AssignmentView
 from scribeviz.views.explore.one_gene import GeneView
 from scribeviz.views.explore.parameters import ParametersView
 from scribeviz.views.explore.unusual_cells import UnusualView
-from scribeviz.views.shared.parts import GAP, empty, in_progress, notice, page, words
-
-
-def _shrinking(share: int, width: int) -> dict[str, str]:
-    return {"flex": f"{share} 1 {width}px", "min-width": "0", "max-width": "100%"}
+from scribeviz.views.shared.parts import GAP, empty, flexible, in_progress, notice, page, words
 
 
 class ExploreView(pn.viewable.Viewer):
@@ -60,8 +56,8 @@ class ExploreView(pn.viewable.Viewer):
             DigestView(state=state, try_model=self.try_model),
             # Beside each other where there is room, else one beneath the other.
             ui.FlexBox(
-                ui.Column(table, styles=_shrinking(6, 660)),
-                ui.Column(gene, styles=_shrinking(4, 400)),
+                ui.Column(table, styles=flexible(6, 660)),
+                ui.Column(gene, styles=flexible(4, 400)),
                 gap=f"0 {GAP}px",
                 sizing_mode="stretch_width",
             ),

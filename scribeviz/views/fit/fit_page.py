@@ -23,10 +23,12 @@ from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.parts import (
+    GAP,
     TABLE_LOOK,
     button,
     card,
     empty,
+    flexible,
     in_words,
     notice,
     number_field,
@@ -56,9 +58,11 @@ class FitView(pn.viewable.Viewer):
         return page(
             "Fit",
             "It goes on when you close this tab; its address brings you back.",
-            ui.Row(
-                ui.Column(self._settings(), width=290),
-                ui.Column(progress, runs, sizing_mode="stretch_width", margin=(0, 0, 0, 16)),
+            ui.FlexBox(
+                # The settings grow only where they have a line of their own.
+                ui.Column(self._settings(), styles=flexible(1, 290)),
+                ui.Column(progress, runs, styles=flexible(1_000, 400)),
+                gap=f"0 {GAP}px",
                 sizing_mode="stretch_width",
             ),
         )
@@ -274,7 +278,7 @@ class ProgressView(pn.viewable.Viewer):
         )
         self._log = ui.Switch.from_param(self.param.log_axes, label="Logarithmic axes")
         self._plot = ui.Column(
-            ui.Row(steps, ui.Spacer(width=24), self._log),
+            ui.FlexBox(steps, self._log, gap="0 24px"),
             ui.HoloViews(
                 pn.bind(self._curve, self.param.log_axes, self.param.validates, self.param.unit),
                 sizing_mode="stretch_width",
@@ -285,7 +289,7 @@ class ProgressView(pn.viewable.Viewer):
             visible=False,
         )
         self._waiting = empty("The loss will be drawn here, a few seconds after the start.")
-        state.param.watch(self._show_status, ["run", "status"])
+        state.param.watch(self._show_status, ["run", "status", "stopping"])
         state.param.watch(self._show_losses, ["losses", "validation"])
         self.param.watch(self._show_losses, "shown")
         self._show_status()
@@ -308,9 +312,8 @@ class ProgressView(pn.viewable.Viewer):
         if run is None or status is None:
             self._what.object = words_html("Nothing has been started yet.")
             return
-        self._what.object = words_html(
-            f"{run.spec.described} on {run.spec.data_name}: {_state_in_words(run, status)}"
-        )
+        doing = "stopping …" if self.state.stopping else _state_in_words(run, status)
+        self._what.object = words_html(f"{run.spec.described} on {run.spec.data_name}: {doing}")
         self._how_to_read.object = words_html(method_of(run.spec.config).trace_doc, faint=True)
         self.unit = unit = method_of(run.spec.config).unit
         figures = {
@@ -329,6 +332,7 @@ class ProgressView(pn.viewable.Viewer):
             color="error" if status.state is RunState.FAILED else "primary",
         )
         self._problem[:] = [notice(status.error, "error")] if status.error else []
+        self._show_waiting()
         self._offer_actions(status)
 
     def _offer_actions(self, status: RunStatus) -> None:
@@ -367,7 +371,12 @@ class ProgressView(pn.viewable.Viewer):
             self._pipe = Pipe(data=data)
             self.validates = validates
         self._plot.visible = losses.size > 0
-        self._waiting.visible = losses.size == 0
+        self._show_waiting()
+
+    def _show_waiting(self) -> None:
+        status = self.state.status
+        is_over = status is not None and status.state.is_over
+        self._waiting.visible = self.state.losses.size == 0 and not is_over
 
 
 def _state_in_words(run: RunFolder, status: RunStatus) -> str:
@@ -379,7 +388,9 @@ def _state_in_words(run: RunFolder, status: RunStatus) -> str:
         return ending.format(took=in_words(status.seconds))
     return {
         RunState.QUEUED: "waiting for the run before it",
-        RunState.STOPPED: "stopped; what was fitted until then is kept",
+        RunState.STOPPED: "stopped; what was fitted until then is kept"
+        if status.step
+        else "stopped before its first step",
         RunState.FAILED: "failed",
         RunState.INTERRUPTED: "interrupted",
     }[status.state]

@@ -7,7 +7,7 @@ import param
 
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import ChosenModel, known_kind_of
-from scribeviz.fitting.methods import METHODS, method_of
+from scribeviz.fitting.methods import METHODS, InferenceConfig, method_of
 from scribeviz.runs.damage import DamagedRun, DamagedRunError
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
@@ -22,6 +22,7 @@ class FitState(param.Parameterized):
     configs = param.Dict(constant=True, doc="Per method the form of its settings.")
     run = param.ClassSelector(class_=RunFolder, doc="The run that is looked at.")
     status = param.ClassSelector(class_=RunStatus, doc="How far it is.")
+    stopping = param.Boolean(False, doc="Whether it was asked to stop, and goes on yet.")
     losses = param.Array(np.zeros(0), doc="Its losses so far, in nats.")
     validation = param.Tuple(
         (np.zeros(0, int), np.zeros(0)),
@@ -40,7 +41,11 @@ class FitState(param.Parameterized):
         return self.configs[self.method]
 
     def start(self, counts: Counts, spec: ChosenModel) -> RunFolder:
-        """Queue a fit in the chosen way, or as usual if the model knows others; and look at it."""
+        """Queue a fit in the chosen way, or as usual if the model knows others; and look at it.
+
+        Where the same fit is waiting or under way already, as after a double click, that one is
+        looked at instead.
+        """
         kind = known_kind_of(spec)
         method = self.method
         if kind is not None and method not in kind.methods:
@@ -48,9 +53,18 @@ class FitState(param.Parameterized):
         before = self.start_of(counts, spec) if method == self.method else None
         config = self.configs[method].value()
         start_from = "" if before is None else before.id
-        run = self.store.submit(counts, spec, config, start_from)
+        asked = (spec, config, counts.fingerprint, start_from)
+        run = self._under_way(asked) or self.store.submit(counts, spec, config, start_from)
         self.look_at(run)
         return run
+
+    def _under_way(self, asked: tuple[ChosenModel, InferenceConfig, str, str]) -> RunFolder | None:
+        for run, status in self.store.statuses():
+            content = run.spec
+            same = (content.model, content.config, content.fingerprint, content.start_from) == asked
+            if same and not status.state.is_over:
+                return run
+        return None
 
     def start_of(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
         """The newest variational fit of the same model and data, for a sampler to start from."""
@@ -103,6 +117,7 @@ class FitState(param.Parameterized):
 
     def _follow(self, run: RunFolder) -> None:
         status = run.status
+        self.stopping = status.state is RunState.RUNNING and run.stop_asked
         if status != self.status:
             grown: dict[str, Any] = {}
             if status.step != self.losses.size:

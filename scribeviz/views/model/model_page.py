@@ -21,6 +21,7 @@ from scribeviz.views.shared.parts import (
     GAP,
     button,
     card,
+    flexible,
     notice,
     number_field,
     page,
@@ -57,13 +58,17 @@ class ModelView(pn.viewable.Viewer):
                     self._card_when(lambda: state.kind.has_settings, "Network", self._network),
                     sizing_mode="stretch_width",
                 ),
+                width=330,
             ),
             self._of_counts("Parameterization and posterior", self._parameterization),
-            ui.Row(
-                self._of_counts("Priors", self._prior_cards),
-                ui.Spacer(width=GAP),
+            ui.FlexBox(
+                ui.Column(self._of_counts("Priors", self._prior_cards), styles=flexible(1, 330)),
                 # In sight while the sliders of all priors are gone through.
-                self._of_counts("Before any data", self._prior_check, styles=_IN_SIGHT),
+                ui.Column(
+                    self._of_counts("Before any data", self._prior_check),
+                    styles=flexible(1, 330) | _IN_SIGHT,
+                ),
+                gap=f"0 {GAP}px",
                 sizing_mode="stretch_width",
             ),
             ui.Row(
@@ -203,7 +208,7 @@ class ModelView(pn.viewable.Viewer):
     def _depth(self) -> Viewable:
         state = self.state
         totals = {"total counts": ""}
-        picker = ui.Select(label="Depth from", options=totals, width=300, margin=(4, 0, 8, 0))
+        picker = ui.Select(label="Depth from", options=totals, width=280, margin=(4, 0, 8, 0))
 
         def offer(*_: param.parameterized.Event) -> None:
             counts = self.data.counts
@@ -245,11 +250,11 @@ class ModelView(pn.viewable.Viewer):
         picker.param.watch(take, "value")
         state.param.watch(follow, ["likelihood", "parameterization"])
         follow()
-        return ui.Row(
+        return ui.FlexBox(
             ui.Column(
                 picker,
                 ui.Switch.from_param(state.param.unconstrained, margin=(4, 0)),
-                width=300,
+                styles=flexible(0, 290),
             ),
             ui.Column(
                 ui.HTML(
@@ -259,14 +264,15 @@ class ModelView(pn.viewable.Viewer):
                     sizing_mode="stretch_width",
                     margin=(0, 0, 10, 0),
                 ),
-                number_field(state, "guide_rank", width=300),
+                number_field(state, "guide_rank", width=280),
                 ui.HTML(
                     pn.bind(self._about_rank, state.param.likelihood, state.param.n_components),
                     sizing_mode="stretch_width",
                     margin=(0, 0, 8, 0),
                 ),
-                sizing_mode="stretch_width",
+                styles=flexible(1, 290),
             ),
+            gap=f"0 {GAP}px",
             sizing_mode="stretch_width",
         )
 

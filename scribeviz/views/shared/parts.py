@@ -167,10 +167,18 @@ def notice(text: str, severity: str) -> ui.HTML:
     )
 
 
-def row(*content: Viewable) -> ui.Row:
-    """Things beside each other, equally wide, with a gap between them."""
-    spaced = [part for thing in content for part in (thing, ui.Spacer(width=GAP))][:-1]
-    return ui.Row(*spaced, sizing_mode="stretch_width")
+def flexible(share: int, width: int) -> dict[str, str]:
+    """Styles of a column in a FlexBox: its width in pixels, and its share of what is left."""
+    return {"flex": f"{share} 1 {width}px", "min-width": "0", "max-width": "100%"}
+
+
+def row(*content: Viewable, width: int = 240) -> ui.FlexBox:
+    """Things equally wide beside each other where there is room, else one beneath the other.
+
+    ``width`` is the least of each in pixels.
+    """
+    columns = [ui.Column(thing, styles=flexible(1, width)) for thing in content]
+    return ui.FlexBox(*columns, gap=f"0 {GAP}px", sizing_mode="stretch_width")
 
 
 def button(
