@@ -586,6 +586,29 @@ def test_cells_are_filtered_and_come_back(page, app_url, shoot, console_errors):
     assert not console_errors
 
 
+def test_pages_fit_narrow_windows(page, app_url, fitted, shoot, console_errors):
+    run = fitted(EXAMPLE, ModelSpec())
+    seen = {
+        "Model": "Before any data",
+        "Fit": "Click a run to look at it.",
+        "Explore": "genes, worst first",
+    }
+    looks = [(390, "Model"), (390, "Fit"), (390, "Explore"), (768, "Fit"), (1024, "Explore")]
+    for width, place in looks:
+        page.set_viewport_size({"width": width, "height": 1000})
+        page.goto(f"{app_url}?place={place}&data={EXAMPLE}&run={run}")
+        expect(page.get_by_text(seen[place]).first).to_be_visible(timeout=PATIENT)
+        steps = page.locator(".MuiStep-root", has_text="Compare")
+        expect(steps).to_be_visible(visible=width >= 900)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        cards = page.locator(".MuiPaper-outlined:visible")
+        widths = [box["width"] for card in cards.all() if (box := card.bounding_box())]
+        assert min(widths) > 200, f"{place} at {width}: a card of one word a line"
+        assert max(widths) <= width
+        shoot(f"narrow-{place}-{width}")
+    assert not console_errors
+
+
 def test_reading_can_be_cancelled(page, app_url, data_folder):
     endless = data_folder / "endless.csv"
     os.mkfifo(endless)  # nobody writes into it: reading it takes for ever
