@@ -76,7 +76,7 @@ def checked[T](kind: type[T], content: Mapping[str, Any]) -> T:
 
     Raises
     ------
-    DamagedRunError
+    TypeError, ValueError
         If an entry is missing, unknown, or of another type.
     """
     if not isinstance(content, Mapping):

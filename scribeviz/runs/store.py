@@ -69,26 +69,25 @@ class RunStore:
         return [run for run, _ in self.statuses()]
 
     def statuses(self) -> list[tuple[RunFolder, RunStatus]]:
-        """All runs that can be read and how far they are, newest first.
-
-        Only what changed is read anew.
-        """
-        pairs = [
-            (each.run, each.status)
-            for each in self._read_all()
-            if isinstance(each.status, RunStatus)
-        ]
-        return sorted(pairs, key=lambda pair: pair[0].spec.created, reverse=True)
+        """All runs that can be read and how far they are, newest first."""
+        return self.look()[0]
 
     def damaged(self) -> list[DamagedRun]:
         """All runs that cannot be read, newest first by their names."""
-        runs = [each.status for each in self._read_all() if isinstance(each.status, DamagedRun)]
-        return sorted(runs, key=lambda run: run.id, reverse=True)
+        return self.look()[1]
 
-    def _read_all(self) -> list["_Read"]:
+    def look(self) -> tuple[list[tuple[RunFolder, RunStatus]], list[DamagedRun]]:
+        """Both :meth:`statuses` and :meth:`damaged`; only what changed is read anew."""
         looks = {path: _read(path, self._seen.get(path)) for path in self.root.iterdir()}
         self._seen = {path: read for path, read in looks.items() if read is not None}
-        return list(self._seen.values())
+        readable, damaged = [], []
+        for read in self._seen.values():
+            if isinstance(read.status, DamagedRun):
+                damaged.append(read.status)
+            else:
+                readable.append((read.run, read.status))
+        readable.sort(key=lambda pair: pair[0].spec.created, reverse=True)
+        return readable, sorted(damaged, key=lambda run: run.id, reverse=True)
 
     def run(self, run_id: str) -> RunFolder | None:
         """The run of that name, or None."""
@@ -181,7 +180,7 @@ class RunStore:
                 _kill(status.pid)
             return True
         if not run.status.state.is_over:  # it may have ended well since the status was read
-            if run.stop_asked:
+            if run.seconds_unanswered > _SECONDS_TO_ANSWER:
                 ending = (
                     RunState.STOPPED,
                     "The fit did not answer when it was stopped, and was ended.",

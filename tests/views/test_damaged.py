@@ -32,6 +32,9 @@ def test_each_is_a_row_with_what_is_kept_and_can_be_deleted(tmp_path):
     delete, *others = [part for part in listing.select(ui.Button) if part.label == "Delete it"]
     assert len(others) == 4
     delete.clicks += 1
+    assert runs[7].path.exists(), "one click asks"
+    assert delete.label == "Delete it for good"
+    delete.clicks += 1
     assert not runs[7].path.exists()
     assert "And 1 more that" in texts()
     assert "run-7" not in texts()

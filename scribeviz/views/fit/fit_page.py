@@ -42,6 +42,8 @@ from scribeviz.views.shared.parts import (
 
 _SHOWN_AT_ONCE = 2  # settings of a method; the others are under "More"
 _EVERYTHING, _TAIL = "All steps", "Last half"
+_DAMAGED_SHOWN = 5  # runs that cannot be read; the others are counted
+_DELETE, _FOR_GOOD = "Delete it", "Delete it for good"
 
 
 class FitView(pn.viewable.Viewer):
@@ -167,9 +169,6 @@ def _empty_droplets(counts: Counts | None) -> Viewable:
     return notice(f"{warning} The Data page offers to leave them out.", "warning")
 
 
-_DAMAGED_SHOWN = 5
-
-
 class RunList(pn.viewable.Viewer):
     """All runs, newest first; a click looks at one."""
 
@@ -211,13 +210,14 @@ class RunList(pn.viewable.Viewer):
     def _damaged_row(self, run: DamagedRun) -> Viewable:
         kept = ", ".join(run.kept) or "nothing else"
         text = f"Run {run.id} cannot be read. {run.problem} What is still there: {kept}."
+
+        def ask_then_delete(_: object) -> None:
+            if delete.label == _FOR_GOOD:
+                self.state.delete(run)
+            delete.label = _FOR_GOOD
+
         delete = button(
-            "Delete it",
-            "delete",
-            lambda _: self.state.delete(run),
-            color="error",
-            variant="outlined",
-            align="center",
+            _DELETE, "delete", ask_then_delete, color="error", variant="outlined", align="center"
         )
         return ui.Row(notice(text, "warning"), ui.Spacer(width=12), delete)
 

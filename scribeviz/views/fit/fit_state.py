@@ -100,13 +100,13 @@ class FitState(param.Parameterized):
 
     def refresh(self) -> None:
         """Copy the news from disk into this session; the page calls it on a timer."""
-        history = self.store.statuses()
+        history, damaged = self.store.look()
         # Progress alone does not count: the list would be drawn anew all the time.
         if [(run.id, now.state) for run, now in history] != [
             (run.id, before.state) for run, before in self.history
         ]:
             self.history = history
-        if (damaged := self.store.damaged()) != self.damaged:
+        if damaged != self.damaged:
             self.damaged = damaged
         if self.run is None:
             return
