@@ -37,6 +37,7 @@ from scribeviz.views.model.model_page import ModelView
 from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
+from scribeviz.views.shared.in_browser import HIDDEN_WHERE_NARROW, SCRIPTS
 from scribeviz.views.shared.unsent import send_left_over
 
 _LOG = logging.getLogger(__name__)
@@ -54,34 +55,6 @@ _THEME = {
     "palette": {"primary": {"main": "#0e7fa6"}, "secondary": {"main": "#d55e00"}},
     "typography": {"button": {"textTransform": "none"}},
 }
-
-# After Enter a number field takes nothing more until it is left and entered again: do that for the
-# user, who may type another number at once.
-_ENTER_ANOTHER_NUMBER = """
-document.addEventListener("keydown", (event) => {
-  const field = event.composedPath()[0];
-  if (event.key !== "Enter" || field.tagName !== "INPUT") return;
-  if (field.parentElement.querySelectorAll("button").length === 2)  // less and more
-    setTimeout(() => { field.blur(); field.focus(); field.select(); }, 60);
-});
-"""
-
-# On a narrow screen the steps would cover what they lead to: there they are closed at first, and
-# when one has been taken.
-_STEPS_ARE_CLOSED_WHERE_NARROW = """
-const close = () => {
-  if (window.innerWidth >= 900) return;
-  for (const doc of Bokeh.documents)
-    for (const model of doc._all_models.values())
-      if (model.class_name === "Page") model.data.sidebar_open = false;
-};
-close();
-document.addEventListener("click", (event) => {
-  if (event.composedPath().some((part) => part.classList?.contains("MuiStepLabel-root"))) close();
-});
-"""
-
-_WHERE_NARROW = "@media (max-width: 600px) { %s { display: none; } }"
 
 _STEPS_LOOK = {
     "& .MuiStepLabel-label": {"color": "text.primary"},
@@ -146,6 +119,7 @@ class Shell(pn.viewable.Viewer):
         self._python = PythonView(session=session, compare=self.compare)
         self._visited: dict[str, Viewable] = {}
         self._asked = 0  # how often a run was opened
+        self._said = ""  # the address, as it was last seen or set
         session.param.watch(self._show_place, "place")
         session.data.param.watch(self._inputs_changed, "counts")
         session.fit.param.watch(self._inputs_changed, ["run", "status", "history"])
@@ -159,13 +133,13 @@ class Shell(pn.viewable.Viewer):
                 ui.HTML(
                     pn.bind(_data_chip, session.data.param.counts),
                     margin=(0, 10),
-                    stylesheets=[_WHERE_NARROW % ".detail"],
+                    stylesheets=[HIDDEN_WHERE_NARROW % ".detail"],
                 ),
                 ui.HTML(
                     pn.bind(_job_chip, session.fit.param.status),
                     margin=(0, 10),
                     align="center",
-                    stylesheets=[_WHERE_NARROW % ":host"],
+                    stylesheets=[HIDDEN_WHERE_NARROW % ":host"],
                 ),
             ],
             sidebar=[self._steps],
@@ -265,8 +239,20 @@ class Shell(pn.viewable.Viewer):
         search = f"?{urlencode(said, safe=',')}"
         if kept := filter_as_text(session.data.filter):
             search += f"&filter={quote(kept, safe=',:=/')}"
-        if location is not None and location.search != search:
+        if location is None:
+            return
+        if self._said and location.search != self._said:  # by Back or Forward
+            self.restored = False
+            pn.state.execute(partial(self._go_back, location.query_params))
+        elif location.search != search:
             location.search = search
+        self._said = location.search
+
+    async def _go_back(self, asked: Mapping[str, Any]) -> None:
+        try:
+            await follow_link(self, asked)
+        finally:
+            self.restored = True
 
     def _view(self, place: str) -> Viewable:
         session = self.session
@@ -339,7 +325,7 @@ def serve_page() -> Viewable:
         exception_handler=_unexpected,
     )
     if pn.state.curdoc is not None:
-        for code in (_ENTER_ANOTHER_NUMBER, _STEPS_ARE_CLOSED_WHERE_NARROW):
+        for code in SCRIPTS:
             pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
     session = Session(run_store(), default_folder())
     shell = Shell(session=session)
@@ -363,9 +349,9 @@ def serve_page() -> Viewable:
 async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     """Go back to what an address asks for."""
     session = shell.session
-    if source := asked.get("data"):
+    if asked.get("data") and not _is_open(session, asked):
         rounding = next((way for way in ROUNDINGS if way == asked.get("rounding")), None)
-        await session.data.read(str(source), str(asked.get("layer", "X")), rounding)
+        await session.data.read(str(asked["data"]), str(asked.get("layer", "X")), rounding)
         if "filter" in asked:
             _tell(await _keep(session, str(asked["filter"])))
     run = session.fit.store.run(str(asked["run"])) if "run" in asked else None
@@ -386,6 +372,16 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
         _tell(shell.compare.recall(runs, gene, finished_ids))
     if asked.get("place") in PLACES and session.is_open(asked["place"]):
         shell.go(asked["place"], gene)
+
+
+def _is_open(session: Session, asked: Mapping[str, Any]) -> bool:
+    """Whether the data of an address are open already, with the cells that it leaves out."""
+    opened = session.data.opened
+    if opened is None:
+        return False
+    there = opened.source, opened.found.layer, opened.rounding, filter_as_text(session.data.filter)
+    names = ("layer", "X"), ("rounding", None), ("filter", "")
+    return there == (str(asked["data"]), *(asked.get(name, usual) for name, usual in names))
 
 
 async def _keep(session: Session, text: str) -> str:

@@ -586,6 +586,31 @@ def test_cells_are_filtered_and_come_back(page, app_url, shoot, console_errors):
     assert not console_errors
 
 
+def test_back_and_forward_go_from_page_to_page(page, app_url, fitted, console_errors):
+    run = fitted(EXAMPLE, ModelSpec())
+    titles = page.get_by_role("heading", level=1)
+    page.goto(f"{app_url}?place=Data&data={EXAMPLE}&run={run}")
+    expect(titles).to_have_text("Data", timeout=PATIENT)
+    for place in ("Model", "Fit", "Explore"):
+        page.locator(".MuiStep-root", has_text=place).locator(".MuiStepLabel-root").click()
+        expect(titles).to_have_text(place, timeout=PATIENT)
+        expect(page).to_have_url(re.compile(f"place={place}"), timeout=PATIENT)
+    expect(page).to_have_url(re.compile("gene="), timeout=PATIENT)  # which adds no step back
+    for place in ("Fit", "Model", "Data"):
+        page.go_back()
+        expect(titles).to_have_text(place, timeout=PATIENT)
+        expect(page).to_have_url(re.compile(f"place={place}"))
+    page.go_forward()
+    expect(titles).to_have_text("Model", timeout=PATIENT)
+    page.wait_for_timeout(1_000)  # a few looks of the server at the address
+    expect(page).to_have_url(re.compile("place=Model"))
+    page.go_forward()
+    expect(titles).to_have_text("Fit", timeout=PATIENT)
+    page.go_forward()
+    expect(page.get_by_text("genes, worst first")).to_be_visible(timeout=PATIENT)
+    assert not console_errors
+
+
 def test_pages_fit_narrow_windows(page, app_url, fitted, shoot, console_errors):
     run = fitted(EXAMPLE, ModelSpec())
     seen = {
