@@ -39,10 +39,12 @@ def test_tiles_keep_their_order():
     assert shown.index("700") < shown.index("cells") < shown.index("765") < shown.index("genes")
 
 
-def test_a_row_puts_gaps_between_things_only():
-    made = parts.row(*(parts.words(text) for text in "abc"))
-    kinds = [type(part) for part in made]
-    assert kinds == [ui.HTML, ui.Spacer, ui.HTML, ui.Spacer, ui.HTML]
+def test_things_of_a_row_are_equally_wide_and_wrap():
+    made = parts.row(*(parts.words(text) for text in "abc"), width=300)
+    assert isinstance(made, ui.FlexBox)
+    assert [type(column[0]) for column in made] == [ui.HTML] * 3
+    assert {column.styles["flex"] for column in made} == {"1 1 300px"}
+    assert made.gap == f"0 {parts.GAP}px"
 
 
 def test_a_button_acts():
