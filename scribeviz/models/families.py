@@ -119,7 +119,7 @@ class Dirichlet(dist.Dirichlet):
 
 @kl_divergence.register(Dirichlet, Dirichlet)
 def _kl_dirichlet(p: Dirichlet, q: Dirichlet) -> Array:
-    return dirichlet_divergence(*jnp.broadcast_arrays(p.concentration, q.concentration))
+    return _divergence(p.concentration, q.concentration)
 
 
 class BetaPrime(dist.Distribution):
@@ -180,6 +180,9 @@ def _kl_beta_prime(p: BetaPrime, q: BetaPrime) -> Array:
 
 def _divergence_of_betas(*shapes: Array) -> Array:
     alpha1, beta1, alpha2, beta2 = jnp.broadcast_arrays(*shapes)
-    return dirichlet_divergence(
-        jnp.stack([alpha1, beta1], axis=-1), jnp.stack([alpha2, beta2], axis=-1)
-    )
+    return _divergence(jnp.stack([alpha1, beta1], axis=-1), jnp.stack([alpha2, beta2], axis=-1))
+
+
+def _divergence(p: Array, q: Array) -> Array:
+    # A prior may be given in whole numbers.
+    return dirichlet_divergence(*jnp.broadcast_arrays(1.0 * p, 1.0 * q))

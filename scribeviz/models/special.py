@@ -114,18 +114,19 @@ def _dirichlet_divergence_jvp(
     primals: tuple[Array, Array], tangents: tuple[Array, Array]
 ) -> tuple[Array, Array]:
     p, q = primals
-    by_p, by_q = tangents
+    p_dot, q_dot = tangents
     divergence = dirichlet_divergence(p, q)
     slope = jnp.zeros_like(divergence)
     less = p - q
-    if not isinstance(by_p, SymbolicZero):
+    if not isinstance(p_dot, SymbolicZero):
         of_total = _trigamma(p.sum(-1, keepdims=True)) * less.sum(-1, keepdims=True)
         # Else the compiler repeats all of this in each kernel that uses it.
-        by_one = jax.lax.optimization_barrier(_trigamma(p) * less - of_total)
-        slope += (by_one * by_p).sum(-1)
-    if not isinstance(by_q, SymbolicZero):
+        by_p = jax.lax.optimization_barrier(_trigamma(p) * less - of_total)
+        slope += (by_p * p_dot).sum(-1)
+    if not isinstance(q_dot, SymbolicZero):
         of_total = _digamma_less(q.sum(-1, keepdims=True), p.sum(-1, keepdims=True))
-        slope += ((_digamma_less(q, p) - of_total) * by_q).sum(-1)
+        by_q = _digamma_less(q, p) - of_total
+        slope += (by_q * q_dot).sum(-1)
     return divergence, slope
 
 

@@ -196,9 +196,14 @@ class RunFolder:
             return checked(RunStatus, content | {"state": RunState(content["state"])})
 
     @property
-    def version(self) -> tuple[int, ...]:
-        """Something that differs once status or spec are replaced; cheaper than to read them."""
-        return _version_of(self.path / "status.json") + _version_of(self.path / "spec.json")
+    def status_version(self) -> tuple[int, int]:
+        """Something that differs once the status is replaced; cheaper than to read it."""
+        return _version_of(self.path / "status.json")
+
+    @property
+    def spec_version(self) -> tuple[int, int]:
+        """The same of the spec; zeros where there is none."""
+        return _version_of(self.path / "spec.json")
 
     def write_status(self, status: RunStatus) -> None:
         """Replace the status."""
@@ -329,12 +334,12 @@ class RunFolder:
     @property
     def seconds_unanswered(self) -> float:
         """For how long the worker has said nothing after it was last asked to stop, or 0."""
-        asked, said = (_version_of(self.path / name)[0] for name in ("stop", "status.json"))
+        asked, said = _version_of(self.path / "stop")[0], self.status_version[0]
         return 0.0 if not asked or said > asked else time.time() - asked / 1e9
 
 
 def _version_of(path: Path) -> tuple[int, int]:
-    """Something that differs once a file has been replaced; zeros where there is none."""
+    """When a file was written, and its number; zeros where there is none."""
     try:
         stat = path.stat()
     except OSError:

@@ -196,9 +196,10 @@ class RunStore:
 
 
 class _Read(NamedTuple):
-    """What was read of a run, when its files were of that version."""
+    """What was read of a run, when its files were of these versions."""
 
-    version: tuple[int, ...]
+    of_status: tuple[int, int]
+    of_spec: tuple[int, int]
     run: RunFolder
     status: RunStatus | DamagedRun
 
@@ -206,23 +207,23 @@ class _Read(NamedTuple):
 def _read(path: Path, before: _Read | None) -> _Read | None:
     """Read what has changed of a folder; None where it is no run, or none yet."""
     run = RunFolder(path)
-    version = run.version
-    if before is not None and before.version == version:
+    of_status, of_spec = run.status_version, run.spec_version
+    if before is not None and (before.of_status, before.of_spec) == (of_status, of_spec):
         return before
-    if not any(version) and not run.counts_path.exists():
+    if not any(of_status + of_spec) and not run.counts_path.exists():
         return None
-    if before is not None and before.version[2:] == version[2:]:
+    if before is not None and before.of_spec == of_spec:
         run = before.run  # whose spec is read
     try:
         _ = run.spec
-        return _Read(version, run, run.status)
+        return _Read(of_status, of_spec, run, run.status)
     except DamagedRunError as problem:
         if not path.exists():  # deleted meanwhile
             return None
         is_new = time.time() - path.stat().st_mtime < _SECONDS_TO_CREATE
         if is_new and not (path / "status.json").exists():  # which is written last
             return None
-        return _Read(version, run, DamagedRun(path, str(problem)))
+        return _Read(of_status, of_spec, run, DamagedRun(path, str(problem)))
 
 
 def default_root() -> Path:

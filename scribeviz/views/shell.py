@@ -38,6 +38,7 @@ from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.in_browser import HIDDEN_WHERE_NARROW, SCRIPTS
+from scribeviz.views.shared.parts import PRIMARY
 from scribeviz.views.shared.unsent import send_left_over
 
 _LOG = logging.getLogger(__name__)
@@ -49,12 +50,14 @@ _ICONS = {
     "Explore": "search",
     "Compare": "balance",
 }
-# One blue that can be read on white and, as text, on a dark page: a theme with a palette for each
-# is now and then drawn with the wrong one (panel-material-ui 0.16).
+# One palette: of a theme with one for each mode the wrong one is drawn now and then
+# (panel-material-ui 0.16).
 _THEME = {
-    "palette": {"primary": {"main": "#0e7fa6"}, "secondary": {"main": "#d55e00"}},
+    "palette": {"primary": {"main": PRIMARY}, "secondary": {"main": "#d55e00"}},
     "typography": {"button": {"textTransform": "none"}},
 }
+
+_OF_DATA = {"data", "layer", "rounding", "filter"}  # names in an address
 
 _STEPS_LOOK = {
     "& .MuiStepLabel-label": {"color": "text.primary"},
@@ -222,22 +225,20 @@ class Shell(pn.viewable.Viewer):
 
     def _say_where(self) -> None:
         session, location = self.session, pn.state.location
-        opened, run, compare = session.data.opened, session.fit.run, self.compare
+        run, compare = session.fit.run, self.compare
         genes = {"Explore": session.explore.gene, "Compare": compare.gene}
+        data = _data_address(session)
+        kept = data.pop("filter", "")
         here = {
             "place": session.place,
-            "data": opened.source if opened is not None else None,
-            "layer": opened.found.layer if opened is not None else None,
-            "rounding": opened.rounding if opened is not None else None,
+            **data,
             "run": run.id if run is not None else None,
             "compare": ",".join(compare.runs) if session.place == "Compare" else None,
             "gene": genes.get(session.place),
         }
-        if here["layer"] == "X":  # as usual
-            here["layer"] = None
         said = {name: value for name, value in here.items() if value}
         search = f"?{urlencode(said, safe=',')}"
-        if kept := filter_as_text(session.data.filter):
+        if kept:
             search += f"&filter={quote(kept, safe=',:=/')}"
         if location is None:
             return
@@ -349,7 +350,8 @@ def serve_page() -> Viewable:
 async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     """Go back to what an address asks for."""
     session = shell.session
-    if asked.get("data") and not _is_open(session, asked):
+    there = _data_address(session)
+    if asked.get("data") and there != {name: str(asked[name]) for name in _OF_DATA & asked.keys()}:
         rounding = next((way for way in ROUNDINGS if way == asked.get("rounding")), None)
         await session.data.read(str(asked["data"]), str(asked.get("layer", "X")), rounding)
         if "filter" in asked:
@@ -374,14 +376,18 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
         shell.go(asked["place"], gene)
 
 
-def _is_open(session: Session, asked: Mapping[str, Any]) -> bool:
-    """Whether the data of an address are open already, with the cells that it leaves out."""
+def _data_address(session: Session) -> dict[str, str]:
+    """What the address says of the data that are open, and of the cells that are left out."""
     opened = session.data.opened
     if opened is None:
-        return False
-    there = opened.source, opened.found.layer, opened.rounding, filter_as_text(session.data.filter)
-    names = ("layer", "X"), ("rounding", None), ("filter", "")
-    return there == (str(asked["data"]), *(asked.get(name, usual) for name, usual in names))
+        return {}
+    said = {
+        "data": opened.source,
+        "layer": "" if opened.found.layer == "X" else opened.found.layer,  # as usual
+        "rounding": opened.rounding,
+        "filter": filter_as_text(session.data.filter),
+    }
+    return {name: str(value) for name, value in said.items() if value}
 
 
 async def _keep(session: Session, text: str) -> str:

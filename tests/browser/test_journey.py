@@ -7,6 +7,7 @@ import signal
 from urllib.parse import quote_plus, urlencode
 
 import psutil
+import pytest
 from playwright.sync_api import TimeoutError as PlaywrightTimeoutError
 from playwright.sync_api import expect
 
@@ -586,6 +587,7 @@ def test_cells_are_filtered_and_come_back(page, app_url, shoot, console_errors):
     assert not console_errors
 
 
+@pytest.mark.slow
 def test_back_and_forward_go_from_page_to_page(page, app_url, fitted, console_errors):
     run = fitted(EXAMPLE, ModelSpec())
     titles = page.get_by_role("heading", level=1)
@@ -611,6 +613,7 @@ def test_back_and_forward_go_from_page_to_page(page, app_url, fitted, console_er
     assert not console_errors
 
 
+@pytest.mark.slow
 def test_pages_fit_narrow_windows(page, app_url, fitted, shoot, console_errors):
     run = fitted(EXAMPLE, ModelSpec())
     seen = {

@@ -394,6 +394,21 @@ def test_a_fit_that_leaves_the_queue_promises_no_curve(fit_view, data, counts, h
     assert not promise.visible
 
 
+def test_a_run_that_is_damaged_while_it_is_looked_at_leaves_nothing_behind(
+    fit_view, data, counts, html_of, labels_of
+):
+    panel = pn.panel(fit_view)
+    data.counts = counts
+    state = fit_view.state
+    state.start(counts, ModelSpec())
+    (state.run.path / "status.json").write_text("")
+    state.refresh()
+    assert "Nothing has been started yet" in html_of(panel)
+    assert "of at most" not in html_of(panel)
+    assert "Stop and keep" not in labels_of(panel)
+    assert "cannot be read" in html_of(panel)
+
+
 def test_a_finished_run_is_listed_and_can_be_explored(finished_store, data, labels_of, html_of):
     fit = FitState(store=finished_store)
     went = []

@@ -15,7 +15,7 @@ from scribeviz.views.explore.mixture import AssignmentView
 from scribeviz.views.explore.one_gene import GeneView
 from scribeviz.views.explore.parameters import ParametersView
 from scribeviz.views.explore.unusual_cells import UnusualView
-from scribeviz.views.shared.parts import GAP, empty, flexible, in_progress, notice, page, words
+from scribeviz.views.shared.parts import empty, flexible, in_progress, notice, page, words, wrapping
 
 
 class ExploreView(pn.viewable.Viewer):
@@ -54,12 +54,9 @@ class ExploreView(pn.viewable.Viewer):
             words(explored.name, faint=True),
             *(notice(text, "info") for text in explored.critique.notes),
             DigestView(state=state, try_model=self.try_model),
-            # Beside each other where there is room, else one beneath the other.
-            ui.FlexBox(
+            wrapping(
                 ui.Column(table, styles=flexible(6, 660)),
                 ui.Column(gene, styles=flexible(4, 400)),
-                gap=f"0 {GAP}px",
-                sizing_mode="stretch_width",
             ),
             self._tabs(explored),
             sizing_mode="stretch_width",

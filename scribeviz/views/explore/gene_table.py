@@ -18,7 +18,15 @@ from scribeviz.runs.export import as_h5ad
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.shared.arrow_keys import ArrowKeys
-from scribeviz.views.shared.parts import TABLE_LOOK, button, card, download, words, words_html
+from scribeviz.views.shared.parts import (
+    PRIMARY,
+    TABLE_LOOK,
+    button,
+    card,
+    download,
+    words,
+    words_html,
+)
 
 _TITLES = {
     "gene": "Gene",
@@ -42,10 +50,10 @@ _WIDTHS = {
     "over_poisson": 66,
 }
 _PAGE = 12  # genes
-_LOOK = """
-.tabulator-tableholder:focus-visible { outline: 2px solid #0e7fa6; outline-offset: -2px; }
-.tabulator-row.tabulator-selected { box-shadow: inset 4px 0 #0e7fa6; }
-.tabulator-row.tabulator-selected [tabulator-field="gene"] { font-weight: 600; }
+_LOOK = f"""
+.tabulator-tableholder:focus-visible {{ outline: 2px solid {PRIMARY}; outline-offset: -2px; }}
+.tabulator-row.tabulator-selected {{ box-shadow: inset 4px 0 {PRIMARY}; }}
+.tabulator-row.tabulator-selected [tabulator-field="gene"] {{ font-weight: 600; }}
 """
 
 

@@ -23,7 +23,6 @@ from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.parts import (
-    GAP,
     TABLE_LOOK,
     button,
     card,
@@ -38,6 +37,7 @@ from scribeviz.views.shared.parts import (
     when,
     words,
     words_html,
+    wrapping,
 )
 
 _SHOWN_AT_ONCE = 2  # settings of a method; the others are under "More"
@@ -60,12 +60,10 @@ class FitView(pn.viewable.Viewer):
         return page(
             "Fit",
             "It goes on when you close this tab; its address brings you back.",
-            ui.FlexBox(
+            wrapping(
                 # The settings grow only where they have a line of their own.
                 ui.Column(self._settings(), styles=flexible(1, 290)),
                 ui.Column(progress, runs, styles=flexible(1_000, 400)),
-                gap=f"0 {GAP}px",
-                sizing_mode="stretch_width",
             ),
         )
 
@@ -311,6 +309,9 @@ class ProgressView(pn.viewable.Viewer):
         run, status = self.state.run, self.state.status
         if run is None or status is None:
             self._what.object = words_html("Nothing has been started yet.")
+            self._figures.object = self._how_to_read.object = ""
+            self._bar.visible = False
+            self._problem[:], self._actions[:] = [], []
             return
         doing = "stopping …" if self.state.stopping else _state_in_words(run, status)
         self._what.object = words_html(f"{run.spec.described} on {run.spec.data_name}: {doing}")

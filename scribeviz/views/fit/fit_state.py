@@ -113,7 +113,7 @@ class FitState(param.Parameterized):
         try:
             self._follow(self.run)
         except DamagedRunError:  # the list says why; or it was deleted
-            self.param.update(run=None, status=None, losses=np.zeros(0))
+            self.param.update(run=None, status=None, stopping=False, losses=np.zeros(0))
 
     def _follow(self, run: RunFolder) -> None:
         status = run.status

@@ -18,7 +18,6 @@ from scribeviz.views.model.network_form import NetworkView
 from scribeviz.views.model.prior_check import PriorCheckView
 from scribeviz.views.model.prior_form import PriorView
 from scribeviz.views.shared.parts import (
-    GAP,
     button,
     card,
     flexible,
@@ -28,6 +27,7 @@ from scribeviz.views.shared.parts import (
     row,
     words,
     words_html,
+    wrapping,
 )
 
 _IN_SIGHT = {"position": "sticky", "top": "16px", "align-self": "flex-start"}
@@ -61,15 +61,13 @@ class ModelView(pn.viewable.Viewer):
                 width=330,
             ),
             self._of_counts("Parameterization and posterior", self._parameterization),
-            ui.FlexBox(
+            wrapping(
                 ui.Column(self._of_counts("Priors", self._prior_cards), styles=flexible(1, 330)),
                 # In sight while the sliders of all priors are gone through.
                 ui.Column(
                     self._of_counts("Before any data", self._prior_check),
                     styles=flexible(1, 330) | _IN_SIGHT,
                 ),
-                gap=f"0 {GAP}px",
-                sizing_mode="stretch_width",
             ),
             ui.Row(
                 button("Go to the fit", "arrow_forward", lambda _: self.go_on()),
@@ -250,7 +248,7 @@ class ModelView(pn.viewable.Viewer):
         picker.param.watch(take, "value")
         state.param.watch(follow, ["likelihood", "parameterization"])
         follow()
-        return ui.FlexBox(
+        return wrapping(
             ui.Column(
                 picker,
                 ui.Switch.from_param(state.param.unconstrained, margin=(4, 0)),
@@ -272,8 +270,6 @@ class ModelView(pn.viewable.Viewer):
                 ),
                 styles=flexible(1, 290),
             ),
-            gap=f"0 {GAP}px",
-            sizing_mode="stretch_width",
         )
 
     def _about_parameters(self, _likelihood: str, key: str) -> str:

@@ -1,7 +1,6 @@
 """A run that a page wanted to read and that is gone, or cannot be read."""
 
 import logging
-from json import JSONDecodeError
 
 from scribeviz.runs.damage import DamagedRunError
 
@@ -16,7 +15,7 @@ def why_unreadable(problem: Exception) -> str:
     if isinstance(problem, DamagedRunError):
         _LOG.warning("a run could not be read", exc_info=problem)
         return f"This run cannot be read. {problem}"
-    if isinstance(problem, ValueError) and not isinstance(problem, JSONDecodeError | UnicodeError):
+    if isinstance(problem, ValueError):
         return str(problem)  # a sentence of ours: nothing is wrong with the server
     _LOG.error("a run could not be read", exc_info=problem)
     if isinstance(problem, FileNotFoundError):

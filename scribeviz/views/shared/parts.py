@@ -12,11 +12,14 @@ from panel import ui
 from panel.viewable import Viewable
 
 GAP = 16
+PRIMARY = "#0e7fa6"
+"""Of buttons, links and the header.  It can be read on white and, as text, on a dark page."""
+
 
 _BREAK = "overflow-wrap:anywhere"  # names of files, genes and cells may be long, without a blank
 
 _SEVERITIES = {
-    "info": ("#0e7fa6", "i"),
+    "info": (PRIMARY, "i"),
     "success": ("#1b7f4b", "✓"),
     "warning": ("#b45309", "!"),
     "error": ("#b91c1c", "✕"),
@@ -168,8 +171,13 @@ def notice(text: str, severity: str) -> ui.HTML:
 
 
 def flexible(share: int, width: int) -> dict[str, str]:
-    """Styles of a column in a FlexBox: its width in pixels, and its share of what is left."""
+    """Styles of a column that may wrap: its width in pixels, and its share of what is left."""
     return {"flex": f"{share} 1 {width}px", "min-width": "0", "max-width": "100%"}
+
+
+def wrapping(*columns: ui.Column) -> ui.FlexBox:
+    """Columns with :func:`flexible` styles, beneath each other where there is no room."""
+    return ui.FlexBox(*columns, gap=f"0 {GAP}px", sizing_mode="stretch_width")
 
 
 def row(*content: Viewable, width: int = 240) -> ui.FlexBox:
@@ -177,8 +185,7 @@ def row(*content: Viewable, width: int = 240) -> ui.FlexBox:
 
     ``width`` is the least of each in pixels.
     """
-    columns = [ui.Column(thing, styles=flexible(1, width)) for thing in content]
-    return ui.FlexBox(*columns, gap=f"0 {GAP}px", sizing_mode="stretch_width")
+    return wrapping(*(ui.Column(thing, styles=flexible(1, width)) for thing in content))
 
 
 def button(
