@@ -36,6 +36,7 @@ from scribeviz.views.shared.parts import (
     card,
     download,
     empty,
+    flexible,
     heading,
     in_words,
     legend,
@@ -92,8 +93,8 @@ class CompareView(pn.viewable.Viewer):
             disabled=True,
             stylesheets=[TABLE_LOOK],
             selectable="checkbox",
-            layout="fit_columns",
-            widths={"started": 120, "data": 200, "state": 100, "took": 110},
+            layout="fit_data_stretch",
+            widths={"data": 200},
             pagination="local",
             page_size=8,
             sizing_mode="stretch_width",
@@ -116,7 +117,7 @@ class CompareView(pn.viewable.Viewer):
                 words("Tick two or more runs of the same data.", faint=True),
                 self._nothing,
                 self._listing,
-                ui.Row(
+                ui.FlexBox(
                     button(
                         "Fit every count distribution",
                         "playlist_add",
@@ -129,8 +130,9 @@ class CompareView(pn.viewable.Viewer):
                             "one after the other, on the open data.",
                             faint=True,
                         ),
-                        align="center",
+                        styles=flexible(1, 220) | {"align-self": "center"},
                     ),
+                    sizing_mode="stretch_width",
                     margin=(10, 0, 0, 0),
                 ),
                 self._busy,
@@ -320,6 +322,7 @@ class GenePairView(pn.viewable.Viewer):
             row(
                 ui.HoloViews(points, sizing_mode="stretch_width", height=420),
                 ui.Column(self._listing, sizing_mode="stretch_width"),
+                width=420,  # of a table of five columns
             ),
             words(
                 "Each point is a gene; the difference is in elpd, gene by gene and count by count, "

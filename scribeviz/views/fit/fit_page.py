@@ -182,8 +182,9 @@ class RunList(pn.viewable.Viewer):
             selectable=False,
             pagination="local",
             page_size=8,
-            layout="fit_columns",
-            widths={"started": 120, "data": 170, "state": 100, "took": 100},
+            # As wide as what they hold, and the table scrolls where that is too much.
+            layout="fit_data_stretch",
+            widths={"data": 170},
             sizing_mode="stretch_width",
             margin=0,
         )

@@ -133,5 +133,5 @@ class PriorView(pn.viewable.Viewer):
 
     def _curve(self) -> tuple[np.ndarray, np.ndarray]:
         if self.state.prior.is_learned:  # nothing is drawn before there is a fit
-            return np.ones(1), np.ones(1)
+            return np.array([0.1, 10.0]), np.ones(2)  # a single value has no range on a log axis
         return self.state.prior.density(self.model.n_components)

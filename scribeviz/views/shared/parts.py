@@ -180,7 +180,7 @@ def wrapping(*columns: ui.Column) -> ui.FlexBox:
     return ui.FlexBox(*columns, gap=f"0 {GAP}px", sizing_mode="stretch_width")
 
 
-def row(*content: Viewable, width: int = 240) -> ui.FlexBox:
+def row(*content: Viewable, width: int = 250) -> ui.FlexBox:
     """Things equally wide beside each other where there is room, else one beneath the other.
 
     ``width`` is the least of each in pixels.
