@@ -109,6 +109,16 @@ def test_a_worker_that_dies_is_said(queued):
     assert "exit code 3" in status.error
 
 
+def test_a_log_is_not_flooded_with_progress(queued, capsys):
+    worker = fake_worker(
+        "for step in range(10): say(state='running', step=step); time.sleep(0.1)",
+        "say(state='done', step=10)",
+    )
+    assert fit_by(worker, queued).step == 10
+    # One line when it begins and one at its end: a redirected progress bar cannot be redrawn.
+    assert capsys.readouterr().err.count("step/s") == 2
+
+
 @pytest.mark.parametrize("command", [[], ["fit"], ["serve"]])
 def test_help_waits_for_no_library(command):
     code = (

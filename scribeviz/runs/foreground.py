@@ -1,6 +1,7 @@
 """A run that a terminal waits for: the server's worker, with a progress bar."""
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import how_it_died, send, spawn_worker
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_LINES = 10.0  # of a log; a terminal is drawn at every look
 
 
 @contextmanager
@@ -63,16 +65,21 @@ def _follow(worker: subprocess.Popen, run: RunFolder, show: Callable[[RunFolder]
 def _bar() -> Iterator[Callable[[RunFolder], None]]:
     from tqdm.auto import tqdm
 
-    with tqdm(total=0, unit="step") as bar:
+    pause = 0.0 if sys.stderr.isatty() else _SECONDS_BETWEEN_LINES
+    with tqdm(total=0, unit="step", mininterval=pause) as bar:
+        drawn = time.monotonic()
 
         def show(run: RunFolder) -> None:
+            nonlocal drawn
             status = run.status
             # Settled early: that is the whole of it.
             bar.total = status.step if status.settled else status.n_steps
             losses = run.losses
             loss = f"loss {losses[-50:].mean():,.1f}" if losses.size else ""
             bar.set_postfix_str(", ".join(filter(None, [loss, status.doing])), refresh=False)
-            bar.update(status.step - bar.n)
-            bar.refresh()
+            bar.n = status.step
+            if time.monotonic() - drawn >= pause:
+                bar.refresh()
+                drawn = time.monotonic()
 
         yield show
