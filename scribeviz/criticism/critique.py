@@ -19,7 +19,7 @@ from scribeviz.criticism.library import (
     library_edges,
     library_histogram,
 )
-from scribeviz.criticism.loo import PSIS, CellScores, loo
+from scribeviz.criticism.loo import CellScores, loo
 from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.partition import gene_information
 from scribeviz.criticism.predictive import GeneCheck, check_gene
@@ -150,11 +150,8 @@ class Critique:
         if self.agreement is not None:
             arrays["agreement"] = self.agreement
         if self.scores is not None:
-            arrays |= {"elpd": self.scores.elpd, "pareto_k": self.scores.pareto_k}
-            arrays["p_loo"] = np.asarray(self.scores.p_loo)
-            meta |= {"scored": self.scores.scored, "method": self.scores.method}
-            if self.scores.cells is not None:
-                arrays["scored_cells"] = self.scores.cells
+            scored, about = self.scores.as_file()
+            arrays, meta = arrays | scored, meta | about
         if isinstance(self.draws, ReplicateBands):
             arrays |= {name: getattr(self.draws, name) for name in _BANDS}
             meta["n_draws"] = self.draws.n_draws
@@ -198,16 +195,7 @@ class Critique:
             probabilities=arrays["probabilities"],
             notes=meta["notes"],
             agreement=arrays.get("agreement"),
-            scores=CellScores(
-                arrays["elpd"],
-                arrays["pareto_k"],
-                float(arrays["p_loo"]),
-                scored=meta.get("scored", ""),
-                cells=arrays.get("scored_cells"),
-                method=meta.get("method", PSIS),
-            )
-            if "elpd" in arrays
-            else None,
+            scores=CellScores.from_file(arrays, meta) if "elpd" in arrays else None,
         )
 
 

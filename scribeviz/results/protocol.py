@@ -70,6 +70,12 @@ class Results(Protocol):
     def loo(self, counts: Any) -> CellScores:
         """How well unseen cells are predicted."""
 
+    def score_unseen(self, counts: Any) -> CellScores:
+        """How well cells are predicted that were not fitted."""
+
+    def start_for(self, cells: np.ndarray, genes: np.ndarray) -> "Results | None":
+        """What a fit of some of the cells and genes can start from; None where it starts anew."""
+
     def to_anndata(
         self,
         adata: "AnnData",

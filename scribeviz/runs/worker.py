@@ -23,9 +23,11 @@ from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.networks.training import TrainingError
 from scribeviz.runs.folder import RunFolder, RunState
+from scribeviz.runs.scoring import score_by_folds
 
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
 _SECONDS_BETWEEN_SAVES = 3.0
+_ENDED_EARLY = (LossNotFiniteError, TrainingError)
 _NO_MEMORY = "There was not enough memory for this fit; fewer components or genes need less."
 
 
@@ -51,8 +53,9 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
     )
     try:
         load_configured_models()
-        state, error = _fit(folder, report)
-    except (CountsError, ValueError, NotOfferedError) as problem:
+        job = score_by_folds if folder.spec.scores else _fit
+        state, error = job(folder, report)
+    except (CountsError, ValueError, NotOfferedError, *_ENDED_EARLY) as problem:
         traceback.print_exc()
         state, error = RunState.FAILED, str(problem)
     except MemoryError:
@@ -85,7 +88,7 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
             if folder.stop_asked:
                 outcome = RunState.STOPPED, ""
                 break
-    except (LossNotFiniteError, TrainingError) as problem:
+    except _ENDED_EARLY as problem:
         traceback.print_exc()
         kept = "" if last is None else f" The fit up to step {last.step:,} is kept."
         outcome = RunState.FAILED, f"{problem}{kept}"

@@ -7,7 +7,8 @@ import pytest
 import scipy.stats as st
 from scipy.special import logsumexp
 
-from scribeviz.criticism.loo import CellScores, compare, loo, stacking_weights, verdict, waic
+from scribeviz.criticism.comparison import compare, stacking_weights, verdict
+from scribeviz.criticism.loo import CellScores, loo, waic
 
 
 @pytest.fixture
