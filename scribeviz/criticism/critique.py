@@ -60,6 +60,8 @@ class Critique:
         nothing to assign.
     notes
         What can and what cannot be read from the fit, in sentences.
+    of_all_cells
+        Whether genes are checked on all cells, as in the table, or on chosen ones.
     """
 
     draws: NaturalDraws | ReplicateBands
@@ -68,6 +70,7 @@ class Critique:
     notes: Sequence[str] = ()
     scores: CellScores | None = None
     agreement: Float[np.ndarray, " cells"] | None = None
+    of_all_cells: bool = True
 
     def check(
         self,
@@ -81,7 +84,8 @@ class Critique:
         """
         if isinstance(self.draws, ReplicateBands):
             return self.draws.check(counts, gene, str(self.genes["problem"].iloc[gene]))
-        return check_gene(counts, self.draws, gene, edges=edges)
+        problem = str(self.genes["problem"].iloc[gene]) if self.of_all_cells else None
+        return check_gene(counts, self.draws, gene, edges=edges, problem=problem)
 
     @property
     def can_choose_cells(self) -> bool:
@@ -128,7 +132,9 @@ class Critique:
                 f"{cells.max():,}."
             )
         draws = self.natural.of_cells(cells, self.probabilities)
-        return replace(self, draws=draws, probabilities=self.probabilities[cells])
+        return replace(
+            self, draws=draws, probabilities=self.probabilities[cells], of_all_cells=False
+        )
 
     def library(self, counts: Counts) -> LibraryCheck:
         """Compare total counts of cells with replicated data sets."""
@@ -199,10 +205,8 @@ class Critique:
         )
 
 
-def criticise(
-    model: CountModel, counts: Counts, values: Values, scores: CellScores | None = None
-) -> Critique:
-    """Check every gene and every cell.
+def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
+    """Check every gene, and assign every cell; nothing is scored.
 
     Parameters
     ----------
@@ -213,8 +217,6 @@ def criticise(
     values
         Posterior draws by site, with a leading axis of draws
         (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
-    scores
-        How well unseen cells are predicted; estimated from the draws when left out.
     """
     draws = natural_draws(model, values)
     genes = gene_table(counts, draws)
@@ -225,16 +227,11 @@ def criticise(
         few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
         assigned = assignments(model, model.rows(counts), few)
         probabilities, agreement = assigned.probabilities, assigned.agreement
-    return Critique(
-        draws=draws,
-        genes=genes,
-        probabilities=probabilities,
-        agreement=agreement,
-        scores=_scores(model, counts, values) if scores is None else scores,
-    )
+    return Critique(draws=draws, genes=genes, probabilities=probabilities, agreement=agreement)
 
 
-def _scores(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
+def scores_from_draws(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
+    """Leave one cell out at a time by PSIS; None where there are too few draws for that."""
     costly = model.likelihood.zeros_differ or model.likelihood.own_odds
     kept = {name: value[: _COSTLY_DRAWS if costly else None] for name, value in values.items()}
     if len(next(iter(kept.values()))) < _FEWEST_DRAWS:

@@ -103,7 +103,7 @@ def predict_unseen(
     fitted_log_depth
         Of the cells that were fitted, whose log-normal distribution is what is known of the others.
     """
-    nodes = depth_nodes(log_depth, error=_ERROR, beyond=_BEYOND)
+    nodes = depth_nodes(log_depth, error=_ERROR, beyond=2 * _BEYOND)
     [log_p] = _Scored.of(posterior, counts, nodes, _averaged).by_cell
 
     def score(at: Float[np.ndarray, " cells"]) -> Float[np.ndarray, " cells"]:

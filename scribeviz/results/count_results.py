@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from jaxtyping import PRNGKeyArray
 
 from scribeviz.criticism.assignments import component_probabilities
 from scribeviz.criticism.budget import check_budget
-from scribeviz.criticism.critique import Critique, criticise
+from scribeviz.criticism.critique import Critique, criticise, scores_from_draws
 from scribeviz.criticism.draws import affordable_draws, natural_draws
 from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.log_likelihood import log_likelihood
@@ -140,11 +140,21 @@ class CountResults(ABC):
         seed
             Of the posterior draws; the dashboard takes that of the fit.
         """
+        *_, complete = self.judged(counts, seed)
+        return complete
+
+    def judged(self, counts: Any, seed: int = 0) -> Iterator[Critique]:
+        """The same in two parts: every gene, which can be looked at already; then with scores."""
         values = self._site_draws(self._most_draws(affordable_draws(self.model)), seed)
         data = self._counts(counts)
-        critique = criticise(self.model, data, values, self._exact_scores(data))
+        critique = criticise(self.model, data, values)
         genes = critique.genes.assign(**self._more_of_genes())
-        return replace(critique, genes=genes, notes=self.notes)
+        critique = replace(critique, genes=genes, notes=self.notes)
+        yield critique
+        scores = self._exact_scores(data)
+        if scores is None:
+            scores = scores_from_draws(self.model, data, values)
+        yield replace(critique, scores=scores)
 
     def gene_table(self, counts: Any, n_samples: int = 100) -> pd.DataFrame:
         """Every gene's counts against what the model predicts, and how far apart they are.

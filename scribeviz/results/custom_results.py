@@ -398,10 +398,17 @@ class CustomResults:
         seed
             Of the data sets: 100 of them, or as many as 20 seconds allow, but 20 at least.
         """
+        *_, complete = self.judged(counts, seed)
+        return complete
+
+    def judged(self, counts: Any, seed: int = 0) -> Iterator[Critique]:
+        """The same in two parts: every gene, which can be looked at already; then with scores."""
         counts = self._counts(counts)
         replicates = self.data_sets(jax.random.PRNGKey(seed), _MOST_REPLICATES)
         critique = criticise_replicates(counts, _while_there_is_time(replicates))
-        return replace(critique, notes=self.notes, scores=self._scores(counts, seed))
+        critique = replace(critique, notes=self.notes)
+        yield critique
+        yield replace(critique, scores=self._scores(counts, seed))
 
     def _counts(self, data: Any) -> Counts:
         return fitted_counts(data, self.genes, n_cells=self.n_cells)

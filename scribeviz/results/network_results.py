@@ -1,6 +1,6 @@
 """What training a variational autoencoder of counts returns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -328,6 +328,11 @@ class CellVAEResults:
 
     def critique(self, counts: Any, seed: int = 0) -> Critique:
         """Judge every gene and score the validation cells; what the dashboard shows."""
+        *_, complete = self.judged(counts, seed)
+        return complete
+
+    def judged(self, counts: Any, seed: int = 0) -> Iterator[Critique]:
+        """The same in two parts: every gene, which can be looked at already; then with scores."""
         counts = self._counts(counts)
         shown = shown_cells(counts.n_cells, counts.n_genes, seed)
         some = self._batches(counts.select_cells(shown))
@@ -345,9 +350,11 @@ class CellVAEResults:
             drawn = replicates(self.module, self._batches(counts), _REPLICATES, seed)
             critique = criticise_replicates(counts, drawn)
         is_scored = self.module.knows_only_places(next(iter(some)))
-        scores = self.loo(counts, seed=seed) if is_scored and self.split.validation.size else None
         notes = self.notes if is_scored else [*self.notes[1:], _NOT_SCORED]
-        return replace(critique, notes=notes, scores=scores)
+        critique = replace(critique, notes=notes)
+        yield critique
+        scores = self.loo(counts, seed=seed) if is_scored and self.split.validation.size else None
+        yield replace(critique, scores=scores)
 
     def gene_table(self, counts: Any, seed: int = 0) -> pd.DataFrame:
         """All genes, observed beside predicted (:func:`scribeviz.criticism.misfit.gene_table`)."""

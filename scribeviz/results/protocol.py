@@ -1,5 +1,6 @@
 """What every result keeps, whatever was fitted and however."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -61,8 +62,11 @@ class Results(Protocol):
     def __getitem__(self, index: Any) -> "Results":
         """Keep some genes."""
 
+    def judged(self, counts: Any, seed: int = 0) -> Iterator[Critique]:
+        """Judge every gene, then score cells: first without scores, then complete."""
+
     def critique(self, counts: Any, seed: int = 0) -> Critique:
-        """Judge every gene, and score cells."""
+        """The last of :meth:`judged`."""
 
     def gene_table(self, counts: Any) -> pd.DataFrame:
         """All genes, observed beside predicted."""

@@ -32,6 +32,10 @@ from scribeviz.results.protocol import Results
 from scribeviz.runs.checkpoints import load_checkpoint, save_checkpoint
 from scribeviz.runs.damage import checked, reading
 
+READING, COMPILING = "reading the counts", "compiling the model"
+CHECKING, SCORING = "checking every gene", "scoring cells that were left out"
+"""What a worker does before and after it fits, as its status says."""
+
 
 class RunState(StrEnum):
     """Where a run is on its way."""
@@ -161,6 +165,11 @@ class RunStatus:
         if not self.started:
             return 0.0
         return (self.ended or time.time()) - self.started
+
+    @property
+    def can_be_explored(self) -> bool:
+        """Whether what was fitted last is there to be looked at, where the run has results."""
+        return self.state.is_over or self.doing == SCORING
 
     @property
     def most_seconds_left(self) -> float | None:
@@ -301,7 +310,7 @@ class RunFolder:
         results.save(self.results_path)
 
     def write_critique(self, critique: Critique) -> None:
-        """Keep what the fit is judged by: the last thing, which says that all is there."""
+        """Keep what the fit is judged by: it says that there is something to explore."""
         critique.save(self.critique_path)
 
     @property
@@ -334,7 +343,7 @@ class RunFolder:
 
     @property
     def critique_path(self) -> Path:
-        """Where the critique is; written last, so that all is there when it is."""
+        """Where the critique is; written after the results, so that all is there when it is."""
         return self.path / "critique.h5"
 
     @property

@@ -22,7 +22,7 @@ from scribeviz.fitting.plan import AnyCheckpoint, Fit
 from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.networks.training import TrainingError
-from scribeviz.runs.folder import RunFolder, RunState
+from scribeviz.runs.folder import CHECKING, COMPILING, READING, SCORING, RunFolder, RunState
 from scribeviz.runs.scoring import score_by_folds
 
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
@@ -44,7 +44,7 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
     me = psutil.Process()
     folder.update_status(
         state=RunState.RUNNING,
-        doing="reading the counts and compiling the model",
+        doing=READING,
         pid=me.pid,
         process_started=me.create_time(),
         started=time.time(),
@@ -73,7 +73,7 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
 def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[RunState, str]:
     folder.update_status(device=_device(method_of(folder.spec.config)))
     fit = _prepare(folder)
-    folder.update_status(n_steps=fit.n_steps)
+    folder.update_status(doing=COMPILING, n_steps=fit.n_steps)
     last = folder.read_checkpoint() if folder.has_checkpoint else None
     outcome = RunState.DONE, ""
     saved = time.monotonic()
@@ -124,13 +124,18 @@ def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
 
 
 def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> str:
-    """Keep the result, and judge it or give why it cannot be used."""
-    folder.update_status(doing="checking every gene")
+    """Keep the result, and judge it or give why it cannot be used.
+
+    Genes can be looked at while cells are scored.
+    """
     results = fit.results(checkpoint)
     folder.write_results(results)
     if problem := fit.problem(results):
         return problem
-    folder.write_critique(results.critique(fit.counts, folder.spec.config.seed))
+    folder.update_status(doing=CHECKING)
+    for critique in results.judged(fit.counts, folder.spec.config.seed):
+        folder.write_critique(critique)
+        folder.update_status(doing=SCORING)
     return ""
 
 

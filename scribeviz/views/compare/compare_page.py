@@ -107,7 +107,7 @@ class CompareView(pn.viewable.Viewer):
         self._listing.param.watch(self._ticked, "selection")
         self._nothing = empty("Runs that have ended are listed here: fit two models of your data.")
         self._invitation = empty("Tick two runs above to compare them.")
-        self._scoring = ScoringView(state=self.state.scoring, fit=self.fit)
+        self._scoring = ScoringView(state=self.state.scoring)
         self.state.scoring.param.watch(self._compare_again, "n_done")
         self.fit.param.watch(self._follow_runs, "history")
         self._follow_runs()
@@ -316,7 +316,7 @@ class GenePairView(pn.viewable.Viewer):
         counted = {
             f"genes for {first}": f"{wins:,}",
             f"genes for {second}": f"{len(self._genes) - wins:,}",
-            "summed difference (nats)": f"{total:+,.0f}",
+            "single counts, summed (nats)": f"{total:+,.0f}",
         }
         given = [name for name in self.state.pair if self.state.explored[name].has_latent_space]
         message = (
@@ -327,7 +327,7 @@ class GenePairView(pn.viewable.Viewer):
                 "info",
             )
             if given
-            else tiles(counted)
+            else ui.Column(tiles(counted), words(self.state.gene_note), sizing_mode="stretch_width")
         )
         return card(
             "Gene by gene",
@@ -338,8 +338,8 @@ class GenePairView(pn.viewable.Viewer):
                 width=420,  # of a table of five columns
             ),
             words(
-                "Each point is a gene; the difference is in elpd, gene by gene and count by count, "
-                "for a cell of unknown capture. Click a point or a row to see the gene below.",
+                "Each point is a gene; the difference is in elpd, count by count. Click a point or "
+                "a row to see the gene below.",
                 faint=True,
             ),
             legend(LEGEND),
@@ -444,11 +444,11 @@ def _table(table: pd.DataFrame) -> Viewable:
         layout="fit_columns",
         widths={
             "model": 140,
-            "described": 210,
+            "described": 180,
             "state": 85,
             "elpd_loo": 135,
             "difference": 125,
-            "method": 85,
+            "method": 80,
             "p_loo": 70,
             "worst_k": 75,
         }

@@ -26,7 +26,7 @@ from scribeviz.views.compare.scoring_state import ScoringState
 from scribeviz.views.explore.explored import Explored, load_explored
 
 _LAST_LOSSES = 200
-_NO_WINNER = "No clear winner"
+_UNDECIDED = ("No clear winner", "No verdict")
 
 
 class CompareState(param.Parameterized):
@@ -115,8 +115,8 @@ class CompareState(param.Parameterized):
         scored = self.table[self.table["elpd_loo"].notna()]
         models = {name: self.explored[name].model for name in scored.index}
         sentence, n_cells = verdict(scored, models), int(scored["n_cells"].iloc[0])
-        if self.is_first_look and not sentence.startswith(_NO_WINNER):
-            sentence = f"A first look, not a verdict. {sentence}"
+        if self.is_first_look and not sentence.startswith(_UNDECIDED):
+            sentence = f"A first look, not a verdict: {sentence}"
         if n_cells == next(iter(self.explored.values())).counts.n_cells:
             return sentence
         return f"On the {n_cells:,} cells that no network was trained on: {sentence}"
@@ -146,6 +146,24 @@ class CompareState(param.Parameterized):
             return ""
         which = ", ".join(f"{name} ({state})" for name, state in early.items())
         return f"Judged on their way: {which}. Where they would have ended, scores may differ."
+
+    @property
+    def gene_note(self) -> str:
+        """What the sum over genes answers, beside what the scores of whole cells do."""
+        first, second = self.pair
+        by_gene = float(self.gene_differences()["difference"].sum())
+        by_cell = float(self.table.loc[first, "elpd_loo"] - self.table.loc[second, "elpd_loo"])
+        note = (
+            "Gene by gene every count is scored alone, for a cell whose depth and component are "
+            "not known; the models are ranked by whole cells, whose genes tell of each other."
+        )
+        if by_gene * by_cell >= 0:
+            return f"{note} Both ways {first if by_cell >= 0 else second} is ahead."
+        by_itself, whole = (first, second) if by_gene > 0 else (second, first)
+        return (
+            f"{note} Here they differ: {by_itself} predicts single counts better, by "
+            f"{abs(by_gene):,.0f} nats, and {whole} whole cells, by {abs(by_cell):,.0f}."
+        )
 
     def gene_differences(self, pair: tuple[str, str] | None = None) -> pd.DataFrame:
         """``gene``, ``mean`` and ``difference`` in elpd (nats), the largest first."""

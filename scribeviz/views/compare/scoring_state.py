@@ -55,10 +55,10 @@ class ScoringState(param.Parameterized):
         runs = (RunFolder(self.store.root / run) for run in self.missing)
         return FOLDS * sum(run.status.seconds for run in runs)
 
-    def start(self, history: History) -> None:
-        """Queue what is missing; what was begun before goes on."""
+    def start(self) -> None:
+        """Queue what is missing; what was begun before, here or in another session, goes on."""
         self.problem = ""
-        begun = self._scorings(history)
+        begun = self._scorings(self.store.statuses())
         for run_id in self.missing:
             before = begun.get(run_id)
             if before is None:

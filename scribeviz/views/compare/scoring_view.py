@@ -7,7 +7,6 @@ from panel.viewable import Viewable
 
 from scribeviz.fitting.folds import FOLDS
 from scribeviz.views.compare.scoring_state import Scoring, ScoringState
-from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.shared.parts import button, in_words, notice, words_html
 
 
@@ -15,13 +14,12 @@ class ScoringView(pn.viewable.Viewer):
     """Offers to score runs by cross-validation; while that goes on, progress and a way to stop."""
 
     state = param.ClassSelector(class_=ScoringState, constant=True)
-    fit = param.ClassSelector(class_=FitState, constant=True)
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         state = self.state
         self._offer = ui.HTML("", sizing_mode="stretch_width", margin=(8, 0, 4, 0))
-        self._start = button("Score them", "balance", self._begin)
+        self._start = button("Score them", "balance", lambda _: state.start())
         self._bars = ui.Column(sizing_mode="stretch_width")
         self._cancel = button(
             "Stop scoring", "stop", lambda _: state.cancel(), color="error", variant="outlined"
@@ -39,9 +37,6 @@ class ScoringView(pn.viewable.Viewer):
             ui.Row(self._start, self._cancel),
             sizing_mode="stretch_width",
         )
-
-    def _begin(self, _: object) -> None:
-        self.state.start(self.fit.history)
 
     def _show(self, *_: param.parameterized.Event) -> None:
         state = self.state
