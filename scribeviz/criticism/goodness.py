@@ -25,7 +25,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.stats import chi2, false_discovery_control
 
-_FEWEST = 1.0  # cells that are expected in a bin
+_FEWEST = 5.0  # cells that are expected in a bin
 _LEAST_FREEDOM = 0.5  # with less, what was fitted explains every histogram: nothing can be tested
 
 

@@ -317,6 +317,12 @@ def model_named(model: Any, n_components: int | None = None, priors: Any = None)
     return resolved(model)
 
 
+def name_of(model: Any) -> str:
+    """What a model is called: by its name or key, and a module by its class."""
+    named = next((getattr(model, word) for word in ("name", "key") if hasattr(model, word)), None)
+    return str(named or (model.__name__ if isinstance(model, type) else type(model).__name__))
+
+
 def chosen_named(name: str, **settings: Any) -> ChosenModel:
     """The choice of a model by its name, as a run keeps it.
 

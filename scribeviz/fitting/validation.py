@@ -12,7 +12,7 @@ from scribeviz.data.counts import CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.fit import fit
 from scribeviz.fitting.folds import FOLDS, cross_validation
-from scribeviz.fitting.kinds import kind_of, model_named
+from scribeviz.fitting.kinds import kind_of, model_named, name_of
 from scribeviz.fitting.methods import METHODS
 from scribeviz.results.protocol import Results
 from scribeviz.results.sampled import ScribeMCMCResults
@@ -150,7 +150,7 @@ def cross_validate(
 def _by_name(models: Iterable[Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for model in models:
-        name = model if isinstance(model, str) else str(model.name)
+        name = model if isinstance(model, str) else name_of(model)
         if name in named:
             raise ValueError(f"two of the models are called {name}; give a mapping from names.")
         named[name] = model

@@ -53,6 +53,7 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
     )
     try:
         load_configured_models()
+        folder.update_status(device=_device(method_of(folder.spec.config)))
         job = score_by_folds if folder.spec.scores else _fit
         state, error = job(folder, report)
     except (CountsError, ValueError, NotOfferedError, *_ENDED_EARLY) as problem:
@@ -71,7 +72,6 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
 
 
 def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[RunState, str]:
-    folder.update_status(device=_device(method_of(folder.spec.config)))
     fit = _prepare(folder)
     folder.update_status(doing=COMPILING, n_steps=fit.n_steps)
     last = folder.read_checkpoint() if folder.has_checkpoint else None
