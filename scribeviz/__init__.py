@@ -43,7 +43,7 @@ _HOME = {
     "Classifier": "scribeviz.networks.classifier",
     "ModelConfig": "scribeviz.reference.run",
     "fit": "scribeviz.fitting.fit",
-    "compare": "scribeviz.criticism.loo",
+    "compare": "scribeviz.criticism.comparison",
     "cross_validate": "scribeviz.fitting.validation",
     "held_out": "scribeviz.fitting.validation",
     "check_posterior": "scribeviz.fitting.validation",

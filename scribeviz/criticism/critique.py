@@ -19,7 +19,7 @@ from scribeviz.criticism.library import (
     library_edges,
     library_histogram,
 )
-from scribeviz.criticism.loo import PSIS, CellScores, loo
+from scribeviz.criticism.loo import CellScores, loo
 from scribeviz.criticism.misfit import gene_table
 from scribeviz.criticism.partition import gene_information
 from scribeviz.criticism.predictive import GeneCheck, check_gene
@@ -60,6 +60,8 @@ class Critique:
         nothing to assign.
     notes
         What can and what cannot be read from the fit, in sentences.
+    of_all_cells
+        Whether genes are checked on all cells, as in the table, or on chosen ones.
     """
 
     draws: NaturalDraws | ReplicateBands
@@ -68,6 +70,7 @@ class Critique:
     notes: Sequence[str] = ()
     scores: CellScores | None = None
     agreement: Float[np.ndarray, " cells"] | None = None
+    of_all_cells: bool = True
 
     def check(
         self,
@@ -81,7 +84,8 @@ class Critique:
         """
         if isinstance(self.draws, ReplicateBands):
             return self.draws.check(counts, gene, str(self.genes["problem"].iloc[gene]))
-        return check_gene(counts, self.draws, gene, edges=edges)
+        problem = str(self.genes["problem"].iloc[gene]) if self.of_all_cells else None
+        return check_gene(counts, self.draws, gene, edges=edges, problem=problem)
 
     @property
     def can_choose_cells(self) -> bool:
@@ -128,7 +132,9 @@ class Critique:
                 f"{cells.max():,}."
             )
         draws = self.natural.of_cells(cells, self.probabilities)
-        return replace(self, draws=draws, probabilities=self.probabilities[cells])
+        return replace(
+            self, draws=draws, probabilities=self.probabilities[cells], of_all_cells=False
+        )
 
     def library(self, counts: Counts) -> LibraryCheck:
         """Compare total counts of cells with replicated data sets."""
@@ -150,11 +156,8 @@ class Critique:
         if self.agreement is not None:
             arrays["agreement"] = self.agreement
         if self.scores is not None:
-            arrays |= {"elpd": self.scores.elpd, "pareto_k": self.scores.pareto_k}
-            arrays["p_loo"] = np.asarray(self.scores.p_loo)
-            meta |= {"scored": self.scores.scored, "method": self.scores.method}
-            if self.scores.cells is not None:
-                arrays["scored_cells"] = self.scores.cells
+            scored, about = self.scores.as_file()
+            arrays, meta = arrays | scored, meta | about
         if isinstance(self.draws, ReplicateBands):
             arrays |= {name: getattr(self.draws, name) for name in _BANDS}
             meta["n_draws"] = self.draws.n_draws
@@ -198,23 +201,12 @@ class Critique:
             probabilities=arrays["probabilities"],
             notes=meta["notes"],
             agreement=arrays.get("agreement"),
-            scores=CellScores(
-                arrays["elpd"],
-                arrays["pareto_k"],
-                float(arrays["p_loo"]),
-                scored=meta.get("scored", ""),
-                cells=arrays.get("scored_cells"),
-                method=meta.get("method", PSIS),
-            )
-            if "elpd" in arrays
-            else None,
+            scores=CellScores.from_file(arrays, meta) if "elpd" in arrays else None,
         )
 
 
-def criticise(
-    model: CountModel, counts: Counts, values: Values, scores: CellScores | None = None
-) -> Critique:
-    """Check every gene and every cell.
+def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
+    """Check every gene, and assign every cell; nothing is scored.
 
     Parameters
     ----------
@@ -225,8 +217,6 @@ def criticise(
     values
         Posterior draws by site, with a leading axis of draws
         (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
-    scores
-        How well unseen cells are predicted; estimated from the draws when left out.
     """
     draws = natural_draws(model, values)
     genes = gene_table(counts, draws)
@@ -237,16 +227,11 @@ def criticise(
         few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
         assigned = assignments(model, model.rows(counts), few)
         probabilities, agreement = assigned.probabilities, assigned.agreement
-    return Critique(
-        draws=draws,
-        genes=genes,
-        probabilities=probabilities,
-        agreement=agreement,
-        scores=_scores(model, counts, values) if scores is None else scores,
-    )
+    return Critique(draws=draws, genes=genes, probabilities=probabilities, agreement=agreement)
 
 
-def _scores(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
+def scores_from_draws(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
+    """Leave one cell out at a time by PSIS; None where there are too few draws for that."""
     costly = model.likelihood.zeros_differ or model.likelihood.own_odds
     kept = {name: value[: _COSTLY_DRAWS if costly else None] for name, value in values.items()}
     if len(next(iter(kept.values()))) < _FEWEST_DRAWS:

@@ -20,11 +20,12 @@ its slope in b, summed over genes.  What all genes share, their priors, is known
 one that is left out among them: one cell of thousands moves it very little.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from scipy.special import gammaln, logsumexp
 
 from scribeviz.data.counts import Counts
@@ -73,28 +74,95 @@ def leave_one_out(
         Of their cells.
     """
     nodes = depth_nodes(log_depth, error=_ERROR, beyond=_BEYOND)
-    pair_gene, pair_count, pair_of_entry = indexed_pairs(counts)
-    first = np.searchsorted(pair_gene, np.arange(counts.n_genes + 1))
-    zeros = np.empty((len(_Parts._fields), counts.n_genes, nodes.place.size))
-    changed = np.empty((len(_Parts._fields), pair_gene.size, nodes.place.size))
-    for genes, points in posterior.blocks():
-        scorer = _Scorer(points, nodes)
-        zeros[:, genes] = scorer.zeros()
-        pairs = slice(first[genes.start], first[genes.stop])
-        gene = pair_gene[pairs] - genes.start
-        changed[:, pairs] = scorer.counts(gene, pair_count[pairs])
-        changed[:, pairs] -= zeros[:, genes][:, gene]
-    cell_of_entry = np.repeat(np.arange(counts.n_cells), np.diff(counts.matrix.indptr))
-    shown = sp.csr_array(
-        (np.ones(pair_of_entry.size), (cell_of_entry, pair_of_entry)),
-        shape=(counts.n_cells, pair_gene.size),
-    )
-    of_cells = _Parts(*(z.sum(axis=0) + shown @ c for z, c in zip(zeros, changed, strict=True)))
+    scored = _Scored.of(posterior, counts, nodes, _summed)
+    of_cells = _Parts(*scored.by_cell)
     share = shares(nodes, log_depth)
-    by_gene = zeros[0] @ share.sum(axis=0)
-    np.add.at(by_gene, pair_gene, ((shown.T @ share) * changed[0]).sum(axis=1))
+    by_gene = scored.zeros[0] @ share.sum(axis=0)
+    shown = ((scored.shown.T @ share) * scored.changed[0]).sum(axis=1)
+    np.add.at(by_gene, scored.pair_gene, shown)
     given = (of_cells.left_out * share).sum(axis=1)
     return LeftOut(given + _integrated(nodes, of_cells, log_depth), given, by_gene)
+
+
+def predict_unseen(
+    posterior: GenePosterior,
+    counts: Counts,
+    log_depth: Float[np.ndarray, " cells"],
+    fitted_log_depth: Float[np.ndarray, " fitted"],
+) -> Float[np.ndarray, " cells"]:
+    """Log predictive density of cells that were not fitted, their depths integrated out, in nats.
+
+    Parameters
+    ----------
+    posterior
+        Of the genes of ``counts``.
+    counts
+        The cells.
+    log_depth
+        About theirs: where the integrals begin.
+    fitted_log_depth
+        Of the cells that were fitted, whose log-normal distribution is what is known of the others.
+    """
+    nodes = depth_nodes(log_depth, error=_ERROR, beyond=2 * _BEYOND)
+    [log_p] = _Scored.of(posterior, counts, nodes, _averaged).by_cell
+
+    def score(at: Float[np.ndarray, " cells"]) -> Float[np.ndarray, " cells"]:
+        return (log_p * shares(nodes, at)).sum(axis=1)
+
+    return _over_depths(nodes, score, log_depth, fitted_log_depth)
+
+
+class _Scored(NamedTuple):
+    """What is summed over genes, at nodes of depth: each part of zeros, and of other counts less.
+
+    Attributes
+    ----------
+    zeros
+        Of a zero of every gene.
+    changed
+        What every distinct count of a gene adds to that.
+    pair_gene
+        The gene of every such count.
+    shown
+        Which cell shows which of them.
+    """
+
+    zeros: Float[np.ndarray, "parts genes nodes"]
+    changed: Float[np.ndarray, "parts pairs nodes"]
+    pair_gene: Int[np.ndarray, " pairs"]
+    shown: sp.csr_array
+
+    @classmethod
+    def of(
+        cls, posterior: GenePosterior, counts: Counts, nodes: DepthNodes, summed: "_Sum"
+    ) -> "_Scored":
+        """Of all genes and counts; ``summed`` gives the parts from the points of a posterior."""
+        pair_gene, pair_count, pair_of_entry = indexed_pairs(counts)
+        first = np.searchsorted(pair_gene, np.arange(counts.n_genes + 1))
+        zeros, changed = [], []
+        for genes, points in posterior.blocks():
+            scorer = _Scorer(points, nodes, summed)
+            of_zero = scorer.zeros()
+            pairs = slice(first[genes.start], first[genes.stop])
+            gene = pair_gene[pairs] - genes.start
+            changed.append(scorer.counts(gene, pair_count[pairs]) - of_zero[:, gene])
+            zeros.append(of_zero)
+        cell_of_entry = np.repeat(np.arange(counts.n_cells), np.diff(counts.matrix.indptr))
+        shown = sp.csr_array(
+            (np.ones(pair_of_entry.size), (cell_of_entry, pair_of_entry)),
+            shape=(counts.n_cells, pair_gene.size),
+        )
+        parts = np.concatenate(zeros, axis=1), np.concatenate(changed, axis=1)
+        return cls(*parts, pair_gene, shown)
+
+    @property
+    def by_cell(self) -> Float[np.ndarray, "parts cells nodes"]:
+        """Every part, summed over the genes of a cell."""
+        each = zip(self.zeros, self.changed, strict=True)
+        return np.stack([zeros.sum(axis=0) + self.shown @ changed for zeros, changed in each])
+
+
+type _Sum = Callable[[np.ndarray, np.ndarray, np.ndarray], Float[np.ndarray, "parts *scored nodes"]]
 
 
 class _Parts(NamedTuple):
@@ -108,7 +176,8 @@ class _Parts(NamedTuple):
 class _Scorer:
     """Log-probabilities of counts of some genes, at nodes of depth."""
 
-    def __init__(self, points: Nodes, nodes: DepthNodes) -> None:
+    def __init__(self, points: Nodes, nodes: DepthNodes, summed: _Sum) -> None:
+        self._summed = summed
         n_genes = len(points.log_r)
         rho = np.broadcast_to(points.log_r[..., None], points.log_mean.shape)
         self._log_r = points.log_r
@@ -120,13 +189,13 @@ class _Scorer:
         self._weight = points.weight.reshape(n_genes, 1, -1)
         self._place = nodes.place
 
-    def zeros(self) -> _Parts:
+    def zeros(self) -> Float[np.ndarray, "parts genes nodes"]:
         """Of a zero of every gene."""
-        return _summed(self._weight, -self._r * self._misses, -self._r * self._hit)
+        return self._summed(self._weight, -self._r * self._misses, -self._r * self._hit)
 
-    def counts(self, gene: np.ndarray, count: np.ndarray) -> Float[np.ndarray, "3 pairs nodes"]:
+    def counts(self, gene: np.ndarray, count: np.ndarray) -> Float[np.ndarray, "parts pairs nodes"]:
         """Of counts above zero, each of a gene."""
-        parts = np.empty((len(_Parts._fields), gene.size, self._place.size))
+        parts = []
         n_means = self._log_mean.shape[1] // self._log_r.shape[1]
         for start in range(0, gene.size, _PAIRS):
             some = slice(start, start + _PAIRS)
@@ -136,15 +205,23 @@ class _Scorer:
             constant = np.repeat(rising, n_means, axis=1) + x * self._log_mean[g]
             both = x[:, None] + self._r[g]
             log_p = constant[:, None] - both * self._misses[g] + (x * self._place)[..., None]
-            parts[:, some] = _summed(self._weight[g], log_p, x[:, None] - both * self._hit[g])
-        return parts
+            parts.append(self._summed(self._weight[g], log_p, x[:, None] - both * self._hit[g]))
+        return np.concatenate(parts, axis=1) if parts else self.zeros()[:, :0]
 
 
-def _summed(weight: np.ndarray, log_p: np.ndarray, slope: np.ndarray) -> _Parts:
-    """Over the points of a posterior; the slope is that in log depth."""
+def _averaged(weight: np.ndarray, log_p: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """Logarithm of the weighted mean over the points of a posterior."""
+    del slope
+    top = log_p.max(axis=-1, keepdims=True)
+    return (top[..., 0] + np.log((weight * np.exp(log_p - top)).sum(axis=-1)))[None]
+
+
+def _summed(weight: np.ndarray, log_p: np.ndarray, slope: np.ndarray) -> np.ndarray:
+    """:class:`_Parts` over the points of a posterior; the slope is that in log depth."""
     mean = (weight * slope).sum(axis=-1)
     variance = (weight * slope**2).sum(axis=-1) - mean**2
-    return _Parts(_left_out(weight, log_p), (weight * log_p).sum(axis=-1), variance)
+    parts = _Parts(_left_out(weight, log_p), (weight * log_p).sum(axis=-1), variance)
+    return np.stack(parts)
 
 
 def _left_out(weight: np.ndarray, log_p: np.ndarray) -> np.ndarray:
@@ -156,26 +233,39 @@ def _left_out(weight: np.ndarray, log_p: np.ndarray) -> np.ndarray:
 def _integrated(
     nodes: DepthNodes, of_cells: _Parts, log_depth: Float[np.ndarray, " cells"]
 ) -> Float[np.ndarray, " cells"]:
-    """What a cell's score changes once its depth is integrated out.
-
-    By adaptive Gauss-Hermite quadrature (:mod:`scribeviz.criticism.integrated`).
-    """
-    mean, spread = log_depth.mean(), max(float(log_depth.std()), _NARROWEST)
+    """What a cell's score changes once its depth is integrated out."""
     at_depth = shares(nodes, log_depth)
     mean_there = (of_cells.mean * at_depth).sum(axis=1)
     variance = (of_cells.variance * at_depth).sum(axis=1)
 
+    def score(at: Float[np.ndarray, " cells"]) -> Float[np.ndarray, " cells"]:
+        changed = (of_cells.mean * shares(nodes, at)).sum(axis=1) - mean_there
+        return changed + 0.5 * variance * (at - log_depth) ** 2
+
+    return _over_depths(nodes, score, log_depth, log_depth)
+
+
+def _over_depths(
+    nodes: DepthNodes,
+    score: Callable[[np.ndarray], Float[np.ndarray, " cells"]],
+    start: Float[np.ndarray, " cells"],
+    others: Float[np.ndarray, " others"],
+) -> Float[np.ndarray, " cells"]:
+    """Logarithm of the integral of every cell's ``score`` over its depth.
+
+    By adaptive Gauss-Hermite quadrature (:mod:`scribeviz.criticism.integrated`).
+    """
+    mean, spread = others.mean(), max(float(others.std()), _NARROWEST)
+
     def height(at: Float[np.ndarray, " cells"]) -> Float[np.ndarray, " cells"]:
-        inside = np.clip(at, nodes.low, nodes.high)
-        score = (of_cells.mean * shares(nodes, inside)).sum(axis=1) - mean_there
-        score += 0.5 * variance * (inside - log_depth) ** 2
         off = (at - mean) / spread
-        return score - 0.5 * off**2 - np.log(spread * np.sqrt(2 * np.pi))
+        inside = np.clip(at, nodes.low, nodes.high)
+        return score(inside) - 0.5 * off**2 - np.log(spread * np.sqrt(2 * np.pi))
 
     step = _FIRST_STEP
-    middle, below, above = (height(log_depth + off) for off in (0, -step, step))
+    middle, below, above = (height(start + off) for off in (0, -step, step))
     bend = np.maximum(-(above - 2 * middle + below) / step**2, 1 / spread**2)
-    center = log_depth + np.clip((above - below) / (2 * step) / bend, -_BEYOND, _BEYOND)
+    center = start + np.clip((above - below) / (2 * step) / bend, -_BEYOND, _BEYOND)
     width = 1 / np.sqrt(bend)
     for _ in range(_PASSES):
         places = center + width * _PLACES[:, None]

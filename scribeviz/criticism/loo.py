@@ -1,28 +1,29 @@
-"""How well a model predicts cells that it has not seen: PSIS-LOO, and the comparison of models.
+"""How well a model predicts cells that it has not seen, from draws of its posterior.
 
-The numbers are ArviZ's (Vehtari, Gelman & Gabry 2017, Stat. Comput. 27, 1413; stacking: Yao et al.
-2018, Bayesian Anal. 13, 917).
+Left out one at a time by PSIS (Vehtari, Gelman & Gabry 2017, Stat. Comput. 27, 1413; the numbers
+are ArviZ's), or never fitted.  Draws have an error of their own that all cells share: scores from
+halves of the draws tell it.
 """
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import reduce
+from typing import Any, Self
 
 import numpy as np
-import pandas as pd
 from jaxtyping import Float, Int
+from scipy.special import logsumexp
 
 GOOD_K = 0.7  # above it an estimate is not to be relied on
+MOST_UNRELIABLE = 0.05  # of the cells: where k is too high for more, there is no verdict
 EXACT, PSIS, HELD_OUT = "exact", "PSIS", "held out"
 """How a cell is left out: by quadrature, by importance sampling, or by another fit."""
+LEFT_OUT = frozenset({EXACT, PSIS, HELD_OUT})
+"""Those that come with one fit."""
 
-_CLEAR = 2.0  # standard errors
-_MOST_UNRELIABLE = 0.05  # of the cells: where k is too high for more, there is no verdict
-_COLUMNS = ["elpd_loo", "se", "difference", "difference_se", "p_loo", "worst_k", "n_unreliable"]
-_COLUMNS += ["weight", "n_cells", "method"]
 _FEWEST_DRAWS = 25  # a fifth of them are a tail, to which two numbers are fitted
-_FEWEST_CELLS = 30  # fewer say nothing about a difference
+_BLOCKS = 4  # of draws; any two of them are half
+_HALVES = ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,6 +45,9 @@ class CellScores:
         Positions of the scored cells among those that ``scored`` tells; None if all are.
     method
         How cells were left out.
+    halves
+        ``elpd`` from halves of the posterior draws, one half beside the other; None of scores that
+        rest on no draws.
     """
 
     elpd: Float[np.ndarray, " cells"]
@@ -52,6 +56,7 @@ class CellScores:
     scored: str = ""
     cells: Int[np.ndarray, " cells"] | None = None
     method: str = PSIS
+    halves: Float[np.ndarray, "halves cells"] | None = None
 
     def at(self, chosen: Int[np.ndarray, " chosen"]) -> "CellScores":
         """The scores of some cells, by their positions among all; each has to be scored."""
@@ -62,7 +67,12 @@ class CellScores:
                 f"{self.elpd.size:,} cells, and another on cell {chosen.max():,}."
             )
         return replace(
-            self, elpd=self.elpd[index], pareto_k=self.pareto_k[index], p_loo=np.nan, cells=chosen
+            self,
+            elpd=self.elpd[index],
+            pareto_k=self.pareto_k[index],
+            p_loo=np.nan,
+            cells=chosen,
+            halves=None if self.halves is None else self.halves[:, index],
         )
 
     @property
@@ -72,13 +82,55 @@ class CellScores:
 
     @property
     def standard_error(self) -> float:
-        """Of ``total``."""
-        return _standard_error(self.elpd)
+        """Of ``total``: other cells, and other draws."""
+        return float(np.hypot(spread_of_sum(self.elpd), self.draw_error))
+
+    @property
+    def draw_error(self) -> float:
+        """Standard error of ``total`` that comes from the posterior draws; 0 without any.
+
+        It is common to all cells: that they differ says nothing of it.  Two halves of the draws
+        differ by twice as much as all of them err, and what halves fall short of all on average is
+        the bias of too few draws.
+        """
+        if self.halves is None:
+            return 0.0
+        first, second = self.halves.sum(axis=1, dtype=np.float64).reshape(-1, 2).T
+        scatter = float((((first - second) / 2) ** 2).mean())
+        bias = float((first + second).mean() / 2 - self.total)
+        return float(np.sqrt(scatter + bias**2))
 
     @property
     def n_unreliable(self) -> int:
         """Cells with a Pareto k above 0.7."""
         return int((self.pareto_k > GOOD_K).sum())
+
+    @property
+    def can_be_relied_on(self) -> bool:
+        """Whether a verdict may rest on them: Pareto k is high for one cell in twenty at most."""
+        return self.n_unreliable <= MOST_UNRELIABLE * self.elpd.size
+
+    def as_file(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Arrays and plain values; :meth:`from_file` reads them back."""
+        arrays = {"elpd": self.elpd, "pareto_k": self.pareto_k, "p_loo": np.asarray(self.p_loo)}
+        if self.cells is not None:
+            arrays["scored_cells"] = self.cells
+        if self.halves is not None:
+            arrays["halves"] = self.halves
+        return arrays, {"scored": self.scored, "method": self.method}
+
+    @classmethod
+    def from_file(cls, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> Self:
+        """Read what :meth:`as_file` gave."""
+        return cls(
+            arrays["elpd"],
+            arrays["pareto_k"],
+            float(arrays["p_loo"]),
+            scored=meta.get("scored", ""),
+            cells=arrays.get("scored_cells"),
+            method=meta.get("method", PSIS),
+            halves=arrays.get("halves"),
+        )
 
 
 def loo(log_likelihood: Float[np.ndarray, "draws cells"]) -> CellScores:
@@ -95,14 +147,58 @@ def loo(log_likelihood: Float[np.ndarray, "draws cells"]) -> CellScores:
     ValueError
         If there are too few draws for a tail to be fitted to.
     """
-    import arviz_stats
-    import xarray as xr
-
     if len(log_likelihood) < _FEWEST_DRAWS:
         raise ValueError(
             f"leave-one-out needs {_FEWEST_DRAWS} posterior draws at least, and 100 or more to be "
             f"steady; there are {len(log_likelihood)}."
         )
+    whole = _psis(log_likelihood)
+
+    def score(some: Float[np.ndarray, "some cells"]) -> Float[np.ndarray, " cells"]:
+        return _psis(some).elpd
+
+    return replace(whole, halves=_of_halves(log_likelihood, score))
+
+
+def unseen(log_likelihood: Float[np.ndarray, "draws cells"]) -> CellScores:
+    """Scores of cells that the draws' fit has not seen.
+
+    Parameters
+    ----------
+    log_likelihood
+        In nats, as for :func:`loo`.
+    """
+    elpd = _log_mean(log_likelihood)
+    return CellScores(
+        elpd=elpd,
+        pareto_k=np.zeros(elpd.size),
+        p_loo=float("nan"),
+        method=HELD_OUT,
+        halves=_of_halves(log_likelihood, _log_mean),
+    )
+
+
+def _of_halves(
+    log_likelihood: Float[np.ndarray, "draws cells"],
+    score: Callable[[np.ndarray], Float[np.ndarray, " cells"]],
+) -> Float[np.ndarray, "halves cells"] | None:
+    """Scores from halves of the draws; None where there are too few."""
+    blocks = np.array_split(np.arange(len(log_likelihood)), _BLOCKS)
+    if len(log_likelihood) < 2 * _FEWEST_DRAWS:
+        return None
+    halves = (np.concatenate([blocks[one], blocks[other]]) for one, other in _HALVES)
+    return np.stack([score(log_likelihood[half]) for half in halves])
+
+
+def _log_mean(log_likelihood: Float[np.ndarray, "draws cells"]) -> Float[np.ndarray, " cells"]:
+    logs = np.asarray(log_likelihood, np.float64)
+    return np.asarray(logsumexp(logs, axis=0) - np.log(len(logs)))
+
+
+def _psis(log_likelihood: Float[np.ndarray, "draws cells"]) -> CellScores:
+    import arviz_stats
+    import xarray as xr
+
     values = (("chain", "draw", "cell"), np.asarray(log_likelihood, np.float64)[None])
     tree = xr.DataTree.from_dict({"log_likelihood": xr.Dataset({"counts": values})})
     with warnings.catch_warnings():
@@ -125,153 +221,6 @@ def waic(log_likelihood: Float[np.ndarray, "draws *scored"]) -> Float[np.ndarray
     return density - log_likelihood.var(axis=0, ddof=1)
 
 
-def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
-    """Models of the same cells side by side, best first.
-
-    Parameters
-    ----------
-    scores
-        By name; models without scores (None) are left out.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Indexed by name: ``elpd_loo`` and ``se``; ``difference`` to the best and
-        ``difference_se``; ``p_loo``; ``worst_k`` and ``n_unreliable`` (cells with k above 0.7);
-        ``weight``, by stacking; ``n_cells``; ``method``, how cells were left out.  Of no scores an
-        empty table.
-
-        Where a model is scored on some of the cells only (a network, on those that it was not
-        trained on), all are compared on the cells that every one is scored on.
-
-    Raises
-    ------
-    ValueError
-        If the models were not scored on the same cells and genes.
-    """
-    scored = {name: one for name, one in scores.items() if one is not None}
-    if not scored:
-        return pd.DataFrame(columns=_COLUMNS, dtype=float)
-    _check_same_data(scored)
-    scored = _on_common_cells(scored)
-    _check_same_size(scored)
-    order = sorted(scored, key=lambda name: -scored[name].total)
-    best = scored[order[0]]
-    weights = stacking_weights({name: scored[name].elpd for name in order})
-    rows = {
-        name: {
-            "elpd_loo": scored[name].total,
-            "se": scored[name].standard_error,
-            "difference": scored[name].total - best.total,
-            "difference_se": _standard_error(scored[name].elpd - best.elpd),
-            "p_loo": scored[name].p_loo,
-            "worst_k": float(scored[name].pareto_k.max()),
-            "n_unreliable": scored[name].n_unreliable,
-            "weight": weights[name],
-            "n_cells": scored[name].elpd.size,
-            "method": scored[name].method,
-        }
-        for name in order
-    }
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _on_common_cells(scores: Mapping[str, CellScores]) -> dict[str, CellScores]:
-    """The scores of the cells that every model has scored."""
-    chosen = {name: one.cells for name, one in scores.items() if one.cells is not None}
-    if not chosen:
-        return dict(scores)
-    common = reduce(np.intersect1d, chosen.values())
-    if common.size < _FEWEST_CELLS:
-        raise ValueError(
-            f"{' and '.join(chosen)} are scored on cells that they were not trained on, and have "
-            f"only {common.size:,} of these in common; train them with the same seed and "
-            "validation_share."
-        )
-    return {name: one.at(common) for name, one in scores.items()}
-
-
-def _check_same_size(scores: Mapping[str, CellScores]) -> None:
-    """Raise unless all scores are of as many cells."""
-    sizes = {name: one.elpd.size for name, one in scores.items()}
-    if len(set(sizes.values())) > 1:
-        listed = ", ".join(f"{name} {size:,}" for name, size in sizes.items())
-        raise ValueError(f"only models of the same cells can be compared; these have {listed}.")
-
-
-def _check_same_data(scores: Mapping[str, CellScores]) -> None:
-    """Raise if scores are known to be of other cells or genes."""
-    if len({one.scored for one in scores.values() if one.scored}) > 1:
-        raise ValueError(
-            "only models of the same cells and genes can be compared, and the counts that "
-            f"{', '.join(scores)} were scored on differ; give each the same data (and held-out "
-            "fits the same seed and test_share)."
-        )
-
-
-def stacking_weights(elpd: Mapping[str, Float[np.ndarray, " cells"]]) -> dict[str, float]:
-    """Weights of a mixture of the models' predictions that predicts left-out cells best."""
-    if len(elpd) == 1:
-        return dict.fromkeys(elpd, 1.0)
-    import arviz_stats
-    from arviz_stats.utils import ELPDData
-
-    # exp of an elpd near -1,000 is 0: only differences matter, so each cell's best model is at 0.
-    top = np.max(list(elpd.values()), axis=0)
-    data = {name: _elpd_data(ELPDData, values - top) for name, values in elpd.items()}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about k, which is reported beside
-        table = arviz_stats.compare(data, method="stacking", round_to="none")
-    return {name: float(table.loc[name, "weight"]) for name in elpd}
-
-
-def verdict(table: pd.DataFrame) -> str:
-    """Who wins, and by how much, in a sentence."""
-    best = table.index[0]
-    if len(table) == 1:
-        return f"Only {best} has been scored; choose another run to compare it with."
-    second = table.iloc[1]
-    margin, error = -second["difference"], second["difference_se"]
-    lead = f"elpd {margin:,.0f} ± {error:,.0f} nats"
-    if margin <= _CLEAR * error:
-        return (
-            f"No clear winner: {best} and {second.name} are within two standard errors of each "
-            f"other ({lead} apart)."
-        )
-    pair = table.iloc[:2]
-    worst = pair["n_unreliable"].idxmax()
-    unreliable, n_cells = int(pair["n_unreliable"].max()), int(pair["n_cells"].max())
-    if unreliable > _MOST_UNRELIABLE * n_cells:
-        return (
-            f"No verdict: {best} is ahead of {second.name} by {lead}, but for {unreliable:,} of "
-            f"{n_cells:,} cells the estimate of {worst} is not to be relied on (Pareto k above "
-            "0.7). Fits that have not seen them can tell: scribeviz.cross_validate, in Python."
-        )
-    warning = (
-        f" For {unreliable:,} cells the estimate is not to be relied on (Pareto k above 0.7)."
-        if unreliable
-        else ""
-    )
-    return f"{best} predicts unseen cells best, ahead of {second.name} by {lead}.{warning}"
-
-
-def _elpd_data(kind: type, values: np.ndarray) -> object:
-    import xarray as xr
-
-    pointwise = xr.DataArray(values, dims="cell")
-    return kind(
-        elpd=float(values.sum()),
-        se=_standard_error(values),
-        p=0.0,
-        n_samples=1_000,
-        n_data_points=values.size,
-        scale="log",
-        warning=False,
-        good_k=GOOD_K,
-        elpd_i=pointwise,
-        pareto_k=xr.zeros_like(pointwise),
-    )
-
-
-def _standard_error(values: Float[np.ndarray, " cells"]) -> float:
+def spread_of_sum(values: Float[np.ndarray, " cells"]) -> float:
+    """Standard error of a sum over cells, from how they scatter."""
     return float(np.sqrt(values.size * values.var()))

@@ -2,7 +2,8 @@
 
 The misfit of a gene is the share of its cells that would have to show another count for the data to
 look as predicted (the total variation distance between observed and predicted counts), less what
-replicated data sets show by chance.  Its p-value is Bayesian: the share of replicated data sets
+replicated data sets show by chance.  How likely chance is to do as much, its p-value says
+(:mod:`scribeviz.criticism.goodness`); of a model that can only be simulated, the share of data sets
 that are at least as far from their prediction (Gelman, Meng & Stern 1996, Stat. Sinica 6, 733).
 """
 
@@ -15,8 +16,9 @@ import pandas as pd
 from jaxtyping import Bool, Float, Int
 
 from scribeviz.criticism.draws import NaturalDraws
+from scribeviz.criticism.goodness import false_discovery_rates, p_values
 from scribeviz.criticism.loo import waic
-from scribeviz.criticism.pmf import predictive_pmfs
+from scribeviz.criticism.pmf import pmfs_of_kinds, predictive_pmfs
 from scribeviz.data.counts import Counts
 
 # Counts are compared in bins: one by one up to 8, then four to an octave; the last is open.
@@ -28,7 +30,7 @@ _REPLICATES = 2  # per draw
 _SHORTEST = 16  # counts
 _AT_ONCE = 131_072  # genes x counts
 # Off is what chance does not explain, and what concerns more than one cell in 200.
-_SURE, _SMALL = 0.05, 0.005
+_MOST_FALSE, _SURE, _SMALL = 0.05, 0.01, 0.005
 _LEVELS = {"cover50": (0.25, 0.75), "cover90": (0.05, 0.95)}
 TENTHS = {f"pit{i}0": i / 10 for i in range(1, 10)}
 """Columns of the table of genes, and where they look at the distribution of residuals."""
@@ -52,7 +54,7 @@ class Misfit:
     excess
         The same, less what replicates show; 0 at least.
     p_value
-        Share of replicates that are as far from their prediction, or farther.
+        Share of replicates that are as far from their prediction, or farther, the data among them.
     """
 
     distance: Float[np.ndarray, " genes"]
@@ -82,7 +84,7 @@ def misfit(
     return Misfit(
         distance=ours.mean(axis=0),
         excess=np.maximum(ours.mean(axis=0) - theirs.mean(axis=(0, 1)), 0),
-        p_value=(theirs >= ours).mean(axis=(0, 1)),
+        p_value=(1 + (theirs >= ours).sum(axis=(0, 1))) / (1 + theirs[..., 0].size),
     )
 
 
@@ -101,10 +103,13 @@ def gene_table(counts: Counts, draws: NaturalDraws, seed: int = 0) -> pd.DataFra
     Returns
     -------
     pandas.DataFrame
-        One row per gene, in the order of ``counts.genes``: ``gene``; ``misfit`` and ``p_value``
-        (:class:`Misfit`); ``problem`` in words; ``mean``, ``variance``, ``zeros`` (share of cells)
-        and ``largest`` count, each also with ``predicted_``, averaged over draws (of ``largest``
-        the median over replicates); ``excess_zeros``, observed less predicted; ``cover50`` and
+        One row per gene, in the order of ``counts.genes``: ``gene``; ``misfit`` (:class:`Misfit`);
+        ``p_value``, uniform where the model is right, and ``fdr``, the share of false alarms among
+        genes with one as small (both NaN where so little was counted that nothing can be tested);
+        ``problem`` in words, where that share is below 0.05; ``mean``, ``variance``, ``zeros``
+        (share of cells) and ``largest`` count, each also with ``predicted_``, averaged over draws
+        (of ``largest`` the median over replicates); ``excess_zeros``, observed less predicted;
+        ``cover50`` and
         ``cover90``, share of cells within the central intervals (ties split as chance would);
         ``pit_distance``, the Kolmogorov-Smirnov distance of the residuals from uniform; ``pit10`` …
         ``pit90``, share of cells whose residual is below 0.1 … 0.9 (:func:`pit`); ``elpd``,
@@ -130,12 +135,14 @@ def as_table(counts: Counts, judged: pd.DataFrame) -> pd.DataFrame:
     squares = np.asarray(counts.columns.astype(np.float64).power(2).sum(axis=0)).ravel()
     zeros = 1 - np.diff(counts.columns.indptr) / counts.n_cells
     excess_zeros = zeros - judged["predicted_zeros"]
+    fdr = false_discovery_rates(judged["p_value"].to_numpy())
     return pd.DataFrame(
         {
             "gene": counts.genes,
             "misfit": judged["misfit"],
             "p_value": judged["p_value"],
-            "problem": problems(judged, excess_zeros),
+            "problem": problems(judged, excess_zeros, fdr < _MOST_FALSE),
+            "fdr": fdr,
             "mean": mean,
             "predicted_mean": judged["predicted_mean"],
             "variance": squares / counts.n_cells - mean**2,
@@ -180,14 +187,16 @@ def compared(
     }
 
 
-def problems(judged: pd.DataFrame, excess_zeros: pd.Series) -> np.ndarray:
-    """What is off with each gene, in two or three words."""
+def problems(
+    judged: pd.DataFrame, excess_zeros: pd.Series, is_sure: Bool[np.ndarray, " genes"]
+) -> np.ndarray:
+    """What is off with each gene, in two or three words; ``is_sure`` where it is not by chance."""
     # Where even a count of 1 is among the rarest, the zeros are all there is to say.
     zeros = (excess_zeros.abs() >= _MOSTLY * judged["distance"]) | (judged["tail_from"] == 0)
     tail = judged["tail_ratio"]
     return np.select(
         [
-            (judged["p_value"] >= _SURE) | (judged["misfit"] < _SMALL),
+            ~is_sure | (judged["misfit"] < _SMALL),
             zeros & (excess_zeros > 0),
             zeros,
             tail > _HEAVIER,
@@ -243,7 +252,10 @@ def _judged(
     pmfs = predictive_pmfs(draws, block.padded, block.n_counts)[:, : block.genes.size]
     seen = histograms(counts, block.genes, block.n_counts)
     pmf = pmfs.mean(axis=0, dtype=np.float64)
-    judged = _distances(seen, pmfs, rng) | compared(seen, pmf, np.arange(block.n_counts))
+    kinds = pmfs_of_kinds(draws, block.genes, block.n_counts)
+    by_kind = np.concatenate([_shares_in_bins(of_component) for of_component in kinds])
+    against = _distances(seen, pmfs, rng, by_kind, draws.mixed_weights[0])
+    judged = against | compared(seen, pmf, np.arange(block.n_counts))
     judged |= {
         "elpd": (seen * waic(np.log(np.maximum(pmfs, _TINY)))).sum(axis=1),
         "predicted_largest": _first_that(np.cumsum(pmf, axis=1) ** float(counts.n_cells) >= 0.5),
@@ -255,21 +267,31 @@ def _distances(
     seen: Int[np.ndarray, "genes counts"],
     pmfs: Float[np.ndarray, "draws genes counts"],
     rng: np.random.Generator,
+    by_kind: Float[np.ndarray, "kinds genes bins"],
+    share: Float[np.ndarray, " kinds"],
 ) -> dict[str, np.ndarray]:
+    bins, cells = _shares_in_bins(pmfs), in_bins(seen)
+    replicates = rng.multinomial(seen[0].sum(), bins, size=(_REPLICATES, *bins.shape[:-1]))
+    against = misfit(cells, bins, replicates)
+    p = p_values(cells, bins, by_kind, share)
+    return {"misfit": against.excess, "distance": against.distance, "p_value": p}
+
+
+def _shares_in_bins(pmfs: Float[np.ndarray, "*more counts"]) -> Float[np.ndarray, "*more bins"]:
+    """Probabilities of bins, the last of which is open."""
     bins = in_bins(pmfs).astype(np.float64)
     bins[..., -1] += np.maximum(1 - bins.sum(axis=-1), 0)
-    bins /= bins.sum(axis=-1, keepdims=True)
-    replicates = rng.multinomial(seen[0].sum(), bins, size=(_REPLICATES, *bins.shape[:-1]))
-    against = misfit(in_bins(seen), bins, replicates)
-    return {"misfit": against.excess, "distance": against.distance, "p_value": against.p_value}
+    return bins / bins.sum(axis=-1, keepdims=True)
 
 
 def problem_of(
     seen: Int[np.ndarray, " counts"],
     pmfs: Float[np.ndarray, "draws counts"],
     rng: np.random.Generator,
+    by_kind: Float[np.ndarray, "kinds counts"],
+    share: Float[np.ndarray, " kinds"],
 ) -> str:
-    """What is off with one gene, in two or three words, as :func:`gene_table` would say it.
+    """What is off with one gene that nobody picked for being off, in two or three words.
 
     Parameters
     ----------
@@ -279,11 +301,16 @@ def problem_of(
         Predicted probability of every count, for each posterior draw.
     rng
         Of the replicates.
+    by_kind, share
+        The probabilities in cells of each kind, at one draw, and the shares of the kinds.
     """
     some, one = pmfs[:: -(-len(pmfs) // _MOST_DRAWS), None], seen[None]
     pmf = some.mean(axis=0)
-    judged = pd.DataFrame(_distances(one, some, rng) | compared(one, pmf, np.arange(seen.size)))
-    return str(problems(judged, seen[0] / seen.sum() - judged["predicted_zeros"])[0])
+    kinds = _shares_in_bins(by_kind[:, None])
+    against = _distances(one, some, rng, kinds, share)
+    judged = pd.DataFrame(against | compared(one, pmf, np.arange(seen.size)))
+    is_sure = judged["p_value"].to_numpy() < _SURE
+    return str(problems(judged, seen[0] / seen.sum() - judged["predicted_zeros"], is_sure)[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)

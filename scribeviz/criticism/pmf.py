@@ -1,5 +1,7 @@
 """Predictive probabilities of the counts of many genes at once, for every posterior draw."""
 
+from collections.abc import Iterator
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,3 +35,23 @@ def predictive_pmfs(
     }
     weights = jnp.asarray(draws.mixed_weights.reshape(shape), jnp.float32)
     return np.asarray(draws.likelihood.pmfs(parameters, weights, n_counts))
+
+
+def pmfs_of_kinds(
+    draws: NaturalDraws, genes: Int[np.ndarray, " chosen"], n_counts: int
+) -> Iterator[Float[np.ndarray, "groups chosen n_counts"]]:
+    """The same of cells of each kind, at one draw: of the groups of each component in turn.
+
+    The kinds are those of :attr:`NaturalDraws.mixed_weights`, in their order.
+    """
+    n_components, n_groups = draws.weights.shape[1], draws.groups.size
+    counts = np.arange(n_counts, dtype=float)
+    one = {name: value[0].astype(float) for name, value in draws.natural.items()}
+    for k in range(n_components):
+        parameters = {}
+        for name, value in one.items():
+            of_component = value[min(k, len(value) - 1)]
+            some = of_component if of_component.shape[-1] == 1 else of_component[:, genes]
+            parameters[name] = some[..., None]
+        pmf = np.exp(draws.likelihood.log_pmf(counts, parameters))
+        yield np.broadcast_to(pmf, (n_groups, genes.size, n_counts))

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.misfit import AS_EXPECTED, pit, problem_of
-from scribeviz.criticism.pmf import predictive_pmfs
+from scribeviz.criticism.pmf import pmfs_of_kinds, predictive_pmfs
 
 _MOST_BARS = 40
 _AT_ONCE = 20_000_000  # probabilities, 160 MB: counts in the thousands, where capture varies
@@ -157,6 +157,7 @@ def check_gene(
     gene: int,
     seed: int = 0,
     edges: Int[np.ndarray, " bars+1"] | None = None,
+    problem: str | None = None,
 ) -> GeneCheck:
     """Compare a gene's counts with replicated data sets.
 
@@ -172,6 +173,8 @@ def check_gene(
         Of the replicates.
     edges
         Of the bars; chosen to hold the data and nearly all of the prediction when left out.
+    problem
+        What the table of genes says of it; judged here when left out.
     """
     if edges is None:
         edges = _edges(int(counts.max(initial=0)), draws, gene)
@@ -199,8 +202,20 @@ def check_gene(
         zeros=np.percentile(zeros, (5, 50, 95)),
         mean=np.percentile(means, (5, 50, 95)),
         high=HighCounts.of_bars(edges, observed, cumulative),
-        problem=problem_of(seen[0], pmf, rng),
+        problem=_problem(draws, gene, seen[0], pmf, rng) if problem is None else problem,
     )
+
+
+def _problem(
+    draws: NaturalDraws,
+    gene: int,
+    seen: Int[np.ndarray, " counts"],
+    pmf: Float[np.ndarray, "draws counts"],
+    rng: np.random.Generator,
+) -> str:
+    kinds = pmfs_of_kinds(draws, np.array([gene]), pmf.shape[1])
+    by_kind = np.concatenate([of_component[:, 0] for of_component in kinds])
+    return problem_of(seen, pmf, rng, by_kind, draws.mixed_weights[0])
 
 
 def residual_shares(

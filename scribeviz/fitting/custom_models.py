@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.plan import Fit, batch_size_of
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
@@ -64,10 +66,24 @@ def prepare_custom(
     ------
     CustomModelError
         If the model does not fit the data; the message says where.
+    ValueError
+        If ``start_from`` is a fit of another model, or of other cells or genes.
     """
+    if start_from is not None:
+        _check_same(start_from, custom, counts)
     bound, data = bind(custom, counts, batch_size=batch_size_of(config, counts))
     if custom.get_model_args_fn is None:  # else what predicts is known only after the fit
         check_prediction(bound)
     initial = None if start_from is None else start_from.params
     none_left_out = counts.genes[:0]
     return CustomFit(counts, none_left_out, bound, data, config, method or SVIMethod(), initial)
+
+
+def _check_same(results: CustomResults, custom: CustomModel, counts: Counts) -> None:
+    model = getattr(results, "model_type", type(results).__name__)
+    same = isinstance(results, CustomResults) and results.n_cells == counts.n_cells
+    if not same or model != custom.key or not np.array_equal(results.genes, counts.genes):
+        raise ValueError(
+            f"{custom.key} can start from its own fit to the same cells and genes only; this is "
+            f"one of {model} to {results.n_cells:,} cells and {results.n_genes:,} genes."
+        )

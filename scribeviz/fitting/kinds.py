@@ -55,6 +55,10 @@ class Kind:
         ``(path, model, config) -> results``.
     code
         ``choice -> str``: Python that makes the model, under the name ``model``.
+    scored_in_folds
+        Whether a verdict on it takes fits that have not seen the cells.  Importance sampling from
+        one fit is too hopeful where a cell moves what it belongs to, and a network is scored on the
+        cells that told it when to stop.
     has_priors
         Whether its parameters carry priors that can be chosen; then it has components as well.
     has_settings
@@ -68,6 +72,7 @@ class Kind:
     prepare: Callable[..., Fit]
     load: Callable[[Path, Any, Any], Results]
     code: Callable[[Any], str]
+    scored_in_folds: bool = False
     has_priors: bool = False
     has_settings: bool = False
     has_latent_space: bool = False
@@ -152,9 +157,7 @@ def _prepare_custom(
     counts: Counts, model: CustomModel, config: Any, start_from: Any = None, networks: Any = None
 ) -> Fit:
     _check_no_networks(networks)
-    if start_from is not None:
-        raise NotOfferedError("a custom model starts where its guide says, not from another fit.")
-    return prepare_custom(counts, model, config)
+    return prepare_custom(counts, model, config, start_from=start_from)
 
 
 def _load_custom(path: Path, model: CustomModel, _: InferenceConfig) -> Results:
@@ -204,9 +207,11 @@ COUNTS_MODEL = Kind(
     has_priors=True,
 )
 EXACT_COUNTS_MODEL = replace(COUNTS_MODEL, methods=("exact", "svi", "mcmc"))
+MIXTURE = replace(COUNTS_MODEL, scored_in_folds=True)
 CUSTOM = Kind(
     plural="custom models",
     methods=("svi",),
+    scored_in_folds=True,
     prepare=_prepare_custom,
     load=_load_custom,
     code=_registered_code,
@@ -217,6 +222,7 @@ BUILT_IN_NETWORK = Kind(
     prepare=_prepare_network,
     load=_load_cellvae,
     code=_cellvae_code,
+    scored_in_folds=True,
     has_settings=True,
     has_latent_space=True,
 )
@@ -226,6 +232,7 @@ NETWORK = Kind(
     prepare=_prepare_network,
     load=_load_network,
     code=_registered_code,
+    scored_in_folds=True,
     has_latent_space=True,
 )
 
@@ -261,6 +268,8 @@ def kind_of(model: Any) -> Kind:
     model = resolved(model)
     if isinstance(model, ModelSpec) and model.has_exact_posterior:
         return EXACT_COUNTS_MODEL
+    if isinstance(model, ModelSpec) and model.is_mixture:
+        return MIXTURE
     kind = next((kind for cls, kind in _KINDS.items() if isinstance(model, cls)), None)
     if kind is not None:
         return kind
@@ -306,6 +315,12 @@ def model_named(model: Any, n_components: int | None = None, priors: Any = None)
     if given:
         raise ValueError(_BRINGS_ITS_OWN)
     return resolved(model)
+
+
+def name_of(model: Any) -> str:
+    """What a model is called: by its name or key, and a module by its class."""
+    named = next((getattr(model, word) for word in ("name", "key") if hasattr(model, word)), None)
+    return str(named or (model.__name__ if isinstance(model, type) else type(model).__name__))
 
 
 def chosen_named(name: str, **settings: Any) -> ChosenModel:

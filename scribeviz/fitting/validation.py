@@ -1,27 +1,25 @@
 """Two checks that cost another fit: cells that were held out, and the posterior's own shape."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
-from scipy.special import logsumexp
 
-from scribeviz._offered import NotOfferedError
-from scribeviz.criticism.integrated import integrated_log_likelihood
-from scribeviz.criticism.loo import HELD_OUT, CellScores
-from scribeviz.data.counts import Counts, CountsError
+from scribeviz.criticism.loo import CellScores
+from scribeviz.data.counts import CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.fit import fit
-from scribeviz.fitting.kinds import kind_of, model_named
+from scribeviz.fitting.folds import FOLDS, cross_validation
+from scribeviz.fitting.kinds import kind_of, model_named, name_of
 from scribeviz.fitting.methods import METHODS
+from scribeviz.results.protocol import Results
 from scribeviz.results.sampled import ScribeMCMCResults
 from scribeviz.results.variational import ScribeSVIResults
 
 # Spreads within these bounds are called right, and means within half a standard deviation.
 _NARROW, _WIDE, _OFF = 0.8, 1.25, 0.5
-_FEWEST_FOLDS = 2
 _CONVERGED = 1.05  # R-hat above it: chains that still disagree can judge nothing
 _STUCK = "not known: the sampler has not converged; draw more"
 
@@ -60,8 +58,7 @@ def held_out(  # noqa: PLR0913  what one call has to say
     Returns
     -------
     CellScores
-        ``elpd`` of the held-out cells in nats, their own capture integrated out over its prior;
-        ``pareto_k`` is 0 and ``p_loo`` NaN.
+        ``elpd`` of the held-out cells in nats, what belongs to single cells integrated out.
 
     Raises
     ------
@@ -81,23 +78,30 @@ def held_out(  # noqa: PLR0913  what one call has to say
         )
     order = np.random.default_rng(seed).permutation(counts.n_cells)
     chosen = np.sort(order[:n_test])
-    spec = _scorable(model_named(model, n_components, priors))
-    elpd = _unseen(counts, chosen, spec, n_samples, {"seed": seed} | settings)
-    return _scores(elpd, counts.select_cells(chosen), HELD_OUT)
+    train = counts.select_cells(np.sort(order[n_test:]))
+    seen = np.flatnonzero(train.gene_totals > 0)
+    spec = model_named(model, n_components, priors)
+    results: Any = fit(train.select_genes(seen), spec, progress=False, **{"seed": seed} | settings)
+    test = counts.select_cells(chosen)
+    scores = results.score_unseen(test.select_genes(seen), n_samples)
+    return replace(scores, scored=test.depths_fingerprint)
 
 
 def cross_validate(
     data: Any,
     models: Iterable[Any] | Mapping[str, Any],
     *,
-    folds: int = 5,
+    folds: int = FOLDS,
+    start_from: Mapping[str, Results] | None = None,
     n_samples: int = 200,
     layer: str | None = None,
+    inference_method: str | None = None,
     **settings: Any,
 ) -> dict[str, CellScores]:
     """Score every cell by fits that have not seen it, of several models on the same folds.
 
-    Slower than leave-one-out, and right where that is not to be relied on: of mixtures above all.
+    Slower than leave-one-out, and right where that is not to be relied on: of mixtures, networks
+    and custom models.
 
     Parameters
     ----------
@@ -107,86 +111,50 @@ def cross_validate(
         Models as for :func:`scribeviz.fit`, by name or in a list.
     folds
         Parts of the cells, each left out in turn; which cells go together follows from the data.
+    start_from
+        By name a fit of the model to all of these data, from which those of the folds start: they
+        are then shorter.  Networks are trained anew all the same.
     n_samples
         Posterior draws of each fit.
-    **settings
+    inference_method, **settings
         Of the fits, as for :func:`scribeviz.fit`.
 
     Returns
     -------
     dict
         By model the :class:`CellScores` of all cells, as :func:`scribeviz.compare` takes them:
-        ``elpd`` in nats.
+        ``elpd`` in nats, of the genes that are seen whichever fold is left out.
 
     Raises
     ------
     CountsError
         If there are fewer cells than folds.
+    NotOfferedError
+        If cells of a custom model have parameters of their own, which nothing is known of.
     ValueError
         If there are fewer than two folds, or two models of one name.
     """
-    if folds < _FEWEST_FOLDS:
-        raise ValueError(f"folds={folds} should be {_FEWEST_FOLDS} at least.")
     counts = as_counts(data, layer=layer)
-    if counts.n_cells < folds:
-        raise CountsError(
-            f"{counts.name} has {counts.n_cells:,} cells, too few for {folds} folds of them."
-        )
     named = models if isinstance(models, Mapping) else _by_name(models)
-    specs = {name: _scorable(model_named(one)) for name, one in named.items()}
-    rng = np.random.default_rng(int(counts.fingerprint[:8], 16))
-    parts = [np.sort(part) for part in np.array_split(rng.permutation(counts.n_cells), folds)]
-    elpd = {name: np.zeros(counts.n_cells) for name in specs}
-    for name, spec in specs.items():
-        for part in parts:
-            elpd[name][part] = _unseen(counts, part, spec, n_samples, settings)
-    return {name: _scores(scores, counts, f"{folds} folds") for name, scores in elpd.items()}
-
-
-def _scores(elpd: Float[np.ndarray, " cells"], scored: Counts, method: str) -> CellScores:
-    return CellScores(
-        elpd=elpd,
-        pareto_k=np.zeros(elpd.size),
-        p_loo=float("nan"),
-        scored=scored.depths_fingerprint,
-        method=method,
-    )
+    scores = {}
+    for name, given in named.items():
+        model = model_named(given)
+        config = kind_of(model).config(inference_method, settings)
+        whole = (start_from or {}).get(name)
+        jobs = cross_validation(counts, model, config, folds, whole=whole, n_samples=n_samples)
+        *_, last = jobs
+        scores[name] = last.scores
+    return scores
 
 
 def _by_name(models: Iterable[Any]) -> dict[str, Any]:
     named: dict[str, Any] = {}
     for model in models:
-        name = model if isinstance(model, str) else str(model.name)
+        name = model if isinstance(model, str) else name_of(model)
         if name in named:
             raise ValueError(f"two of the models are called {name}; give a mapping from names.")
         named[name] = model
     return named
-
-
-def _scorable(spec: Any) -> Any:
-    kind = kind_of(spec)
-    if not kind.has_priors:
-        raise NotOfferedError(
-            f"{kind.plural} are not scored on cells held out here; results.loo(counts) scores them."
-        )
-    return spec
-
-
-def _unseen(
-    counts: Counts,
-    chosen: Int[np.ndarray, " chosen"],
-    spec: Any,
-    n_samples: int,
-    settings: Mapping[str, Any],
-) -> Float[np.ndarray, " chosen"]:
-    """Log predictive density of some cells, by a fit of all others."""
-    train = counts.select_cells(np.setdiff1d(np.arange(counts.n_cells), chosen))
-    results = cast("ScribeSVIResults", fit(train, spec, progress=False, **settings))
-    test = _of_genes(counts.select_cells(chosen), train)
-    drawn = results.get_posterior_samples(n_samples=n_samples, store_samples=False)
-    values = {site.key: drawn[site.key] for site in spec.sites if "cells" not in site.axes}
-    logs = integrated_log_likelihood(results.model, values, test).astype(np.float64)
-    return np.asarray(logsumexp(logs, axis=0) - np.log(len(logs)))
 
 
 def check_posterior(  # noqa: PLR0913
@@ -288,8 +256,3 @@ def _verdict(spread: float, shift: float, r_hat: float) -> str:
     if spread > _WIDE:
         return "too careful: intervals are too wide"
     return "can be trusted"
-
-
-def _of_genes(counts: Counts, fitted: Counts) -> Counts:
-    """The genes that were fitted: those that the training cells show."""
-    return counts.select_genes(np.flatnonzero(fitted.gene_totals > 0))

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from scribeviz.data.counts import Counts, CountsError
 
@@ -48,6 +48,10 @@ class Depth:
     def of(self, counts: Counts, column: str = "") -> "Depth":
         """Depths of other cells, on the same scale."""
         return Depth(_above_nothing(depths_in(counts, column)) / self.level, self.level)
+
+    def at(self, cells: Int[np.ndarray, " chosen"]) -> "Depth":
+        """Those of some cells, by position."""
+        return Depth(self.relative[cells], self.level)
 
     @property
     def log(self) -> Float[np.ndarray, " cells"]:

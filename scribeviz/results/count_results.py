@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,11 @@ from jaxtyping import PRNGKeyArray
 
 from scribeviz.criticism.assignments import component_probabilities
 from scribeviz.criticism.budget import check_budget
-from scribeviz.criticism.critique import Critique, criticise
+from scribeviz.criticism.critique import Critique, criticise, scores_from_draws
 from scribeviz.criticism.draws import affordable_draws, natural_draws
 from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.log_likelihood import log_likelihood
-from scribeviz.criticism.loo import CellScores, loo
+from scribeviz.criticism.loo import CellScores, loo, unseen
 from scribeviz.criticism.misfit import gene_table
 from scribeviz.data.counts import Counts
 from scribeviz.data.readers import as_counts
@@ -31,6 +31,7 @@ from scribeviz.models.spec import ModelSpec
 from scribeviz.results.drawn import SEED, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, gene_columns
+from scribeviz.results.protocol import Results
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -139,11 +140,21 @@ class CountResults(ABC):
         seed
             Of the posterior draws; the dashboard takes that of the fit.
         """
+        *_, complete = self.judged(counts, seed)
+        return complete
+
+    def judged(self, counts: Any, seed: int = 0) -> Iterator[Critique]:
+        """The same in two parts: every gene, which can be looked at already; then with scores."""
         values = self._site_draws(self._most_draws(affordable_draws(self.model)), seed)
         data = self._counts(counts)
-        critique = criticise(self.model, data, values, self._exact_scores(data))
+        critique = criticise(self.model, data, values)
         genes = critique.genes.assign(**self._more_of_genes())
-        return replace(critique, genes=genes, notes=self.notes)
+        critique = replace(critique, genes=genes, notes=self.notes)
+        yield critique
+        scores = self._exact_scores(data)
+        if scores is None:
+            scores = scores_from_draws(self.model, data, values)
+        yield replace(critique, scores=scores)
 
     def gene_table(self, counts: Any, n_samples: int = 100) -> pd.DataFrame:
         """Every gene's counts against what the model predicts, and how far apart they are.
@@ -188,6 +199,34 @@ class CountResults(ABC):
         values = self._site_draws(self._most_draws(n_samples))
         scores = loo(integrated_log_likelihood(self.model, values, data))
         return replace(scores, scored=data.depths_fingerprint)
+
+    def score_unseen(self, counts: Any, n_samples: int = 200, *, seed: int = SEED) -> CellScores:
+        """How well cells are predicted that were not fitted.
+
+        Parameters
+        ----------
+        counts
+            Of cells that were not fitted, in any form that ``fit`` takes.
+        n_samples
+            Posterior draws; of a sampled posterior as many as there are, at most.
+        seed
+            Of the draws.
+
+        Returns
+        -------
+        CellScores
+            Log predictive density of every cell in nats, its capture or depth integrated out.
+        """
+        data = fitted_counts(counts, self.genes)
+        values = self._site_draws(self._most_draws(n_samples), seed)
+        shared = {s.key: values[s.key] for s in self.model_config.sites if "cells" not in s.axes}
+        scores = unseen(integrated_log_likelihood(self.model, shared, data))
+        return replace(scores, scored=data.depths_fingerprint)
+
+    def start_for(self, cells: np.ndarray, genes: np.ndarray) -> Results | None:
+        """What a fit of some of these cells and genes can start from; None: it starts anew."""
+        del cells, genes
+        return None
 
     def assignment_probabilities(self, counts: Any) -> np.ndarray:
         """Probability that each cell belongs to each component, at the point estimate.

@@ -11,18 +11,23 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 from jaxtyping import Array, PRNGKeyArray
-from numpyro import handlers
 
 from scribeviz._offered import NotOfferedError
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
 from scribeviz.criticism.critique import Critique, criticise_replicates
-from scribeviz.criticism.loo import CellScores, loo
+from scribeviz.criticism.loo import CellScores, loo, unseen
 from scribeviz.data.counts import Counts
 from scribeviz.data.readers import as_counts
-from scribeviz.models.custom.model import BoundModel, CustomModel, bind
-from scribeviz.models.custom.params import select_component, select_genes, without_components
+from scribeviz.models.custom.model import BoundModel, CustomModel
+from scribeviz.models.custom.params import (
+    select_cells,
+    select_component,
+    select_genes,
+    without_components,
+)
 from scribeviz.models.custom.programs import programs_of
+from scribeviz.models.custom.scoring import log_likelihood_by_cell, sites_of_cells
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, chosen_ids, gene_columns, ids_arrays
@@ -36,6 +41,10 @@ _FORMAT = 1
 _MOST_REPLICATES, _FEWEST_REPLICATES = 100, 20
 _SECONDS_FOR_REPLICATES = 20.0
 _SCORED_DRAWS = 200
+_NOT_BY_CELL = (
+    "{} cannot be scored: an observed site (a factor, say) does not tell the cells apart; observe "
+    "the counts in a plate of cells."
+)
 
 
 @keeps_draws
@@ -131,11 +140,43 @@ class CustomResults:
         """
         scores = self._scores(self._counts(counts), seed, n_samples)
         if scores is None:
-            raise NotOfferedError(
-                f"{self.model_type} cannot be scored: an observed site (a factor, say) does not "
-                "tell the cells apart; observe the counts in a plate of cells."
-            )
+            raise NotOfferedError(_NOT_BY_CELL.format(self.model_type))
         return scores
+
+    def score_unseen(
+        self, counts: Any, n_samples: int = _SCORED_DRAWS, *, seed: int = 0
+    ) -> CellScores:
+        """How well cells are predicted that were not fitted.
+
+        Returns
+        -------
+        CellScores
+            Log predictive density of every cell in nats, from the model's observed sites.
+
+        Raises
+        ------
+        NotOfferedError
+            If an observed site does not tell the cells apart, or cells have parameters of their
+            own: nothing is known of those of an unseen cell but their prior.
+        """
+        data = fitted_counts(counts, self.genes)
+        if names := sites_of_cells(self.custom_model, data):
+            raise NotOfferedError(
+                f"{self.model_type} cannot be scored on cells that were not fitted: "
+                f"{', '.join(names)} belongs to single cells and would have to be integrated out."
+            )
+        draws = self.bound.sample_posterior(jax.random.PRNGKey(seed), n_samples, self.params)
+        logs = log_likelihood_by_cell(self.custom_model, data, draws)
+        if logs is None:
+            raise NotOfferedError(_NOT_BY_CELL.format(self.model_type))
+        return replace(unseen(logs), scored=data.depths_fingerprint)
+
+    def start_for(self, cells: np.ndarray, genes: np.ndarray) -> "CustomResults":
+        """The same fit, of some of its cells and genes: a start for a fit of these."""
+        params = select_cells(self.params, self.param_spec, cells)
+        bound = replace(self.bound, n_cells=len(cells))
+        obs = None if self.obs is None else self.obs.iloc[cells]
+        return replace(self, params=params, bound=bound, obs=obs)[genes]
 
     def to_anndata(
         self,
@@ -357,10 +398,17 @@ class CustomResults:
         seed
             Of the data sets: 100 of them, or as many as 20 seconds allow, but 20 at least.
         """
+        *_, complete = self.judged(counts, seed)
+        return complete
+
+    def judged(self, counts: Any, seed: int = 0) -> Iterator[Critique]:
+        """The same in two parts: every gene, which can be looked at already; then with scores."""
         counts = self._counts(counts)
         replicates = self.data_sets(jax.random.PRNGKey(seed), _MOST_REPLICATES)
         critique = criticise_replicates(counts, _while_there_is_time(replicates))
-        return replace(critique, notes=self.notes, scores=self._scores(counts, seed))
+        critique = replace(critique, notes=self.notes)
+        yield critique
+        yield replace(critique, scores=self._scores(counts, seed))
 
     def _counts(self, data: Any) -> Counts:
         return fitted_counts(data, self.genes, n_cells=self.n_cells)
@@ -392,28 +440,7 @@ class CustomResults:
             In nats, shape ``(draws, n_cells)``; None where an observed site (a ``factor``, say)
             does not tell the cells apart.
         """
-        whole, data = bind(self.custom_model, self._counts(counts))
-
-        @jax.jit
-        def one(draw: dict[str, Array]) -> Array | None:
-            seeded = handlers.seed(whole.model, jax.random.PRNGKey(0))
-            sites = handlers.trace(handlers.substitute(seeded, draw)).get_trace(data).values()
-            observed = [s for s in sites if s["type"] == "sample" and s["is_observed"]]
-            total = jnp.zeros(whole.n_cells)
-            for site in observed:
-                logs = _by_cell(site["fn"].log_prob(site["value"]), whole.n_cells)
-                if logs is None:
-                    return None
-                total += logs
-            return total
-
-        scores = []
-        for i in range(len(next(iter(draws.values())))):
-            logs = one({name: jnp.asarray(value[i]) for name, value in draws.items()})
-            if logs is None:
-                return None
-            scores.append(np.asarray(logs))
-        return np.stack(scores)
+        return log_likelihood_by_cell(self.custom_model, self._counts(counts), draws)
 
     def data_sets(self, key: PRNGKeyArray, n_samples: int) -> Iterator[np.ndarray]:
         """Draw data sets one after the other, so that only one is in memory at a time."""
@@ -427,14 +454,6 @@ class CustomResults:
         one = programs_of(bound).data_set
         for i, key in enumerate(keys):
             yield np.asarray(one(key, {name: jnp.asarray(v[i]) for name, v in draws.items()}))
-
-
-def _by_cell(logs: Array, n_cells: int) -> Array | None:
-    """Sum over all axes but that of the cells, the first of its size; None if none is."""
-    axes = [axis for axis, size in enumerate(logs.shape) if size == n_cells]
-    if not axes:
-        return None
-    return jnp.moveaxis(logs, axes[0], 0).reshape(n_cells, -1).sum(axis=1)
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import PRNGKeyArray
 
 from scribeviz._storage import read_arrays, write_arrays
-from scribeviz.criticism.exact_loo import leave_one_out
-from scribeviz.criticism.loo import EXACT, CellScores
+from scribeviz.criticism.exact_loo import leave_one_out, predict_unseen
+from scribeviz.criticism.loo import EXACT, HELD_OUT, CellScores
 from scribeviz.data.counts import Counts
 from scribeviz.data.depth_nodes import DepthSums
 from scribeviz.data.gene_tables import GeneTables
@@ -24,6 +25,7 @@ from scribeviz.results.count_files import shared_arrays, shared_from, shared_met
 from scribeviz.results.count_results import columns_of, generator_of, select_genes
 from scribeviz.results.drawn import keeps_draws
 from scribeviz.results.drawn_results import DrawnResults
+from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, chosen_ids
 from scribeviz.results.stored import check_format, group, grouped
 
@@ -105,6 +107,27 @@ class ExactResults(DrawnResults):
             p_loo=float("nan"),
             scored=counts.depths_fingerprint,
             method=EXACT,
+        )
+
+    def score_unseen(self, counts: Any, n_samples: int = 0, *, seed: int = 0) -> CellScores:
+        """How well cells are predicted that were not fitted; exact, without draws.
+
+        Returns
+        -------
+        CellScores
+            Log predictive density of every cell in nats, its depth integrated out over the
+            log-normal of those that were fitted.
+        """
+        del n_samples, seed
+        data = fitted_counts(counts, self.genes)
+        about = self.depth.of(data, self.model_config.depth_column)
+        log_depth, of_fitted = np.log(about.relative), np.log(self.depth.relative)
+        return CellScores(
+            elpd=predict_unseen(self.posterior, data, log_depth, of_fitted),
+            pareto_k=np.zeros(data.n_cells),
+            p_loo=float("nan"),
+            scored=data.depths_fingerprint,
+            method=HELD_OUT,
         )
 
     def _more_of_genes(self) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
 """What training a variational autoencoder of counts returns."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
 from scribeviz.criticism.critique import Critique, criticise_draws, criticise_replicates
 from scribeviz.criticism.library import library_edges
-from scribeviz.criticism.loo import CellScores
+from scribeviz.criticism.loo import HELD_OUT, CellScores
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.readers import as_counts
 from scribeviz.models.custom.network_model import NetworkModel
@@ -298,18 +298,41 @@ class CellVAEResults:
             leave-one-out scores of other models of the same cells.
         """
         counts = self._counts(counts)
-        cells = self.validation(counts)
+        scores = self.score_unseen(self.validation(counts), n_samples, seed=seed)
+        return replace(scores, scored=counts.depths_fingerprint, cells=self.split.validation)
+
+    def score_unseen(
+        self, counts: Any, n_samples: int = _SCORED_DRAWS, *, seed: int = 0
+    ) -> CellScores:
+        """How well cells are predicted that the network was neither trained nor validated on.
+
+        Returns
+        -------
+        CellScores
+            Log-likelihood of each cell, its place and its expected total integrated out, in nats;
+            ``pareto_k`` is that of the importance sampling.
+        """
+        cells = self._counts(counts)
         given = self._weights(cells, n_samples, seed, integrate_total=True)
         return CellScores(
             elpd=importance.log_marginal(given),
             pareto_k=importance.pareto_k(given),
             p_loo=float("nan"),
-            scored=counts.depths_fingerprint,
-            cells=self.split.validation,
+            scored=cells.depths_fingerprint,
+            method=HELD_OUT,
         )
+
+    def start_for(self, cells: np.ndarray, genes: np.ndarray) -> None:
+        """None: weights that have seen a cell remember it."""
+        del cells, genes
 
     def critique(self, counts: Any, seed: int = 0) -> Critique:
         """Judge every gene and score the validation cells; what the dashboard shows."""
+        *_, complete = self.judged(counts, seed)
+        return complete
+
+    def judged(self, counts: Any, seed: int = 0) -> Iterator[Critique]:
+        """The same in two parts: every gene, which can be looked at already; then with scores."""
         counts = self._counts(counts)
         shown = shown_cells(counts.n_cells, counts.n_genes, seed)
         some = self._batches(counts.select_cells(shown))
@@ -327,9 +350,11 @@ class CellVAEResults:
             drawn = replicates(self.module, self._batches(counts), _REPLICATES, seed)
             critique = criticise_replicates(counts, drawn)
         is_scored = self.module.knows_only_places(next(iter(some)))
-        scores = self.loo(counts, seed=seed) if is_scored and self.split.validation.size else None
         notes = self.notes if is_scored else [*self.notes[1:], _NOT_SCORED]
-        return replace(critique, notes=notes, scores=scores)
+        critique = replace(critique, notes=notes)
+        yield critique
+        scores = self.loo(counts, seed=seed) if is_scored and self.split.validation.size else None
+        yield replace(critique, scores=scores)
 
     def gene_table(self, counts: Any, seed: int = 0) -> pd.DataFrame:
         """All genes, observed beside predicted (:func:`scribeviz.criticism.misfit.gene_table`)."""

@@ -1,5 +1,6 @@
 """What every result keeps, whatever was fitted and however."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -61,14 +62,23 @@ class Results(Protocol):
     def __getitem__(self, index: Any) -> "Results":
         """Keep some genes."""
 
+    def judged(self, counts: Any, seed: int = 0) -> Iterator[Critique]:
+        """Judge every gene, then score cells: first without scores, then complete."""
+
     def critique(self, counts: Any, seed: int = 0) -> Critique:
-        """Judge every gene, and score cells."""
+        """The last of :meth:`judged`."""
 
     def gene_table(self, counts: Any) -> pd.DataFrame:
         """All genes, observed beside predicted."""
 
     def loo(self, counts: Any) -> CellScores:
         """How well unseen cells are predicted."""
+
+    def score_unseen(self, counts: Any) -> CellScores:
+        """How well cells are predicted that were not fitted."""
+
+    def start_for(self, cells: np.ndarray, genes: np.ndarray) -> "Results | None":
+        """What a fit of some of the cells and genes can start from; None where it starts anew."""
 
     def to_anndata(
         self,

@@ -197,6 +197,33 @@ class ScribeSVIResults(DrawnResults):
             predictive_samples=None if predictive is None else predictive[..., columns],
         )
 
+    def start_for(self, cells: np.ndarray, genes: np.ndarray) -> "ScribeSVIResults":
+        """The same fit, of some of its cells and genes: a start for a fit of these.
+
+        Parameters
+        ----------
+        cells
+            Positions among the cells that were fitted.
+        genes
+            Names.
+        """
+        params = dict(self.params)
+        for site in self.model_config.sites:
+            if "cells" in site.axes:
+                axis = len(self.model.shape(site)) - 1
+                for name in self.model.param_names(site):
+                    params[name] = np.take(params[name], cells, axis=axis)
+        of_cells = replace(
+            self,
+            params=params,
+            n_cells=len(cells),
+            obs=None if self.obs is None else self.obs.iloc[cells],
+            depth=None if self.depth is None else self.depth.at(cells),
+            posterior_samples=None,
+            predictive_samples=None,
+        )
+        return of_cells[genes]
+
     def get_component(self, component_index: int) -> "ScribeSVIResults":
         """The parameters of one component, as results without components.
 

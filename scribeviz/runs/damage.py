@@ -20,6 +20,7 @@ _KEPT = {
     "checkpoint.h5": "the last checkpoint",
     "results.h5": "the fit",
     "critique.h5": "its criticism",
+    "folds.h5": "its cross-validation",
     "worker.log": "the log",
 }
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from scribeviz._storage import read_array, read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique
+from scribeviz.criticism.loo import CellScores
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import (
     ChosenModel,
@@ -30,6 +31,10 @@ from scribeviz.fitting.plan import AnyCheckpoint
 from scribeviz.results.protocol import Results
 from scribeviz.runs.checkpoints import load_checkpoint, save_checkpoint
 from scribeviz.runs.damage import checked, reading
+
+READING, COMPILING = "reading the counts", "compiling the model"
+CHECKING, SCORING = "checking every gene", "scoring cells that were left out"
+"""What a worker does before and after it fits, as its status says."""
 
 
 class RunState(StrEnum):
@@ -67,11 +72,14 @@ class RunSpec:
     start_from: str = ""  # id of the run that this one goes on from
     read_by: str = ""  # the Python that reads the counts again
     filters: tuple[Mapping[str, Any], ...] = ()  # what was left out of the data before the fit
+    scores: str = ""  # id of the run that this one scores, by fits that have not seen the cells
+    folds: int = 0  # that the cells are divided into for it
 
     @property
     def described(self) -> str:
-        """The model in words, and how it is fitted unless as usual."""
-        return ", ".join(filter(None, [self.model.described, self._unusual_method]))
+        """The model in words, how it is fitted unless as usual, and whether it is scored."""
+        folds = f"{self.folds}-fold cross-validation" if self.scores else ""
+        return ", ".join(filter(None, [self.model.described, self._unusual_method, folds]))
 
     @property
     def _unusual_method(self) -> str:
@@ -157,6 +165,11 @@ class RunStatus:
         if not self.started:
             return 0.0
         return (self.ended or time.time()) - self.started
+
+    @property
+    def can_be_explored(self) -> bool:
+        """Whether what was fitted last is there to be looked at, where the run has results."""
+        return self.state.is_over or self.doing == SCORING
 
     @property
     def most_seconds_left(self) -> float | None:
@@ -247,7 +260,7 @@ class RunFolder:
     @property
     def has_checkpoint(self) -> bool:
         """Whether the fit can go on from where it was."""
-        return (self.path / "checkpoint.h5").exists()
+        return bool(self.spec.scores) or (self.path / "checkpoint.h5").exists()
 
     def read_checkpoint(self) -> AnyCheckpoint:
         """The latest checkpoint."""
@@ -267,6 +280,8 @@ class RunFolder:
     @property
     def counts(self) -> Counts:
         """The data that are fitted."""
+        if self.spec.scores:
+            return self.scored.counts
         with reading(self.counts_path):
             return Counts.load(self.counts_path)
 
@@ -295,8 +310,26 @@ class RunFolder:
         results.save(self.results_path)
 
     def write_critique(self, critique: Critique) -> None:
-        """Keep what the fit is judged by: the last thing, which says that all is there."""
+        """Keep what the fit is judged by: it says that there is something to explore."""
         critique.save(self.critique_path)
+
+    @property
+    def scored(self) -> "RunFolder":
+        """The run whose cells this one scores."""
+        return RunFolder(self.path.parent / self.spec.scores)
+
+    @property
+    def fold_scores(self) -> CellScores | None:
+        """Scores of the cells by cross-validation; None where there was none."""
+        path = self.path / "folds.h5"
+        if not path.exists():
+            return None
+        with reading(path):
+            return CellScores.from_file(*read_arrays(path))
+
+    def write_fold_scores(self, scores: CellScores) -> None:
+        """Keep scores by cross-validation; those of a run that scores are NaN until done."""
+        write_arrays(self.path / "folds.h5", *scores.as_file())
 
     @property
     def counts_path(self) -> Path:
@@ -310,7 +343,7 @@ class RunFolder:
 
     @property
     def critique_path(self) -> Path:
-        """Where the critique is; written last, so that all is there when it is."""
+        """Where the critique is; written after the results, so that all is there when it is."""
         return self.path / "critique.h5"
 
     @property
@@ -382,6 +415,16 @@ def create_run(
     counts.save(folder.counts_path)
     write_json(path / "spec.json", spec.as_dict())
     folder.write_status(RunStatus(state=RunState.QUEUED, n_steps=config.n_steps))
+    return folder
+
+
+def create_scoring(path: Path, scored: RunFolder, folds: int) -> RunFolder:
+    """Write a new run, queued, that cross-validates what another one fitted."""
+    path.mkdir(parents=True)
+    spec = replace(scored.spec, created=time.time(), start_from="", scores=scored.id, folds=folds)
+    folder = RunFolder(path)
+    write_json(path / "spec.json", spec.as_dict())
+    folder.write_status(RunStatus(state=RunState.QUEUED))
     return folder
 
 

@@ -36,6 +36,11 @@ def model_code(choice: ChosenModel) -> str:
 def fit_code(run: RunFolder, results: str = "results") -> str:
     """Code that fits what the run fitted; ``counts`` is there already."""
     spec = run.spec
+    if spec.scores:
+        scored = run.scored
+        if not scored.path.is_dir():
+            return "# The run that it scores has been deleted."
+        return f"{fit_code(scored, results)}\n{_fold_code(scored, spec.folds, results)}"
     lines, more = [], {}
     if run.status.state.is_over and run.status.state is not RunState.DONE:
         lines.append(f"# That run ended early, after {run.status.step:,} steps; this one goes on.")
@@ -86,14 +91,34 @@ def explore_code(run: RunFolder, gene: str, cells: Int[np.ndarray, " chosen"] | 
     return "\n".join(lines)
 
 
-def compare_code(runs: Mapping[str, RunFolder]) -> str:
-    """Code for the table of the Compare page; runs by the names they have there."""
+def compare_code(runs: Mapping[str, RunFolder], folds: int = 0) -> str:
+    """Code for the table of the Compare page.
+
+    Parameters
+    ----------
+    runs
+        By the names they have there.
+    folds
+        Of the cross-validation that they are scored by; 0 where one fit scores each.
+    """
     first = next(iter(runs.values()))
     lines = [IMPORT, "", read_code(first.spec), "scores = {}"]
     for name, run in runs.items():
-        lines += ["", fit_code(run), critique_code(run)]
-        lines.append(f"scores[{name!r}] = critique.scores")
+        lines += ["", fit_code(run)]
+        if folds:
+            lines.append(_fold_code(run, folds, "results", name))
+        else:
+            lines += [critique_code(run), f"scores[{name!r}] = critique.scores"]
     return "\n".join([*lines, "", "print(scribeviz.compare(scores))"])
+
+
+def _fold_code(run: RunFolder, folds: int, results: str, name: str = "") -> str:
+    """Code that cross-validates what a run fitted; its ``model`` and results are there already."""
+    key = repr(name or run.spec.label)
+    start = _Name(f"{{{key}: {results}}}")
+    made = {"folds": folds, "start_from": start} | _settings(run.spec)
+    called = call("scribeviz.cross_validate", ["counts", f"{{{key}: model}}"], made)
+    return f"scores |= {called}" if name else f"scores = {called}"
 
 
 class _Name(str):

@@ -24,7 +24,7 @@ from scribeviz.fitting.kinds import ChosenModel
 from scribeviz.fitting.methods import InferenceConfig
 from scribeviz.inference.programs import CACHE_SETTINGS
 from scribeviz.runs.damage import DamagedRun, DamagedRunError
-from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run
+from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run, create_scoring
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
@@ -63,6 +63,13 @@ class RunStore:
         run = create_run(self.root / name, counts, model, config, start_from)
         self.tend()
         return run
+
+    def submit_scoring(self, run: RunFolder, folds: int) -> RunFolder:
+        """Queue a cross-validation of what a finished run fitted; its scores are kept there."""
+        name = f"{datetime.now():%Y%m%d-%H%M%S}-{folds}-folds-{uuid4().hex[:6]}"  # noqa: DTZ005
+        scoring = create_scoring(self.root / name, run, folds)
+        self.tend()
+        return scoring
 
     def runs(self) -> list[RunFolder]:
         """All runs that can be read, newest first."""

@@ -22,10 +22,12 @@ from scribeviz.fitting.plan import AnyCheckpoint, Fit
 from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.networks.training import TrainingError
-from scribeviz.runs.folder import RunFolder, RunState
+from scribeviz.runs.folder import CHECKING, COMPILING, READING, SCORING, RunFolder, RunState
+from scribeviz.runs.scoring import score_by_folds
 
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
 _SECONDS_BETWEEN_SAVES = 3.0
+_ENDED_EARLY = (LossNotFiniteError, TrainingError)
 _NO_MEMORY = "There was not enough memory for this fit; fewer components or genes need less."
 
 
@@ -42,7 +44,7 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
     me = psutil.Process()
     folder.update_status(
         state=RunState.RUNNING,
-        doing="reading the counts and compiling the model",
+        doing=READING,
         pid=me.pid,
         process_started=me.create_time(),
         started=time.time(),
@@ -51,8 +53,10 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
     )
     try:
         load_configured_models()
-        state, error = _fit(folder, report)
-    except (CountsError, ValueError, NotOfferedError) as problem:
+        folder.update_status(device=_device(method_of(folder.spec.config)))
+        job = score_by_folds if folder.spec.scores else _fit
+        state, error = job(folder, report)
+    except (CountsError, ValueError, NotOfferedError, *_ENDED_EARLY) as problem:
         traceback.print_exc()
         state, error = RunState.FAILED, str(problem)
     except MemoryError:
@@ -68,9 +72,8 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
 
 
 def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[RunState, str]:
-    folder.update_status(device=_device(method_of(folder.spec.config)))
     fit = _prepare(folder)
-    folder.update_status(n_steps=fit.n_steps)
+    folder.update_status(doing=COMPILING, n_steps=fit.n_steps)
     last = folder.read_checkpoint() if folder.has_checkpoint else None
     outcome = RunState.DONE, ""
     saved = time.monotonic()
@@ -85,7 +88,7 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
             if folder.stop_asked:
                 outcome = RunState.STOPPED, ""
                 break
-    except (LossNotFiniteError, TrainingError) as problem:
+    except _ENDED_EARLY as problem:
         traceback.print_exc()
         kept = "" if last is None else f" The fit up to step {last.step:,} is kept."
         outcome = RunState.FAILED, f"{problem}{kept}"
@@ -121,13 +124,18 @@ def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
 
 
 def _conclude(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> str:
-    """Keep the result, and judge it or give why it cannot be used."""
-    folder.update_status(doing="checking every gene")
+    """Keep the result, and judge it or give why it cannot be used.
+
+    Genes can be looked at while cells are scored.
+    """
     results = fit.results(checkpoint)
     folder.write_results(results)
     if problem := fit.problem(results):
         return problem
-    folder.write_critique(results.critique(fit.counts, folder.spec.config.seed))
+    folder.update_status(doing=CHECKING)
+    for critique in results.judged(fit.counts, folder.spec.config.seed):
+        folder.write_critique(critique)
+        folder.update_status(doing=SCORING)
     return ""
 
 

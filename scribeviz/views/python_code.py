@@ -7,6 +7,8 @@ import param
 from panel import ui
 from panel.viewable import Viewable
 
+from scribeviz.criticism.loo import LEFT_OUT
+from scribeviz.fitting.folds import FOLDS
 from scribeviz.runs.folder import RunFolder
 from scribeviz.runs.script import (
     IMPORT,
@@ -93,7 +95,8 @@ class PythonView(pn.viewable.Viewer):
             return "# Tick two runs first."
         explored = self.compare.explored
         runs = {name: self._run(one.run_id) for name, one in explored.items()}
-        return compare_code(runs)
+        in_folds = not self.compare.table["method"].isin(LEFT_OUT).any()
+        return compare_code(runs, FOLDS if in_folds else 0)
 
     def _run(self, run_id: str) -> RunFolder:
         return RunFolder(self.session.fit.store.root / run_id)

@@ -158,6 +158,7 @@ class Shell(pn.viewable.Viewer):
     async def refresh(self) -> None:
         """Bring this session up to date with the runs, and the address with it; on a timer."""
         self.session.fit.refresh()
+        self.compare.scoring.refresh(self.session.fit.history)
         self._python.refresh()
         if self.restored:
             self._say_where()

@@ -6,7 +6,7 @@ import scipy.stats
 from scipy.special import logsumexp
 
 import scribeviz
-from scribeviz.criticism.exact_loo import leave_one_out
+from scribeviz.criticism.exact_loo import leave_one_out, predict_unseen
 from scribeviz.data.gene_tables import gene_tables
 from scribeviz.inference.gene_posterior import GenePosterior
 from scribeviz.inference.gene_quadrature import first_region
@@ -36,8 +36,12 @@ def without(data, cell, log_depths):
     counts, log_depth = data
     others = np.delete(np.arange(counts.n_cells), cell)
     posterior = posterior_of(counts.select_cells(others), log_depth[others])
-    x = counts.matrix.toarray()[cell]
-    logs = np.empty((log_depths.size, counts.n_genes))
+    return predicted(posterior, counts.matrix.toarray()[cell], log_depths)
+
+
+def predicted(posterior, x, log_depths):
+    """Log-probability of a cell's counts at each depth, gene by gene."""
+    logs = np.empty((log_depths.size, x.size))
     for genes, nodes in posterior.blocks():
         r = np.exp(nodes.log_r)[..., None]
         for i, at in enumerate(log_depths):
@@ -65,3 +69,17 @@ def test_an_unknown_depth_is_summed_over(data, scores):
 
 def test_cells_and_genes_add_up(scores):
     assert scores.by_gene.sum() == pytest.approx(scores.by_cell_given_depth.sum(), abs=1e-6)
+
+
+def test_cells_that_were_not_fitted_are_scored_as_by_sums_over_depths(data):
+    counts, log_depth = data
+    test, train = np.array(CELLS), np.delete(np.arange(counts.n_cells), CELLS)
+    posterior = posterior_of(counts.select_cells(train), log_depth[train])
+    ours = predict_unseen(posterior, counts.select_cells(test), log_depth[test], log_depth[train])
+    x = counts.matrix.toarray()[test]
+    for i, cell in enumerate(test):
+        grid = np.linspace(log_depth[cell] - 0.9, log_depth[cell] + 0.9, 61)
+        logs = predicted(posterior, x[i], grid).sum(axis=1)
+        logs += scipy.stats.norm.logpdf(grid, log_depth[train].mean(), log_depth[train].std())
+        wanted = logsumexp(logs) + np.log(grid[1] - grid[0])
+        assert ours[i] == pytest.approx(wanted, abs=1e-3)

@@ -7,7 +7,8 @@ import pytest
 import scipy.stats as st
 from scipy.special import logsumexp
 
-from scribeviz.criticism.loo import CellScores, compare, loo, stacking_weights, verdict, waic
+from scribeviz.criticism.comparison import can_be_relied_on, compare, stacking_weights, verdict
+from scribeviz.criticism.loo import EXACT, CellScores, loo, unseen, waic
 
 
 @pytest.fixture
@@ -101,6 +102,58 @@ def test_no_verdict_rests_on_estimates_that_cannot_be_relied_on(rng, n_bad, says
 def test_other_cells_are_refused(rng):
     with pytest.raises(ValueError, match="a 10, b 11"):
         compare({"a": scored(rng.random(10)), "b": scored(rng.random(11))})
+
+
+def test_the_error_of_draws_is_counted(rng):
+    """Scores of one model from many sets of draws scatter by what each says of itself."""
+    truth, noise = rng.normal(-3.0, 1.0, 300), 0.05
+    told, totals = [], []
+    for _ in range(60):
+        common = noise * rng.standard_normal((200, 1))  # of all cells alike, as parameters are
+        scores = unseen(truth + 20 * common + 0.1 * rng.standard_normal((200, 300)))
+        told.append(scores.draw_error)
+        totals.append(scores.total)
+    assert np.sqrt(np.mean(np.square(told))) == pytest.approx(np.std(totals), rel=0.35)
+
+
+def test_two_sets_of_draws_of_one_fit_are_no_winner(rng):
+    base = rng.normal(-1_000, 200, 500)
+    common = 0.3 * rng.standard_normal((400, 1))
+    draws = base + common + 0.05 * rng.standard_normal((400, 500))
+    table = compare({"a": unseen(draws[:200]), "b": unseen(draws[200:])})
+    without = compare(
+        {n: replace(unseen(d), halves=None) for n, d in (("a", draws[:200]), ("b", draws[200:]))}
+    )
+    assert verdict(table).startswith("No clear winner")
+    assert table["difference_se"].iloc[1] > 3 * without["difference_se"].iloc[1]
+    assert table["draw_error"].min() > 0
+
+
+def test_fits_of_one_model_say_how_much_a_seed_does(rng):
+    base = rng.normal(-1_000, 200, 500)
+    scores = {"one": scored(base), "two": scored(base - 0.5), "other": scored(base - 0.6)}
+    table = compare(scores)
+    models = {"one": "m", "two": "m", "other": "n"}
+    assert "one predicts unseen cells best, ahead of two" in verdict(table)
+    alone = verdict(table.loc[["one", "two"]], models)
+    assert alone.startswith("No clear winner: one and two are fits of the same model")
+    assert "elpd 250, is how much a score depends on the seed" in alone
+    three = verdict(table, models)
+    assert three.startswith("No clear winner: one and other are within two standard errors")
+    assert "elpd 300 ± 250 nats" in three
+
+
+def test_scores_of_different_questions_have_no_verdict(rng):
+    base = rng.normal(-1_000, 200, 500)
+    folds = replace(scored(base + 3), method="5 folds")
+    table = compare({"a": replace(scored(base), method=EXACT), "b": folds})
+    assert not can_be_relied_on(table)
+    assert verdict(table) == (
+        "No verdict: the scores answer different questions, b by 5 folds and a by leaving one out. "
+        "Cross-validation asks all the same."
+    )
+    alike = compare({"a": replace(scored(base), method=EXACT), "b": scored(base + 3)})
+    assert can_be_relied_on(alike)
 
 
 def test_two_that_are_the_same_tie():

@@ -89,8 +89,10 @@ def test_bins_are_single_counts_then_four_to_an_octave():
 def test_right_models_are_left_in_peace(right):
     matrix, draws = right
     table = gene_table(plain_counts(matrix), draws)
-    assert (table["p_value"] < 0.05).mean() < 0.1
-    assert (table["p_value"] > 0.5).mean() > 0.35
+    p = table["p_value"].dropna()
+    assert len(p) > 250
+    assert st.kstest(p, "uniform").statistic < 0.1
+    assert table["fdr"].min() > 0.05
     assert table["misfit"].max() < 0.06
     assert (table["problem"] == AS_EXPECTED).mean() > 0.9
     for name, nominal in (("cover50", 0.5), ("cover90", 0.9)):
@@ -120,7 +122,7 @@ def test_a_gene_that_is_spoiled_comes_first_and_is_named(right, spoil, says, rng
     worst = table.sort_values("misfit", ascending=False).iloc[0]
     assert worst["gene"] == table["gene"][gene]
     assert worst["problem"] == says
-    assert worst["p_value"] == 0
+    assert worst["p_value"] < 1e-6
     untouched = table.drop(index=gene)
     assert worst["misfit"] > 1.5 * untouched["misfit"].max()
 
@@ -132,7 +134,7 @@ def test_distance_is_the_share_of_cells_that_would_have_to_move():
     found = misfit(observed, predicted, replicates)
     np.testing.assert_allclose(found.distance, 0.2)
     np.testing.assert_allclose(found.excess, 0.2)
-    assert found.p_value == 0
+    assert found.p_value == pytest.approx(1 / 9)  # none of eight, and the data themselves
 
 
 def test_residuals_are_uniform_where_the_prediction_is_right(rng):

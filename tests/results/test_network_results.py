@@ -11,8 +11,8 @@ from scipy.stats import kstest
 
 import scribeviz
 from scribeviz.criticism.budget import MemoryBudgetError
+from scribeviz.criticism.comparison import compare
 from scribeviz.criticism.critique import Critique
-from scribeviz.criticism.loo import compare
 from scribeviz.data.counts import Counts, CountsError, plain_counts
 from scribeviz.networks.cellvae import CellVAE
 from scribeviz.results.network_results import CellVAEResults

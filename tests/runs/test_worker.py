@@ -16,7 +16,15 @@ from scribeviz import CustomModel, ModelSpec, NUTSConfig, SVIConfig, register_mo
 from scribeviz.data.counts import plain_counts
 from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import CustomSpec
-from scribeviz.runs.folder import RunFolder, RunState, create_run
+from scribeviz.runs.folder import (
+    CHECKING,
+    COMPILING,
+    READING,
+    SCORING,
+    RunFolder,
+    RunState,
+    create_run,
+)
 from scribeviz.runs.worker import main, work
 
 
@@ -70,6 +78,26 @@ def test_the_results_can_be_read(finished):
     assert list(critique.genes["gene"]) == list(results.genes)
     assert len(results.genes) == 7
     assert critique.probabilities.shape == (60, 1)
+
+
+def test_its_status_says_what_is_done_and_genes_come_before_scores(new_run, monkeypatch):
+    run, doing, judged = new_run(n_steps=200), [], []
+    update = RunFolder.update_status
+
+    def told(self, **changes):
+        if changes.get("doing") == SCORING:
+            judged.append((self.critique.scores, self.status.can_be_explored))
+        doing.append(changes.get("doing"))
+        return update(self, **changes)
+
+    monkeypatch.setattr(RunFolder, "update_status", told)
+    work(run)
+    said = [words for words in dict.fromkeys(doing) if words]
+    assert said == [READING, COMPILING, "fitting", CHECKING, SCORING]
+    assert judged[0] == (None, False)  # the genes are on disk, and about to be announced
+    assert judged[1][0] is not None
+    assert judged[1][1]
+    assert run.critique.scores is not None
 
 
 def test_a_stop_before_the_first_checkpoint_keeps_that_one(new_run):

@@ -6,6 +6,7 @@ from io import StringIO
 from typing import Any
 
 import holoviews as hv
+import numpy as np
 import pandas as pd
 import panel as pn
 import param
@@ -14,7 +15,6 @@ from holoviews.streams import Selection1D
 from panel import ui
 from panel.viewable import Viewable
 
-from scribeviz.criticism.loo import EXACT
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.plots.compare import entropies_beside, gene_differences, losses_beside
 from scribeviz.plots.ppc import LEGEND, highest, ppc_histogram
@@ -26,6 +26,7 @@ from scribeviz.views.compare.compare_state import (
     score,
     trust,
 )
+from scribeviz.views.compare.scoring_view import ScoringView
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
@@ -54,9 +55,10 @@ _COLUMNS = {
     "model": "Model",
     "described": "In words",
     "state": "State",
-    "elpd_loo": "elpd (LOO)",
+    "elpd_loo": "elpd",
     "difference": "Difference",
-    "p_loo": "p (LOO)",
+    "method": "Scored by",
+    "p_loo": "p",
     "worst_k": "Worst k",
     "weight": "Weight",
     "loss": "Loss",
@@ -64,13 +66,15 @@ _COLUMNS = {
 }
 _HOW_TO_READ = (
     "elpd is the log-probability that a model gives to cells that it has not seen, in nats, "
-    "summed over cells: higher is better. The difference is to the best, ± its standard error. p "
-    "is the effective number of parameters. k says how heavily single cells weigh: above 0.7 the "
-    "estimate is not to be relied on; where it says exact, cells were left out without drawing. "
-    "Weights are those of a mixture of the models' predictions (stacking). A network is scored on "
-    "the cells that it was not trained on, each cell's place and total integrated out, and every "
-    "other model then on these. The loss is the negative ELBO per fit, in nats, of an exact fit "
-    "minus the log evidence; that of a sampler is its energy, which cannot be set beside them."
+    "summed over cells: higher is better. The difference is to the best, ± its standard error, in "
+    "which the error of posterior draws is counted. How a cell is left out stands under Scored by: "
+    "exact, without drawing; by PSIS, importance sampling from one fit, where k says how heavily "
+    "single cells weigh (above 0.7 the estimate is not to be relied on); held out, of the cells "
+    "that a network was not trained on; or in folds, by fits that have not seen it, of the genes "
+    "that all of these fits see. p is the effective number of parameters. Weights are those of a "
+    "mixture of the models' predictions (stacking). The loss is the negative ELBO per fit, in "
+    "nats, of an exact fit minus the log evidence; that of a sampler is its energy, which cannot "
+    "be set beside them."
 )
 
 
@@ -103,6 +107,8 @@ class CompareView(pn.viewable.Viewer):
         self._listing.param.watch(self._ticked, "selection")
         self._nothing = empty("Runs that have ended are listed here: fit two models of your data.")
         self._invitation = empty("Tick two runs above to compare them.")
+        self._scoring = ScoringView(state=self.state.scoring)
+        self.state.scoring.param.watch(self._compare_again, "n_done")
         self.fit.param.watch(self._follow_runs, "history")
         self._follow_runs()
         if len(self.state.runs) > 1 and pn.state.curdoc is not None:  # those of a link
@@ -173,6 +179,9 @@ class CompareView(pn.viewable.Viewer):
             return
         await self.compare(runs)
 
+    def _compare_again(self, *_: param.parameterized.Event) -> None:
+        pn.state.execute(partial(self.compare, self.state.runs))
+
     async def compare(self, runs: list[str]) -> None:
         """Compare these runs, and show that it takes a moment."""
         state = self.state
@@ -193,6 +202,7 @@ class CompareView(pn.viewable.Viewer):
         else:
             if runs == state.runs:  # else others were ticked meanwhile
                 state.show(runs, explored, table, trusted)
+                state.scoring.ask_for(state.to_be_scored, self.fit.history)
         finally:
             if runs == state.runs:
                 waiting = "Waiting for the other fits …" if self._awaited else ""
@@ -219,7 +229,10 @@ class CompareView(pn.viewable.Viewer):
         parts = [
             card(
                 "Which model",
-                notice(state.verdict, "info") if table["elpd_loo"].notna().any() else words(""),
+                notice(state.verdict, "quiet" if state.is_first_look else "info")
+                if table["elpd_loo"].notna().any()
+                else words(""),
+                self._scoring,
                 *([notice(state.warning, "warning")] if state.warning else []),
                 _table(table),
                 download("Table as CSV", "models.csv", lambda: StringIO(table.to_csv())),
@@ -303,7 +316,7 @@ class GenePairView(pn.viewable.Viewer):
         counted = {
             f"genes for {first}": f"{wins:,}",
             f"genes for {second}": f"{len(self._genes) - wins:,}",
-            "summed difference (nats)": f"{total:+,.0f}",
+            "single counts, summed (nats)": f"{total:+,.0f}",
         }
         given = [name for name in self.state.pair if self.state.explored[name].has_latent_space]
         message = (
@@ -314,7 +327,7 @@ class GenePairView(pn.viewable.Viewer):
                 "info",
             )
             if given
-            else tiles(counted)
+            else ui.Column(tiles(counted), words(self.state.gene_note), sizing_mode="stretch_width")
         )
         return card(
             "Gene by gene",
@@ -325,8 +338,8 @@ class GenePairView(pn.viewable.Viewer):
                 width=420,  # of a table of five columns
             ),
             words(
-                "Each point is a gene; the difference is in elpd, gene by gene and count by count, "
-                "for a cell of unknown capture. Click a point or a row to see the gene below.",
+                "Each point is a gene; the difference is in elpd, count by count. Click a point or "
+                "a row to see the gene below.",
                 faint=True,
             ),
             legend(LEGEND),
@@ -413,16 +426,15 @@ def _table(table: pd.DataFrame) -> Viewable:
                 )
             ],
             "p_loo": table["p_loo"].map(_number("{:,.0f}")),
-            "worst_k": table["worst_k"]
-            .map(_number("{:.2f}"))
-            .mask(table["method"] == EXACT, "exact"),
+            "method": table["method"].fillna("-"),
+            "worst_k": table["worst_k"].replace(0, np.nan).map(_number("{:.2f}")),
             "weight": table["weight"].map(_number("{:.2f}")),
             "loss": table["loss"].map(_number("{:,.0f}")),
             "took": table["seconds"].map(in_words),
         },
         dtype=str,
     )
-    numbers = [name for name in _COLUMNS if name not in {"model", "described", "state"}]
+    numbers = [name for name in _COLUMNS if name not in {"model", "described", "state", "method"}]
     return ui.Tabulator(
         shown,
         show_index=False,
@@ -432,12 +444,13 @@ def _table(table: pd.DataFrame) -> Viewable:
         layout="fit_columns",
         widths={
             "model": 140,
-            "described": 210,
+            "described": 180,
             "state": 85,
             "elpd_loo": 135,
             "difference": 125,
-            "p_loo": 95,
-            "worst_k": 80,
+            "method": 80,
+            "p_loo": 70,
+            "worst_k": 75,
         }
         | {"weight": 75, "loss": 90, "took": 75},
         text_align=dict.fromkeys(numbers, "right"),

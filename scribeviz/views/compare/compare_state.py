@@ -11,7 +11,8 @@ import pandas as pd
 import param
 
 from scribeviz.criticism.assignments import entropy
-from scribeviz.criticism.loo import compare, verdict
+from scribeviz.criticism.comparison import can_be_relied_on, compare, verdict
+from scribeviz.criticism.loo import LEFT_OUT, CellScores
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.cell_filter import CellFilter
 from scribeviz.fitting.kinds import ChosenModel, known_kind_of
@@ -21,9 +22,11 @@ from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
+from scribeviz.views.compare.scoring_state import ScoringState
 from scribeviz.views.explore.explored import Explored, load_explored
 
 _LAST_LOSSES = 200
+_UNDECIDED = ("No clear winner", "No verdict")
 
 
 class CompareState(param.Parameterized):
@@ -40,6 +43,7 @@ class CompareState(param.Parameterized):
     def __init__(self, **params: Any) -> None:
         super().__init__(**params)
         self.explored: dict[str, Explored] = {}
+        self.scoring = ScoringState(store=self.store)
 
     def recall(self, runs: list[str], gene: str, comparable: Collection[str]) -> str:
         """Choose what a link names, to be compared next; gives a sentence if some of it is gone.
@@ -102,16 +106,37 @@ class CompareState(param.Parameterized):
     def refuse(self, runs: list[str], problem: str) -> None:
         """Say why ``runs`` cannot be compared."""
         self.explored = {}
+        self.scoring.ask_for([], [])
         self.param.update(runs=runs, table=None, problem=problem, pair=("", ""))
 
     @property
     def verdict(self) -> str:
         """Who wins, in a sentence, and on which cells if not on all."""
         scored = self.table[self.table["elpd_loo"].notna()]
-        sentence, n_cells = verdict(scored), int(scored["n_cells"].iloc[0])
+        models = {name: self.explored[name].model for name in scored.index}
+        sentence, n_cells = verdict(scored, models), int(scored["n_cells"].iloc[0])
+        if self.is_first_look and not sentence.startswith(_UNDECIDED):
+            sentence = f"A first look, not a verdict: {sentence}"
         if n_cells == next(iter(self.explored.values())).counts.n_cells:
             return sentence
         return f"On the {n_cells:,} cells that no network was trained on: {sentence}"
+
+    @property
+    def is_first_look(self) -> bool:
+        """Whether the scores are too weak for a verdict: cross-validation has to tell."""
+        scored = self.table[self.table["elpd_loo"].notna()]
+        one_fit = scored.index[scored["method"].isin(LEFT_OUT)]
+        too_weak = any(_needs_folds(self.explored[name]) for name in one_fit)
+        return len(scored) > 1 and (too_weak or not can_be_relied_on(scored))
+
+    @property
+    def to_be_scored(self) -> list[str]:
+        """Ids of the runs whose cells have to be scored in folds, for a verdict on all of them."""
+        if self.table is None or not self.is_first_look:
+            return []
+        names = self.table.index[self.table["elpd_loo"].notna()]
+        runs = (self._run(name) for name in names)
+        return [run.id for run in runs if run.fold_scores is None]
 
     @property
     def warning(self) -> str:
@@ -121,6 +146,24 @@ class CompareState(param.Parameterized):
             return ""
         which = ", ".join(f"{name} ({state})" for name, state in early.items())
         return f"Judged on their way: {which}. Where they would have ended, scores may differ."
+
+    @property
+    def gene_note(self) -> str:
+        """What the sum over genes answers, beside what the scores of whole cells do."""
+        first, second = self.pair
+        by_gene = float(self.gene_differences()["difference"].sum())
+        by_cell = float(self.table.loc[first, "elpd_loo"] - self.table.loc[second, "elpd_loo"])
+        note = (
+            "Gene by gene every count is scored alone, for a cell whose depth and component are "
+            "not known; the models are ranked by whole cells, whose genes tell of each other."
+        )
+        if by_gene * by_cell >= 0:
+            return f"{note} Both ways {first if by_cell >= 0 else second} is ahead."
+        by_itself, whole = (first, second) if by_gene > 0 else (second, first)
+        return (
+            f"{note} Here they differ: {by_itself} predicts single counts better, by "
+            f"{abs(by_gene):,.0f} nats, and {whole} whole cells, by {abs(by_cell):,.0f}."
+        )
 
     def gene_differences(self, pair: tuple[str, str] | None = None) -> pd.DataFrame:
         """``gene``, ``mean`` and ``difference`` in elpd (nats), the largest first."""
@@ -185,15 +228,39 @@ def ending(status: RunStatus) -> str:
 
 def score(explored: dict[str, Explored], runs: dict[str, RunFolder]) -> pd.DataFrame:
     """All that is known of the runs side by side, best first; those without a score come last."""
+    scores = comparable_scores(explored, runs)
+    scored = compare(scores)
+    order = [*scored.index, *(name for name in explored if name not in scores)]
+    about = pd.DataFrame({name: _about(runs[explored[name].run_id]) for name in order}).T
+    return about.join(scored).reindex(order)
+
+
+def comparable_scores(
+    explored: Mapping[str, Explored], runs: Mapping[str, RunFolder]
+) -> dict[str, CellScores]:
+    """Scores of one kind of all models that have any.
+
+    Those of one cell left out at a time where they are enough for a verdict, else those of
+    cross-validation as soon as all models have them.
+    """
     scores = {
         name: one.critique.scores
         for name, one in explored.items()
         if one.critique.scores is not None
     }
-    scored = compare(scores)
-    order = [*scored.index, *(name for name in explored if name not in scores)]
-    about = pd.DataFrame({name: _about(runs[explored[name].run_id]) for name in order}).T
-    return about.join(scored).reindex(order)
+    in_folds = {name: runs[explored[name].run_id].fold_scores for name in scores}
+    complete = {name: one for name, one in in_folds.items() if one is not None}
+    if len(complete) < len(scores):
+        return scores
+    if any(_needs_folds(explored[name]) for name in scores):
+        return complete
+    return scores if can_be_relied_on(compare(scores)) else complete
+
+
+def _needs_folds(explored: Explored) -> bool:
+    """Whether one fit cannot say how well the model predicts unseen cells."""
+    kind = known_kind_of(explored.model)
+    return kind is None or kind.scored_in_folds
 
 
 def trust(runs: dict[str, RunFolder]) -> tuple[str, pd.DataFrame] | None:

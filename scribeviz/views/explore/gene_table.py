@@ -32,6 +32,7 @@ _TITLES = {
     "gene": "Gene",
     "misfit": "Misfit",
     "problem": "Problem",
+    "fdr": "FDR",
     "residuals": "Residuals",
     "mean": "Mean",
     "predicted_mean": "Model mean",
@@ -45,6 +46,7 @@ _WIDTHS = {
     "gene": 98,
     "misfit": 74,
     "problem": 120,
+    "fdr": 62,
     "residuals": 82,
     "scatter": 66,
     "over_poisson": 66,
@@ -78,6 +80,8 @@ class GeneTable(pn.viewable.Viewer):
             header_tooltips={
                 "residuals": "Where counts lie within their prediction, tenth by tenth: level with "
                 "the line is right, high ends mean that counts vary more than predicted.",
+                "fdr": "The share of false alarms among genes whose counts are as unlikely: below "
+                "0.05 a gene is called off; - where too little was counted to test.",
                 "over_poisson": "Log evidence for a dispersion of the gene's own, in nats: from 3 "
                 "on its counts call for more than a Poisson, below 0 they do not.",
             },
@@ -92,6 +96,7 @@ class GeneTable(pn.viewable.Viewer):
                 "zeros": NumberFormatter(format="0.0 %"),
                 "predicted_zeros": NumberFormatter(format="0.0 %"),
                 "misfit": NumberFormatter(format="0.0 %"),
+                "fdr": NumberFormatter(format="0.000"),
                 "scatter": NumberFormatter(format="0,0.0"),
                 "over_poisson": NumberFormatter(format="0,0"),
             },
@@ -174,7 +179,8 @@ class GeneTable(pn.viewable.Viewer):
         shown = listed.assign(scatter=scatter, residuals=strips)
         # What only exact fits know takes the place of what every fit shows.
         left_out = "scatter" if "over_poisson" in shown else "over_poisson"
-        return shown[[name for name in _TITLES if name != left_out]].reset_index(drop=True)
+        names = [name for name in _TITLES if name in shown and name != left_out]
+        return shown[names].reset_index(drop=True)
 
     def _step(self, steps: int) -> None:
         """Go on by so many rows, in the order of the table as it is sorted."""

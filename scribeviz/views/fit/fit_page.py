@@ -345,7 +345,7 @@ class ProgressView(pn.viewable.Viewer):
             offered.append((stop, "error"))
         if state.can_resume:
             offered.append((("Resume", "play_arrow", lambda _: state.resume()), "primary"))
-        if state.run is not None and state.run.has_results and status.state.is_over:
+        if state.run is not None and state.run.has_results and status.can_be_explored:
             explore = ("Explore the result", "arrow_forward", lambda _: self.go_on())
             offered.append((explore, "primary"))
         labels = [action[0] for action, _ in offered]

@@ -62,7 +62,7 @@ class FitState(param.Parameterized):
         for run, status in self.store.statuses():
             content = run.spec
             same = (content.model, content.config, content.fingerprint, content.start_from) == asked
-            if same and not status.state.is_over:
+            if same and not content.scores and not status.state.is_over:
                 return run
         return None
 
@@ -73,7 +73,7 @@ class FitState(param.Parameterized):
         for run, status in self.history:
             same = run.spec.model == spec and run.spec.fingerprint == counts.fingerprint
             usable = status.state is RunState.DONE and method_of(run.spec.config).starts_others
-            if same and usable:
+            if same and usable and run.has_results:
                 return run
         return None
 

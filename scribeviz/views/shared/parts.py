@@ -23,6 +23,7 @@ _SEVERITIES = {
     "success": ("#1b7f4b", "✓"),
     "warning": ("#b45309", "!"),
     "error": ("#b91c1c", "✕"),
+    "quiet": ("#808080", "?"),
 }
 
 TABLE_LOOK = """
@@ -158,7 +159,11 @@ def legend(entries: Iterable[tuple[str, str, float]]) -> ui.HTML:
 
 
 def notice(text: str, severity: str) -> ui.HTML:
-    """A sentence that should be read: ``"info"``, ``"success"``, ``"warning"`` or ``"error"``."""
+    """A sentence that should be read.
+
+    ``severity`` is ``"info"``, ``"success"``, ``"warning"``, ``"error"``, or ``"quiet"`` of what is
+    not settled yet.
+    """
     color, mark = _SEVERITIES[severity]
     return ui.HTML(
         f'<div role="alert" style="display:flex;gap:10px;border-left:4px solid {color};'
