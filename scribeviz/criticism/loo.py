@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from scribeviz._cards import Card, shown_as
+
 GOOD_K = 0.7  # above it an estimate is not to be relied on
 EXACT, PSIS, HELD_OUT = "exact", "PSIS", "held out"
 """How a cell is left out: by quadrature, by importance sampling, or by another fit."""
@@ -25,6 +27,27 @@ _FEWEST_DRAWS = 25  # a fifth of them are a tail, to which two numbers are fitte
 _FEWEST_CELLS = 30  # fewer say nothing about a difference
 
 
+def _card(scores: "CellScores") -> Card:
+    facts = {
+        "elpd": f"{scores.total:,.0f} ± {scores.standard_error:,.0f} nats",
+        "cells": f"{scores.elpd.size:,}",
+        "left out": {EXACT: "exactly", PSIS: "by importance sampling"}.get(
+            scores.method, scores.method
+        ),
+    }
+    if np.isfinite(scores.p_loo):
+        facts["effective parameters"] = f"{scores.p_loo:,.1f}"
+    if scores.n_unreliable:
+        facts["not to be relied on"] = f"{scores.n_unreliable:,} cells, with Pareto k above 0.7"
+    return Card(
+        title="CellScores",
+        summary="how well each cell is predicted by a fit that has not seen it",
+        facts=facts,
+        next_step='scribeviz.compare({"one": scores, "other": others})',
+    )
+
+
+@shown_as(_card)
 @dataclass(frozen=True, slots=True, eq=False)
 class CellScores:
     """Expected log predictive density of every cell, left out of the fit.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts
 from scribeviz.inference.chains import SamplerWarning
 from scribeviz.inference.exact import ExactCheckpoint
@@ -25,6 +26,7 @@ _OURS = (str(Path(__file__).parents[1]),)
 type AnyCheckpoint = Checkpoint | NUTSCheckpoint | ExactCheckpoint | TrainingCheckpoint
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class Fit[C: AnyCheckpoint](ABC):
     """A fit about to be done: the counts that take part, their model and their tables."""

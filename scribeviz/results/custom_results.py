@@ -13,6 +13,7 @@ import pandas as pd
 from jaxtyping import Array, PRNGKeyArray
 from numpyro import handlers
 
+from scribeviz._cards import shown_as
 from scribeviz._offered import NotOfferedError
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
@@ -23,6 +24,7 @@ from scribeviz.data.readers import as_counts
 from scribeviz.models.custom.model import BoundModel, CustomModel, bind
 from scribeviz.models.custom.params import select_component, select_genes, without_components
 from scribeviz.models.custom.programs import programs_of
+from scribeviz.results.card import result_card
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, chosen_ids, gene_columns, ids_arrays
@@ -39,6 +41,7 @@ _SCORED_DRAWS = 200
 
 
 @keeps_draws
+@shown_as(result_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CustomResults:
     """The posterior of a user's own model, as found by variational inference.
