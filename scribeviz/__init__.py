@@ -48,6 +48,9 @@ _HOME = {
     "held_out": "scribeviz.fitting.validation",
     "check_posterior": "scribeviz.fitting.validation",
     "compare_posteriors": "scribeviz.fitting.validation",
+    "submit": "scribeviz.runs.run",
+    "Run": "scribeviz.runs.run",
+    "Dashboard": "scribeviz.views.notebook.dashboard",
     "run_scribe": "scribeviz.reference.run",
     "rerun_scribe": "scribeviz.reference.run",
 }

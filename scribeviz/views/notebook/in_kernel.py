@@ -1,0 +1,64 @@
+"""What differs where the page lives in a notebook's kernel instead of a server."""
+
+import asyncio
+import builtins
+import weakref
+from typing import Protocol
+
+import panel as pn
+
+_EXTENSIONS = ("tabulator", "filedropper")
+_REFRESH_SECONDS = 0.25
+
+
+def is_notebook() -> bool:
+    """Whether this process is the kernel of a notebook."""
+    if not hasattr(builtins, "__IPYTHON__"):
+        return False
+    from IPython.core.getipython import get_ipython
+
+    return hasattr(get_ipython(), "kernel")
+
+
+def load_in_notebook() -> None:
+    """Bring Panel's JavaScript into the notebook, unless it is there."""
+    loaded = pn.extension._loaded_extensions  # noqa: SLF001  no public way
+    if is_notebook() and not set(_EXTENSIONS) <= set(loaded):
+        pn.extension(*_EXTENSIONS, notifications=True)
+
+
+class OnScreen(Protocol):
+    """What a cell may show, and what has to follow the runs then."""
+
+    @property
+    def is_on_screen(self) -> bool:
+        """Whether some cell shows it."""
+
+    async def refresh(self) -> None:
+        """Bring it up to date."""
+
+
+def keep_refreshing(shown: OnScreen) -> asyncio.Task[None] | None:
+    """Refresh again and again what some cell shows, for as long as somebody holds it.
+
+    In the kernel's own loop: while another cell computes nothing is refreshed, and afterwards all
+    that came meanwhile is there at once.
+
+    Returns
+    -------
+    asyncio.Task or None
+        To be held by ``shown``; None where there is no loop: in a script nobody looks.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+    return loop.create_task(_keep_refreshing(weakref.ref(shown)))
+
+
+async def _keep_refreshing(reference: "weakref.ref[OnScreen]") -> None:
+    while (shown := reference()) is not None:
+        if shown.is_on_screen:
+            await shown.refresh()
+        del shown
+        await asyncio.sleep(_REFRESH_SECONDS)
