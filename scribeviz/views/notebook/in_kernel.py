@@ -3,9 +3,10 @@
 import asyncio
 import builtins
 import weakref
-from typing import Protocol
+from typing import Any, Protocol
 
 import panel as pn
+from panel.io.notebook import JupyterCommJSBinary, JupyterCommManagerBinary
 
 _EXTENSIONS = ("tabulator", "filedropper")
 _REFRESH_SECONDS = 0.25
@@ -21,10 +22,27 @@ def is_notebook() -> bool:
 
 
 def load_in_notebook() -> None:
-    """Bring Panel's JavaScript into the notebook, unless it is there."""
-    loaded = pn.extension._loaded_extensions  # noqa: SLF001  no public way
-    if is_notebook() and not set(_EXTENSIONS) <= set(loaded):
+    """Bring Panel's JavaScript into the cell that is about to show something.
+
+    Every time: the page may have been loaded anew since, or the output that brought it cleared.
+    Where it is there already, nothing is fetched again.
+    """
+    if is_notebook():
+        JupyterCommManagerBinary.client_comm = _InMainThread
         pn.extension(*_EXTENSIONS, notifications=True)
+
+
+class _InMainThread(JupyterCommJSBinary):
+    """Messages of a page, handled one after the other by the kernel's main thread.
+
+    JupyterLab 4.4 and newer sends them to threads of their own (subshells).  Panel 1.10 knows
+    nothing of that: where a cell and a click change the page at once, the parts of two messages are
+    mixed, and from then on the page gets none.
+    """
+
+    def _handle_open(self, comm: Any, message: Any) -> None:
+        comm._reply_subshell_for = lambda _data, _default: None  # noqa: SLF001  the main thread
+        super()._handle_open(comm, message)
 
 
 class OnScreen(Protocol):
