@@ -51,6 +51,7 @@ _HOME = {
     "submit": "scribeviz.runs.run",
     "Run": "scribeviz.runs.run",
     "Dashboard": "scribeviz.views.notebook.dashboard",
+    "launch": "scribeviz.views.notebook.launch",
     "run_scribe": "scribeviz.reference.run",
     "rerun_scribe": "scribeviz.reference.run",
 }

@@ -28,6 +28,7 @@ from scribeviz.results.card import result_card
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, chosen_ids, gene_columns, ids_arrays
+from scribeviz.results.shown import Shown
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ _SCORED_DRAWS = 200
 @keeps_draws
 @shown_as(result_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CustomResults:
+class CustomResults(Shown):
     """The posterior of a user's own model, as found by variational inference.
 
     Attributes

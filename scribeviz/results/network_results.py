@@ -41,6 +41,7 @@ from scribeviz.networks.weights import fill, weights
 from scribeviz.results.card import result_card
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, gene_columns, ids_arrays
+from scribeviz.results.shown import Shown
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ _LATENT = "latent"
 
 @shown_as(result_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CellVAEResults:
+class CellVAEResults(Shown):
     """A trained variational autoencoder of counts, built in or custom.
 
     Attributes

@@ -32,8 +32,10 @@ def tended_store(root: Path) -> RunStore:
     return store
 
 
-def store_of(runs: str | Path | None) -> RunStore:
+def store_of(runs: RunStore | str | Path | None) -> RunStore:
     """The runs in a folder; the user's own (:func:`default_root`) when left out."""
+    if isinstance(runs, RunStore):
+        return runs
     return tended_store((default_root() if runs is None else Path(runs)).resolve())
 
 
@@ -79,7 +81,7 @@ class Run(RunFolder):
 
     @property
     def state(self) -> RunState:
-        """``"queued"``, ``"running"``, ``"done"``, ``"stopped"``, ``"failed"``, ``"interrupted"``."""
+        """Where it is on its way: text such as ``"running"`` or ``"done"``."""
         return self.status.state
 
     @property
@@ -133,6 +135,20 @@ class Run(RunFolder):
             )
         return self.results
 
+    def view(self, gene: str) -> Any:
+        """One gene's counts against what the model expects: a Panel ``Viewer``.
+
+        Raises
+        ------
+        KeyError
+            If no gene has that name.
+        """
+        return on_screen("view")(self, gene)
+
+    def views(self) -> Any:
+        """Views that belong together: as of a result, with the data of the run."""
+        return on_screen("views")(self)
+
     def live(self) -> Any:
         """The loss, growing, with what can be done about the fit: a Panel ``Viewer``."""
         return on_screen("live")(self)
@@ -146,7 +162,7 @@ def submit(
     priors: "Mapping[str, Any] | None" = None,
     layer: str | None = None,
     inference_method: str | None = None,
-    runs: str | Path | None = None,
+    runs: RunStore | str | Path | None = None,
     **settings: Any,
 ) -> Run:
     """Fit in the background, in a process of its own; returns at once.

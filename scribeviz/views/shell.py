@@ -5,7 +5,7 @@ import gc
 import html
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -328,8 +328,18 @@ class Shell(pn.viewable.Viewer):
         ]
 
 
-def serve_page() -> Viewable:
-    """The page of a new browser session."""
+def serve_page(
+    store: RunStore | None = None, begin: Callable[[Shell], None] = lambda _: None
+) -> Viewable:
+    """The page of a new browser session.
+
+    Parameters
+    ----------
+    store
+        Its runs; those of this server when left out.
+    begin
+        Puts on the page what it begins with.
+    """
     pn.extension(
         "tabulator",
         "filedropper",
@@ -340,8 +350,9 @@ def serve_page() -> Viewable:
     if pn.state.curdoc is not None:
         for code in SCRIPTS:
             pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
-    session = Session(run_store(), default_folder())
+    session = Session(store or run_store(), default_folder())
     shell = Shell(session=session)
+    begin(shell)
 
     async def restore() -> None:
         location = pn.state.location

@@ -13,6 +13,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.results.protocol import Results
 from scribeviz.runs.folder import RunFolder
 from scribeviz.runs.run import Run, store_of
+from scribeviz.runs.store import RunStore
 from scribeviz.views.notebook.beginning import begin, held, show_result, show_run
 from scribeviz.views.notebook.exchange import Exchange, Names
 from scribeviz.views.notebook.in_kernel import keep_refreshing, load_in_notebook
@@ -67,7 +68,7 @@ class Dashboard(pn.viewable.Viewer):
         data: Any = None,
         *,
         layer: str | None = None,
-        runs: str | Path | None = None,
+        runs: RunStore | str | Path | None = None,
         height: int = 780,
     ) -> None:
         super().__init__(height=height)

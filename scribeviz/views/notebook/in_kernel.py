@@ -1,24 +1,16 @@
 """What differs where the page lives in a notebook's kernel instead of a server."""
 
 import asyncio
-import builtins
 import weakref
 from typing import Any, Protocol
 
 import panel as pn
 from panel.io.notebook import JupyterCommJSBinary, JupyterCommManagerBinary
 
+from scribeviz._screen import is_notebook
+
 _EXTENSIONS = ("tabulator", "filedropper")
 _REFRESH_SECONDS = 0.25
-
-
-def is_notebook() -> bool:
-    """Whether this process is the kernel of a notebook."""
-    if not hasattr(builtins, "__IPYTHON__"):
-        return False
-    from IPython.core.getipython import get_ipython
-
-    return hasattr(get_ipython(), "kernel")
 
 
 def load_in_notebook() -> None:
