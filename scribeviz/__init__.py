@@ -56,8 +56,8 @@ _HOME = {
     "rerun_scribe": "scribeviz.reference.run",
 }
 
-# Sub-packages by the reference's names.
-_ROOMS = ("mcmc", "results", "stats", "svi", "utils", "viz")
+# Sub-packages: pictures, and what the reference has by these names.
+_ROOMS = ("mcmc", "plots", "results", "stats", "svi", "utils", "viz")
 
 __all__ = [*_HOME, *_ROOMS, "__version__"]  # noqa: PLE0604  every name is text
 
