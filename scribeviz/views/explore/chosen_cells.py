@@ -130,9 +130,7 @@ class CellsView(pn.viewable.Viewer):
         state = self.state
         colors = state.colors()
         name = state.place.removeprefix("X_").split(",")[0]
-        # What was drawn around is still marked in the browser.
-        marked = None if state.chosen_by in _DRAWN else state.cells
-        picture = cells_map(self._places, colors, (f"{name} 1", f"{name} 2"), marked)
+        picture = cells_map(self._places, colors, (f"{name} 1", f"{name} 2"), state.cells)
         lasso, box = Lasso(source=picture), BoundsXY(source=picture)
         lasso.param.watch(self._lassoed, "geometry")
         box.param.watch(self._boxed, "bounds")
@@ -173,8 +171,8 @@ class CellsView(pn.viewable.Viewer):
         by_group = self.state.chosen_by.startswith(f"{self.state.color_by}: ")
         if not by_group:
             self._groups.value = ""
-        if self.state.chosen_by not in _DRAWN:
-            self._draw()  # takes the outline away
+        if self.state.chosen_by not in _DRAWN:  # the browser marks what was drawn around
+            self._draw()
         if self.state.cells is None:
             return
         if pn.state.curdoc is None:

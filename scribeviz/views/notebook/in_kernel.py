@@ -1,6 +1,7 @@
 """What differs where the page lives in a notebook's kernel instead of a server."""
 
 import asyncio
+import logging
 import weakref
 from typing import Any, Protocol
 
@@ -9,6 +10,7 @@ from panel.io.notebook import JupyterCommJSBinary, JupyterCommManagerBinary
 
 from scribeviz._screen import is_notebook
 
+_LOG = logging.getLogger(__name__)
 _EXTENSIONS = ("tabulator", "filedropper")
 _REFRESH_SECONDS = 0.25
 
@@ -68,7 +70,10 @@ def keep_refreshing(shown: OnScreen) -> asyncio.Task[None] | None:
 
 async def _keep_refreshing(reference: "weakref.ref[OnScreen]") -> None:
     while (shown := reference()) is not None:
-        if shown.is_on_screen:
-            await shown.refresh()
+        try:
+            if shown.is_on_screen:
+                await shown.refresh()
+        except Exception:  # noqa: BLE001  a disk that is full must not end it
+            _LOG.exception("a cell could not be brought up to date")
         del shown
         await asyncio.sleep(_REFRESH_SECONDS)
