@@ -48,12 +48,16 @@ _HOME = {
     "held_out": "scribeviz.fitting.validation",
     "check_posterior": "scribeviz.fitting.validation",
     "compare_posteriors": "scribeviz.fitting.validation",
+    "submit": "scribeviz.runs.run",
+    "Run": "scribeviz.runs.run",
+    "Dashboard": "scribeviz.views.notebook.dashboard",
+    "launch": "scribeviz.views.notebook.launch",
     "run_scribe": "scribeviz.reference.run",
     "rerun_scribe": "scribeviz.reference.run",
 }
 
-# Sub-packages by the reference's names.
-_ROOMS = ("mcmc", "results", "stats", "svi", "utils", "viz")
+# Sub-packages: pictures, and what the reference has by these names.
+_ROOMS = ("mcmc", "plots", "results", "stats", "svi", "utils", "viz")
 
 __all__ = [*_HOME, *_ROOMS, "__version__"]  # noqa: PLE0604  every name is text
 

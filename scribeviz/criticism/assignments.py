@@ -10,6 +10,7 @@ import pandas as pd
 from jaxtyping import Array, Float, Int
 from scipy.special import entr, softmax
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.tables import CellRows
 from scribeviz.models.builder import CountModel
 from scribeviz.models.parameterizations import Values
@@ -21,6 +22,7 @@ _NO_LABEL = "(none)"
 _MOST_NUMBERED, _MOST_VALUES = 50, 10  # more whole or other numbers are measurements
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Assignments:
     """Where cells belong, over posterior draws.

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.assignments import assignments
 from scribeviz.criticism.draws import NaturalDraws, natural_draws
@@ -39,6 +40,7 @@ _SHARES = ("weights", "groups", "group_of_cell")
 _BANDS = ("width", "bands", "cumulative", "expected", "zeros", "mean", "library")
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Critique:
     """Posterior draws, the table of genes, and for mixtures the assignments.

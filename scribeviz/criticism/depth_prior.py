@@ -23,6 +23,7 @@ from jaxtyping import Array, Float
 from scipy.optimize import brentq
 from scipy.special import logsumexp
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.models.builder import CountModel
 from scribeviz.models.likelihood import GIVEN, NO_DEPTH
 from scribeviz.models.parameterizations import SUPPORTS, Site
@@ -58,6 +59,7 @@ class DepthPrior(Protocol):
     data_fields=("slope", "log_normalizer"),
     meta_fields=("site", "prior"),
 )
+@shown_by_fields
 @dataclass(frozen=True)
 class CapturePrior:
     """Of inferred captures.
@@ -113,6 +115,7 @@ class CapturePrior:
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("mean", "spread"), meta_fields=())
+@shown_by_fields
 @dataclass(frozen=True)
 class TotalsPrior:
     """Of depths that are those of the cells' totals: log-normal, ``u`` is the log depth."""

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.models.builder import CountModel
 from scribeviz.models.likelihood import GIVEN, Likelihood
 from scribeviz.models.likelihoods import LIKELIHOODS
@@ -19,6 +20,7 @@ _MOST, _FEWEST = 200, 50
 _CELL_GROUPS = 32
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class NaturalDraws:
     """Draws from the posterior.
@@ -143,6 +145,7 @@ class NaturalDraws:
         return self.likelihood.moments(self.genes(), self.groups)[0].mean(axis=0)
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictedMoments:
     """Of predicted counts."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.predictive import BANDS
 from scribeviz.data.counts import Counts
@@ -14,6 +15,7 @@ _MOST_DRAWS = 64
 _ROOM = 1.5  # how much farther than the data the bars reach, either way
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class LibraryCheck:
     """Total counts per cell against what the fitted model predicts.

@@ -14,6 +14,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import logsumexp
 
+from scribeviz._cards import Card, shown_as
+
 GOOD_K = 0.7  # above it an estimate is not to be relied on
 MOST_UNRELIABLE = 0.05  # of the cells: where k is too high for more, there is no verdict
 EXACT, PSIS, HELD_OUT = "exact", "PSIS", "held out"
@@ -26,6 +28,27 @@ _BLOCKS = 4  # of draws; any two of them are half
 _HALVES = ((0, 1), (2, 3), (0, 2), (1, 3), (0, 3), (1, 2))
 
 
+def _card(scores: "CellScores") -> Card:
+    facts = {
+        "elpd": f"{scores.total:,.0f} ± {scores.standard_error:,.0f} nats",
+        "cells": f"{scores.elpd.size:,}",
+        "left out": {EXACT: "exactly", PSIS: "by importance sampling"}.get(
+            scores.method, scores.method
+        ),
+    }
+    if np.isfinite(scores.p_loo):
+        facts["effective parameters"] = f"{scores.p_loo:,.1f}"
+    if scores.n_unreliable:
+        facts["not to be relied on"] = f"{scores.n_unreliable:,} cells, with Pareto k above 0.7"
+    return Card(
+        title="CellScores",
+        summary="how well each cell is predicted by a fit that has not seen it",
+        facts=facts,
+        next_step='scribeviz.compare({"one": scores, "other": others})',
+    )
+
+
+@shown_as(_card)
 @dataclass(frozen=True, slots=True, eq=False)
 class CellScores:
     """Expected log predictive density of every cell, left out of the fit.

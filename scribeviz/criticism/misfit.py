@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Bool, Float, Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.goodness import false_discovery_rates, p_values
 from scribeviz.criticism.loo import waic
@@ -43,6 +44,7 @@ _TINY = np.float32(1e-37)  # a probability that rounds to 0 has a logarithm all 
 AS_EXPECTED = "as expected"
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Misfit:
     """Distance between observed and predicted counts of some genes.
@@ -313,6 +315,7 @@ def problem_of(
     return str(problems(judged, seen[0] / seen.sum() - judged["predicted_zeros"], is_sure)[0])
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Genes that are looked at together, and up to which count."""

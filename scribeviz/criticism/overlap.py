@@ -7,6 +7,7 @@ from jaxtyping import Float
 from scipy.special import logit
 from scipy.stats import gaussian_kde
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.models.priors import POSITIVE, REAL, Prior
 
 _POINTS = 300
@@ -14,6 +15,7 @@ _ROOM = 0.3  # of the range of the draws, on either side
 _INSIDE = 1e-9  # draws that rounded to 0 or 1
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class PriorPosterior:
     """Two densities over the values of a parameter.

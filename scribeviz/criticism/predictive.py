@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.criticism.draws import NaturalDraws
 from scribeviz.criticism.misfit import AS_EXPECTED, pit, problem_of
 from scribeviz.criticism.pmf import pmfs_of_kinds, predictive_pmfs
@@ -22,6 +23,7 @@ _MEDIAN = BANDS.index(50)
 _HIGH = 0.9  # counts beyond this quantile of the prediction
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class HighCounts:
     """How many cells show high counts of a gene.
@@ -53,6 +55,7 @@ class HighCounts:
         return cls(int(edges[bar + 1]), float(observed[bar + 1 :].sum() / observed.sum()), above)
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class GeneCheck:
     """One gene's counts against what the fitted model predicts.

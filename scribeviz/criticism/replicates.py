@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.criticism.library import library_edges, library_histogram
 from scribeviz.criticism.misfit import EDGES, as_table, compared, misfit
 from scribeviz.criticism.predictive import BANDS, GeneCheck, HighCounts, residual_shares
@@ -21,6 +22,7 @@ _BARS = 40
 _RANGE = (5, 50, 95)
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class ReplicateBands:
     """What replicated data sets look like, gene by gene.

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scribeviz._cards import Card, shown_as
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.data.gene_lookup import GeneLookup
 
@@ -47,6 +48,28 @@ def _plain(message: str) -> str:
     return plain if len(plain) <= 800 else f"{plain[:300]} … {plain[-450:]}"
 
 
+def _card(counts: "Counts") -> Card:
+    """Size and names; nothing is summed over the counts for it."""
+    facts = {
+        "entries that are zero": f"{counts.sparsity:.1%}",
+        "of cells": ", ".join(map(str, counts.obs.columns)) or "nothing is known",
+    }
+    if counts.embeddings:
+        facts["embeddings"] = ", ".join(counts.embeddings)
+    if counts.filters:
+        facts["filters"] = f"{len(counts.filters)}, one after the other"
+    if counts.notes:
+        facts["notes"] = f"{len(counts.notes)}"
+    return Card(
+        title="Counts",
+        summary=f"{counts.name}, {counts.n_cells:,} cells x {counts.n_genes:,} genes",
+        facts=facts,
+        notes=counts.notes,
+        next_step="scribeviz.fit(counts)  # or scribeviz.Dashboard(counts)",
+    )
+
+
+@shown_as(_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Counts:
     """Raw counts (UMIs) of cells and genes, checked where they entered.

@@ -15,11 +15,13 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.special import gammaln
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts
 from scribeviz.data.depth_nodes import DepthSums, depth_sums
 from scribeviz.data.tables import LONGEST_STRETCH_OF_STEPS, distinct_pairs, stretches
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class GeneTables:
     """Everything that the counts say about each gene's mean and dispersion.

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.names import is_gene, stripped_names
 
 
@@ -61,6 +62,7 @@ _FEWEST_RUNNING, _FEWEST_DETECTED, _FEWEST_IN_BLOCKS, _FEWEST_OWN = 5, 8, 8, 20
 _EDGE = 5  # labels stand at the edges of a table
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
     """Numbers with what is known about their rows (cells) and columns (genes)."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import CountsError
 
 Rounding = Literal["nearest", "stochastic"]
@@ -36,6 +37,7 @@ _LOGARITHMS: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One way in which values are not counts.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Array
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.gene_tables import constant_of
 from scribeviz.fitting.plan import Fit, batch_size_of
@@ -36,6 +37,7 @@ _TRIAL_STEPS = 200
 _JUDGED_STEPS = 50
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class SVIFit(Fit[Checkpoint]):
     """A fit by variational inference."""
@@ -105,6 +107,7 @@ class SVIFit(Fit[Checkpoint]):
         )
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class NUTSFit(Fit[NUTSCheckpoint]):
     """A fit by sampling."""
@@ -151,6 +154,7 @@ class NUTSFit(Fit[NUTSCheckpoint]):
         return results.diagnostics.problem
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class ExactFit(Fit[ExactCheckpoint]):
     """A fit by quadrature: every gene's posterior, and the priors that genes share."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.plan import Fit, batch_size_of
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
@@ -14,6 +15,7 @@ from scribeviz.models.custom.sites import check_prediction
 from scribeviz.results.custom_results import CustomResults
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class CustomFit(Fit[Checkpoint]):
     """A fit of a user's own model."""

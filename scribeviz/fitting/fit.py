@@ -93,9 +93,15 @@ def fit(  # noqa: PLR0913  what one call has to say
     chosen = model_named(model, n_components, priors)
     kind = kind_of(chosen)
     config = kind.config(inference_method, settings)
+    counts = counts_to_fit(data, layer)
+    prepared = kind.prepare(counts, chosen, config, start_from, networks)
+    return run(prepared, progress=progress)
+
+
+def counts_to_fit(data: "Data", layer: str | None = None) -> Counts:
+    """Checked counts; the caller of the caller is warned of droplets without a cell."""
     counts = as_counts(data, layer=layer)
     if warning := empty_droplets(counts):
         keep = f"scribeviz.CellFilter(min_counts={knee_of(counts)}).apply(counts)"
-        warnings.warn(f"{warning} To leave them out: {keep}.", stacklevel=2)
-    prepared = kind.prepare(counts, chosen, config, start_from, networks)
-    return run(prepared, progress=progress)
+        warnings.warn(f"{warning} To leave them out: {keep}.", stacklevel=3)
+    return counts

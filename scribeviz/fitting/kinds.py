@@ -323,6 +323,33 @@ def name_of(model: Any) -> str:
     return str(named or (model.__name__ if isinstance(model, type) else type(model).__name__))
 
 
+def chosen_by(model: Any, n_components: int | None = None, priors: Any = None) -> ChosenModel:
+    """What a run keeps of a model: of a name, of settings, or of a registered model.
+
+    Raises
+    ------
+    ValueError
+        As :func:`model_named`, and of a model that another process could not load.
+    """
+    registered = next((key for key, one in CUSTOM_MODELS.items() if one is model), model)
+    whole = model_named(registered, n_components, priors)
+    if isinstance(whole, ModelSpec | CellVAE):
+        return whole
+    if isinstance(registered, str):
+        return CustomSpec(registered)
+    raise ValueError(
+        "a fit in the background can only have a model that its process can load: put it into a "
+        "file that registers it (scribeviz.register_model), load that with scribeviz.load_models, "
+        "and give its key; or fit it here with scribeviz.fit."
+    )
+
+
+def choice_of(results: Results) -> ChosenModel:
+    """What a run would keep of the model of a result."""
+    built_in = (getattr(results, name, None) for name in ("model_config", "spec"))
+    return next(filter(None, built_in), None) or CustomSpec(results.model_type)
+
+
 def chosen_named(name: str, **settings: Any) -> ChosenModel:
     """The choice of a model by its name, as a run keeps it.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.fitting.plan import Fit
 from scribeviz.models.custom.network_model import NetworkModel
@@ -25,6 +26,7 @@ type AnyNetwork = CellVAE | NetworkModel | Amortized | type[Amortized]
 _FEWEST_CELLS = 2
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class NetworkFit(Fit[TrainingCheckpoint]):
     """A network about to be trained; ``model`` is the module, ``tables`` its minibatches."""

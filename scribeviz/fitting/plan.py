@@ -2,15 +2,17 @@
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from scribeviz._cards import shown_by_fields
+from scribeviz._screen import is_interactive
 from scribeviz.data.counts import Counts
+from scribeviz.fitting.progress import progress as show_progress
 from scribeviz.inference.chains import SamplerWarning
 from scribeviz.inference.exact import ExactCheckpoint
 from scribeviz.inference.nuts import NUTSCheckpoint
@@ -25,6 +27,7 @@ _OURS = (str(Path(__file__).parents[1]),)
 type AnyCheckpoint = Checkpoint | NUTSCheckpoint | ExactCheckpoint | TrainingCheckpoint
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class Fit[C: AnyCheckpoint](ABC):
     """A fit about to be done: the counts that take part, their model and their tables."""
@@ -75,38 +78,30 @@ def batch_size_of(config: SVIConfig, counts: Counts) -> int | None:
 def run(prepared: Fit[Any], *, progress: bool = True) -> Results:
     """Fit to the end.
 
+    Where somebody types at this Python, an interrupt (Ctrl-C, the kernel's stop button) ends the
+    fit, and gives what it has.
+
     Warns
     -----
     SamplerWarning
         If the chains of a sampler did not move.
+    UserWarning
+        If it was interrupted.
     """
     keep_on_disk()
     last = None
-    with progress_bar(prepared, shown=progress) as report:
-        for checkpoint in prepared.checkpoints():
-            report(checkpoint)
-            last = checkpoint
+    try:
+        with show_progress(prepared.n_steps, shown=progress) as report:
+            for checkpoint in prepared.checkpoints():
+                report(checkpoint, prepared.losses(checkpoint))
+                last = checkpoint
+    except KeyboardInterrupt:
+        if last is None or not is_interactive():
+            raise
+        interrupted = f"The fit was interrupted after {last.step:,} steps; it is as far as it came."
+        warnings.warn(interrupted, UserWarning, skip_file_prefixes=_OURS)
     assert last is not None  # noqa: S101  n_steps is at least 1
     results = prepared.results(last)
     if problem := prepared.problem(results):
         warnings.warn(problem, SamplerWarning, skip_file_prefixes=_OURS)
     return results
-
-
-@contextmanager
-def progress_bar(
-    prepared: Fit[Any], *, shown: bool = True
-) -> Iterator[Callable[[AnyCheckpoint], None]]:
-    """A progress bar on the terminal or in a notebook; gives what to call with each checkpoint."""
-    from tqdm.auto import tqdm
-
-    with tqdm(total=prepared.n_steps, unit="step", disable=not shown) as bar:
-
-        def report(checkpoint: AnyCheckpoint) -> None:
-            # Settled early: that is the whole of it.
-            bar.total = checkpoint.step if checkpoint.settled else checkpoint.n_steps
-            losses = prepared.losses(checkpoint)
-            bar.set_postfix_str(f"loss {losses[-50:].mean():,.1f}", refresh=False)
-            bar.update(checkpoint.step - bar.n)
-
-        yield report

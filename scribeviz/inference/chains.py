@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Float
 from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
 
+from scribeviz._cards import shown_by_fields
+
 # Vehtari, Gelman, Simpson, Carpenter & Bürkner 2021, Bayesian Analysis 16, 667.
 _AGREES = 1.01
 _DISAGREES = 1.05
@@ -23,6 +25,7 @@ class SamplerWarning(UserWarning):
     """The draws of a sampler say nothing about the posterior; the message names a cure."""
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class ChainDiagnostics:
     """How well chains mixed.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from scribeviz._cards import shown_by_fields
 from scribeviz._settings import check_settings, setting
 from scribeviz.data.counts import Counts
 from scribeviz.data.gene_tables import GeneTables, gene_tables
@@ -64,6 +65,7 @@ class ExactConfig:
         return _PARTS * self.n_sweeps
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactCheckpoint:
     """The fit so far, complete in itself.

@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.interpolate import CubicSpline
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.gene_tables import GeneTables
 from scribeviz.inference.gene_quadrature import (
     FROM_MODE,
@@ -22,6 +23,7 @@ _LEAST = 1e-300
 _HALVINGS = 45
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class GenePosterior:
     """The posteriors of all genes, given the priors that they share.

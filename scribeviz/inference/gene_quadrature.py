@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import logsumexp
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.gene_tables import GeneTables
 from scribeviz.models.gene_priors import GRID_STEP, GenePriors, between
 
@@ -33,6 +34,7 @@ _POISSON_STEPS = 20
 _BLOCK = 64  # genes whose nodes stay in a processor's cache
 
 
+@shown_by_fields
 @dataclass(slots=True, eq=False)
 class Region:
     """Where the posteriors lie; it is corrected with every sweep.

@@ -22,6 +22,7 @@ from numpyro.handlers import trace
 from numpyro.infer import NUTS
 from numpyro.infer.util import constrain_fn, unconstrain_fn
 
+from scribeviz._cards import shown_by_fields
 from scribeviz._settings import check_settings, setting
 from scribeviz.inference.programs import Programs, by_content, layout_of
 
@@ -99,6 +100,7 @@ class NUTSConfig:
         return self.n_samples // self.thinning
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class NUTSCheckpoint:
     """Sampling so far, complete in itself.  The last one of a stream is the fit.

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.gene_tables import GeneTables
 from scribeviz.inference.gene_quadrature import Nodes
 from scribeviz.models.gene_priors import GRID_STEP, GenePriors, basis, between, knots_for
@@ -39,6 +40,7 @@ class Learned:
         return self.mean or self.dispersion
 
 
+@shown_by_fields
 @dataclass(slots=True, eq=False)
 class Summary:
     """The posteriors of all genes, as far as shared priors see them.

@@ -24,6 +24,7 @@ from numpyro.infer import SVI, TraceMeanField_ELBO
 from numpyro.infer.svi import SVIState
 from numpyro.infer.util import transform_fn
 
+from scribeviz._cards import shown_by_fields
 from scribeviz._settings import check_settings, setting
 from scribeviz.inference.programs import Programs, by_content, layout_of
 
@@ -95,6 +96,7 @@ class SVIConfig:
         check_settings(self)
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """A fit so far, complete in itself.  The last one of a stream is the fit.

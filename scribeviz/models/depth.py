@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts, CountsError
 
 # The total of a cell that shows nothing: its depth is small, and not nothing.
 _LEAST = 0.5
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Depth:
     """Depths of cells; compared by content, so that a model that has one can be a cache key.

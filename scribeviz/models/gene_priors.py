@@ -18,6 +18,8 @@ from jaxtyping import Array, Float
 from scipy.interpolate import CubicSpline
 from scipy.stats import norm
 
+from scribeviz._cards import shown_by_fields
+
 _LOWEST, GRID_STEP, _N_POINTS = -24.0, 0.1, 401  # of ln(mean), where the trend is tabulated
 _MOST_KNOTS = 6
 _GENES_PER_KNOT = 15
@@ -40,6 +42,7 @@ def between(log_mean: np.ndarray) -> Between:
     return Between(point, place - point)
 
 
+@shown_by_fields
 @dataclass(frozen=True, eq=False)
 class GenePriors:
     """The priors of means and dispersions.

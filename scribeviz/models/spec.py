@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+from scribeviz._cards import Card, shown_as
 from scribeviz._settings import check_settings, setting
 from scribeviz.models.guides import GUIDE_FAMILIES, LOW_RANK
 from scribeviz.models.likelihood import GIVEN
@@ -21,6 +22,34 @@ _MIXTURE_SUFFIX = "_mix"
 _USUAL = "standard"  # stands for the first parameterization of any count distribution
 
 
+def _card(spec: "ModelSpec") -> Card:
+    """The settings that are not as usual, and the model in words."""
+    usual = {f.name: f.default for f in fields(spec)}
+    usual["parameterization"] = _usual(spec.likelihood)
+    given: dict[str, Any] = {f.name: getattr(spec, f.name) for f in fields(spec)}
+    said = {name: value for name, value in given.items() if value != usual[name]}
+    if spec.priors:
+        said["priors"] = {key: (prior.family, *prior.numbers) for key, prior in spec.priors}
+    if spec.guides:
+        said["guides"] = dict(spec.guides)
+    said = {"likelihood": spec.likelihood} | said
+    written = ", ".join(f"{name}={value!r}" for name, value in said.items())
+    priors = {f"prior of {site.key}": _prior_in_words(spec.prior(site)) for site in spec.sites}
+    return Card(
+        title=f"ModelSpec({written})",
+        summary="",
+        facts={"model": spec.described} | priors,
+        next_step="scribeviz.fit(counts, spec)",
+    )
+
+
+def _prior_in_words(prior: Prior) -> str:
+    if prior.is_learned:
+        return "learned from all genes"
+    return f"{prior.family}({', '.join(f'{number:g}' for number in prior.numbers)})"
+
+
+@shown_as(_card)
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A model of a count matrix, as data: it hashes, compares, prints and goes to JSON.

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Float, Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.networks.batches import Batches, Split, in_order, shuffled
 from scribeviz.networks.lightning_names import LOADERS, LoaderBatches, has_loaders
 
@@ -102,6 +103,7 @@ class SetUpOnce:
         """Nothing to do any more."""
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class Survey:
     """What there is to know of minibatches before anything is trained.
@@ -148,6 +150,7 @@ def survey(batches: Iterable[Any]) -> Survey:
     return Survey(first, first[0].shape[1], total / n_cells, low, high)
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class UnitScale:
     """Brings each feature to the range from 0 to 1, as the training cells spread.

@@ -9,10 +9,13 @@ import numpy as np
 import scipy.sparse as sp
 from jaxtyping import Array, Float, Int
 
+from scribeviz._cards import shown_by_fields
+
 _EVALUATED_AT_ONCE = 512  # cells
 
 
 @jax.tree_util.register_dataclass
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class CountBatch:
     """Some cells.
@@ -36,6 +39,7 @@ class CountBatch:
         return replace(self, library=library)
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class Split:
     """Positions of cells that are trained on, that say when to stop, and that are kept for last."""
@@ -128,6 +132,7 @@ def in_order(
         yield from np.array_split(cells, -(-cells.size // at_once))
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class Blocks:
     """Cells in blocks, each made dense when it is asked for; can be gone through again."""

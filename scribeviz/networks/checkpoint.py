@@ -6,7 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float32
 
+from scribeviz._cards import shown_by_fields
 
+
+@shown_by_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingCheckpoint:
     """Training so far, complete in itself.  The last one of a stream is the result.

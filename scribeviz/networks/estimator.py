@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 from flax import nnx
 
+from scribeviz._cards import shown_by_fields
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.networks.arrays import (
     ArrayBatches,
@@ -60,6 +61,7 @@ _TOLD = ("n", "low", "high", "layer")
 _PARTS = ("train", "validation", "test")
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
     """What training left behind.

@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import scipy.sparse as sp
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.networks.arrays import Matrix, Survey, limits
 
 _TOLERANCE = 1e-5  # beyond 0 and 1: rounding
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True)
 class Features:
     """What a network was trained on.

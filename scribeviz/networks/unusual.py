@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.cells import variable_expression
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.networks.abnormality import Abnormality
@@ -15,6 +16,7 @@ _LAYER = "scaled"
 _FEWEST_CELLS, _FEWEST_GENES = 30, 5
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Unusual:
     """Cells beside what an autoencoder makes of them.

@@ -7,7 +7,7 @@ import holoviews as hv
 import numpy as np
 import pandas as pd
 from holoviews.element.selection import spatial_select
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 
 from scribeviz.plots.theme import COMPONENTS, look
 
@@ -25,7 +25,10 @@ def group_colors(groups: list[str]) -> dict[str, str]:
 
 
 def cells_map(
-    places: Float[np.ndarray, "cells 2"], colors: pd.Series, names: tuple[str, str]
+    places: Float[np.ndarray, "cells 2"],
+    colors: pd.Series,
+    names: tuple[str, str],
+    chosen: Int[np.ndarray, " chosen"] | None = None,
 ) -> hv.Points | hv.DynamicMap:
     """Draw the cells where an embedding places them.
 
@@ -37,6 +40,8 @@ def cells_map(
         Per cell a number, or a categorical of groups.
     names
         Of the two axes.
+    chosen
+        Positions of cells that stand out from the others; all alike when left out.
     """
     grouped = isinstance(colors.dtype, pd.CategoricalDtype)
     table = {"x": places[:, 0], "y": places[:, 1], "told": colors.to_numpy()}
@@ -51,6 +56,9 @@ def cells_map(
     }
     numbers = {"cmap": _CMAP, "colorbar": True, "clabel": ""}
     if len(places) > MOST_POINTS:
+        if chosen is not None:
+            table = {name: values[chosen] for name, values in table.items()}
+            shared |= _ranges(places)
         return _image(table, grouped=grouped, options=shared, numbers=numbers)
     points = hv.Points(table, ["x", "y"], ["told"]).opts(
         color="told",
@@ -59,12 +67,19 @@ def cells_map(
         line_color=None,
         nonselection_alpha=0.08,
         tools=[*_SELECT, "hover"],
+        **({} if chosen is None else {"selected": chosen.tolist()}),
         **look(**shared),
     )
     if grouped:
         colored = group_colors([str(group) for group in colors.cat.categories])
         return points.opts(cmap=colored, show_legend=False)
     return points.opts(**numbers)
+
+
+def _ranges(places: Float[np.ndarray, "cells 2"]) -> dict[str, Any]:
+    """Axes of all cells, also where only some are drawn."""
+    (left, low), (right, high) = places.min(axis=0), places.max(axis=0)
+    return {"xlim": (left, right), "ylim": (low, high)}
 
 
 def _image(

@@ -32,6 +32,7 @@ from scribeviz.results.drawn import SEED, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, gene_columns
 from scribeviz.results.protocol import Results
+from scribeviz.results.shown import Shown
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -41,7 +42,7 @@ _LOG = logging.getLogger(__name__)
 _FEWEST_CELLS = 1.0  # a component with a share of less than this many cells is empty
 
 
-class CountResults(ABC):
+class CountResults(Shown, ABC):
     """A posterior of a count model.
 
     Its subclasses are frozen: only ``posterior_samples`` and ``predictive_samples`` change, when

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Array, PRNGKeyArray
 
+from scribeviz._cards import shown_as
 from scribeviz._offered import NotOfferedError
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
@@ -28,9 +29,11 @@ from scribeviz.models.custom.params import (
 )
 from scribeviz.models.custom.programs import programs_of
 from scribeviz.models.custom.scoring import log_likelihood_by_cell, sites_of_cells
+from scribeviz.results.card import result_card
 from scribeviz.results.drawn import keep, keeps_draws, key_or_default
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, chosen_ids, gene_columns, ids_arrays
+from scribeviz.results.shown import Shown
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -48,8 +51,9 @@ _NOT_BY_CELL = (
 
 
 @keeps_draws
+@shown_as(result_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CustomResults:
+class CustomResults(Shown):
     """The posterior of a user's own model, as found by variational inference.
 
     Attributes

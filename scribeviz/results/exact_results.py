@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import PRNGKeyArray
 
+from scribeviz._cards import shown_as
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.exact_loo import leave_one_out, predict_unseen
 from scribeviz.criticism.loo import EXACT, HELD_OUT, CellScores
@@ -21,6 +22,7 @@ from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.parameterizations import SUPPORTS
 from scribeviz.models.spec import ModelSpec
+from scribeviz.results.card import result_card
 from scribeviz.results.count_files import shared_arrays, shared_from, shared_meta
 from scribeviz.results.count_results import columns_of, generator_of, select_genes
 from scribeviz.results.drawn import keeps_draws
@@ -34,6 +36,7 @@ _TABLES = [f.name for f in fields(GeneTables) if f.name != "depth"]
 
 
 @keeps_draws
+@shown_as(result_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ExactResults(DrawnResults):
     """The posterior of a count model whose genes are independent, by quadrature.

@@ -12,6 +12,7 @@ import pandas as pd
 from flax import nnx
 from jaxtyping import Float, Int
 
+from scribeviz._cards import shown_as
 from scribeviz._offered import NotOfferedError
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.budget import check_budget
@@ -37,8 +38,10 @@ from scribeviz.networks.entry_draws import (
 from scribeviz.networks.importance import LogNormal
 from scribeviz.networks.vae import Amortized
 from scribeviz.networks.weights import fill, weights
+from scribeviz.results.card import result_card
 from scribeviz.results.fitted_counts import fitted_counts
 from scribeviz.results.gene_index import GeneIndex, gene_columns, ids_arrays
+from scribeviz.results.shown import Shown
 from scribeviz.results.stored import check_format, frame_arrays, frame_from, group, grouped
 
 if TYPE_CHECKING:
@@ -51,8 +54,9 @@ _REPLICATES = 50
 _LATENT = "latent"
 
 
+@shown_as(result_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
-class CellVAEResults:
+class CellVAEResults(Shown):
     """A trained variational autoencoder of counts, built in or custom.
 
     Attributes

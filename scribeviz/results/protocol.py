@@ -23,6 +23,9 @@ class Results(Protocol):
     sentence.
     """
 
+    def __hash__(self) -> int:
+        """Of the object itself."""
+
     @property
     def model_type(self) -> str:
         """Name of the model."""

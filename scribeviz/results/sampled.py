@@ -11,12 +11,14 @@ import pandas as pd
 from jaxtyping import PRNGKeyArray
 from numpyro.infer import MCMC
 
+from scribeviz._cards import shown_as
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.inference.chains import ChainDiagnostics, chain_diagnostics
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig
 from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.spec import ModelSpec
+from scribeviz.results.card import result_card
 from scribeviz.results.count_files import shared_arrays, shared_from, shared_meta
 from scribeviz.results.count_results import (
     check_component,
@@ -39,6 +41,7 @@ _FORMAT = 1
 
 
 @keeps_draws
+@shown_as(result_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScribeMCMCResults(ReferenceMembers):
     """The posterior of a count model, as sampled by NUTS.

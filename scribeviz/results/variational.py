@@ -11,10 +11,12 @@ import numpy as np
 import pandas as pd
 from jaxtyping import PRNGKeyArray
 
+from scribeviz._cards import shown_as
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.spec import ModelSpec
+from scribeviz.results.card import result_card
 from scribeviz.results.count_files import shared_arrays, shared_from, shared_meta
 from scribeviz.results.count_results import (
     check_component,
@@ -39,6 +41,7 @@ _FORMAT = 2
 
 
 @keeps_draws
+@shown_as(result_card)
 @dataclass(frozen=True, eq=False)
 class ScribeSVIResults(DrawnResults):
     """The posterior of a count model, as found by variational inference.

@@ -87,6 +87,8 @@ class PythonView(pn.viewable.Viewer):
 
     def _explore(self) -> str:
         explore = self.session.explore
+        if explore.explored.path is None:
+            return "# This result was handed over from Python."
         run = self._run(explore.explored.run_id)
         return explore_code(run, explore.gene, explore.checked)
 

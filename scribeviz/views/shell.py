@@ -5,7 +5,7 @@ import gc
 import html
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from scribeviz.data.values import ROUNDINGS
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunStatus
+from scribeviz.runs.run import tended_store
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.compare.compare_page import CompareView
 from scribeviz.views.compare.compare_state import CompareState, finished
@@ -69,9 +70,7 @@ _STEPS_LOOK = {
 @cache
 def run_store() -> RunStore:
     """The runs of this server; they are looked after for as long as it lives."""
-    store = RunStore(default_root())
-    store.keep_tending()
-    return store
+    return tended_store(default_root())
 
 
 def warm_up() -> None:
@@ -105,6 +104,7 @@ class Shell(pn.viewable.Viewer):
 
     session = param.ClassSelector(class_=Session, constant=True)
     restored = param.Boolean(False, doc="Whether the address was followed; then it follows.")
+    compact = param.Boolean(False, constant=True, doc="Whether it is part of another page.")
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
@@ -112,7 +112,7 @@ class Shell(pn.viewable.Viewer):
         self.compare = CompareState(store=session.fit.store)
         self._steps = ui.StepperMenu(
             items=self._items(),
-            orientation="vertical",
+            orientation="horizontal" if self.compact else "vertical",
             non_linear=True,
             margin=(12, 8),
             sx=_STEPS_LOOK,
@@ -129,6 +129,12 @@ class Shell(pn.viewable.Viewer):
         self._show_place()
 
     def __panel__(self) -> Viewable:
+        return self._within_a_page() if self.compact else self._page()
+
+    def _within_a_page(self) -> Viewable:
+        return ui.Column(self._steps, self._main, theme_config=_THEME, sizing_mode="stretch_width")
+
+    def _page(self) -> Viewable:
         session = self.session
         page = ui.Page(
             title="scribeviz",
@@ -169,6 +175,12 @@ class Shell(pn.viewable.Viewer):
         if place == "Explore":
             self._open_run(gene)
         self.session.place = place
+
+    def explore(self, explored: Explored) -> None:
+        """Turn to Explore, with what was read already."""
+        self._asked += 1  # what is still being read is shown no more
+        self._show_run(explored, "", "", self._asked)
+        self.session.place = "Explore"
 
     def try_model(self, model: ModelSpec) -> None:
         """Set up another model for the data of the run that is looked at."""
@@ -317,8 +329,18 @@ class Shell(pn.viewable.Viewer):
         ]
 
 
-def serve_page() -> Viewable:
-    """The page of a new browser session."""
+def serve_page(
+    store: RunStore | None = None, begin: Callable[[Shell], None] = lambda _: None
+) -> Viewable:
+    """The page of a new browser session.
+
+    Parameters
+    ----------
+    store
+        Its runs; those of this server when left out.
+    begin
+        Puts on the page what it begins with.
+    """
     pn.extension(
         "tabulator",
         "filedropper",
@@ -329,8 +351,9 @@ def serve_page() -> Viewable:
     if pn.state.curdoc is not None:
         for code in SCRIPTS:
             pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
-    session = Session(run_store(), default_folder())
+    session = Session(store or run_store(), default_folder())
     shell = Shell(session=session)
+    begin(shell)
 
     async def restore() -> None:
         location = pn.state.location

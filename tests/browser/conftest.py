@@ -81,11 +81,21 @@ def fitted(runs, data_folder):
 
 
 @pytest.fixture(scope="session")
-def app_url(runs, data_folder):
+def free_port():
+    """Give a port that nobody listens on."""
+
+    def find():
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return free.getsockname()[1]
+
+    return find
+
+
+@pytest.fixture(scope="session")
+def app_url(runs, data_folder, free_port, wait_until_up):
     """The address of a served app; the server is ended by its own process id."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     log = runs / "server.log"
     environment = os.environ | {
         "SCRIBEVIZ_DATA": str(data_folder),
@@ -104,7 +114,7 @@ def app_url(runs, data_folder):
         )
     url = f"http://127.0.0.1:{port}/app"
     try:
-        _wait_until_up(url, server, log)
+        wait_until_up(url, server, log)
         yield url
         assert server.poll() is None, log.read_text()
         # Bokeh logs tracebacks of its own when a page is closed while a message is on its way.
@@ -115,16 +125,22 @@ def app_url(runs, data_folder):
         server.wait(20)
 
 
-def _wait_until_up(url, server, log):
-    deadline = time.monotonic() + 90
-    while time.monotonic() < deadline:
-        assert server.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(url, timeout=20):  # noqa: S310  our own server
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the server did not come up:\n{log.read_text()}")
+@pytest.fixture(scope="session")
+def wait_until_up():
+    """Wait until a server answers; its log is what to say if it does not."""
+
+    def wait(url, server, log):
+        deadline = time.monotonic() + 90
+        while time.monotonic() < deadline:
+            assert server.poll() is None, log.read_text()
+            try:
+                with urllib.request.urlopen(url, timeout=20):  # noqa: S310  our own server
+                    return
+            except OSError:
+                time.sleep(0.2)
+        raise AssertionError(f"the server did not come up:\n{log.read_text()}")
+
+    return wait
 
 
 @pytest.fixture

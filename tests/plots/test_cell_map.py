@@ -52,6 +52,19 @@ def test_many_cells_are_one_image(draw, places, grouped, monkeypatch):
     assert {"LassoSelectTool", "BoxSelectTool"} <= {type(tool).__name__ for tool in figure.tools}
 
 
+def test_chosen_cells_stand_out(draw, places):
+    figure = draw(cells_map(places, pd.Series(np.arange(200.0)), NAMES, np.array([3, 7])))
+    [renderer] = figure.renderers
+    assert list(renderer.data_source.selected.indices) == [3, 7]
+
+
+def test_of_many_cells_the_chosen_alone_are_drawn_where_they_were(draw, places, monkeypatch):
+    monkeypatch.setattr(cell_map, "MOST_POINTS", 100)
+    figure = draw(cells_map(places, pd.Series(np.arange(200.0)), NAMES, np.arange(9)))
+    assert figure.x_range.start == pytest.approx(places[:, 0].min())
+    assert figure.x_range.end == pytest.approx(places[:, 0].max())
+
+
 def test_a_lasso_holds_what_lies_within():
     places = np.array([[0.0, 0.0], [2.0, 0.0], [0.5, 0.4], [0.9, 0.9]])
     triangle = np.array([[-1.0, -1.0], [1.5, -1.0], [0.0, 2.0]])

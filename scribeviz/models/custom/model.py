@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, ArrayLike, PRNGKeyArray
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts
 from scribeviz.models.custom import arguments as custom_arguments
 from scribeviz.models.custom import checks as custom_checks
@@ -31,6 +32,7 @@ DENSE_BUDGET = 4_000_000_000  # bytes: the most that a dense block of counts may
 _BYTES_PER_COUNT = 4  # int32
 
 
+@shown_by_fields
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CustomModel:
     """A user's own model, for any data set.
@@ -97,6 +99,7 @@ class CustomModel:
         object.__setattr__(self, "label", self.label or self.key)
 
 
+@shown_by_fields
 @dataclass(frozen=True, kw_only=True, eq=False)
 class BoundModel:
     """A user's model for a data set of this size; :func:`bind` makes it from data.

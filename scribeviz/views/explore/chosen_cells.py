@@ -30,6 +30,8 @@ from scribeviz.views.shared.parts import (
     words_html,
 )
 
+_BY_LASSO, _BY_BOX = "by lasso", "by box"
+_DRAWN = {_BY_LASSO, _BY_BOX}
 _FIELD = (4, 16, 8, 0)
 _RIGHT = dict.fromkeys(["cells", "chosen", "all", "log2_fold", "within", "elsewhere"], "right")
 _PERCENT = NumberFormatter(format="0.0 %")
@@ -128,7 +130,7 @@ class CellsView(pn.viewable.Viewer):
         state = self.state
         colors = state.colors()
         name = state.place.removeprefix("X_").split(",")[0]
-        picture = cells_map(self._places, colors, (f"{name} 1", f"{name} 2"))
+        picture = cells_map(self._places, colors, (f"{name} 1", f"{name} 2"), state.cells)
         lasso, box = Lasso(source=picture), BoundsXY(source=picture)
         lasso.param.watch(self._lassoed, "geometry")
         box.param.watch(self._boxed, "bounds")
@@ -146,13 +148,13 @@ class CellsView(pn.viewable.Viewer):
 
     def _lassoed(self, event: param.parameterized.Event) -> None:
         if event.new is not None and len(event.new) > 2:
-            self._take_those_within(np.asarray(event.new), "by lasso")
+            self._take_those_within(np.asarray(event.new), _BY_LASSO)
 
     def _boxed(self, event: param.parameterized.Event) -> None:
         if event.new is not None:
             left, low, right, high = event.new
             corners = [[left, low], [right, low], [right, high], [left, high]]
-            self._take_those_within(np.array(corners), "by box")
+            self._take_those_within(np.array(corners), _BY_BOX)
 
     def _take_those_within(self, outline: np.ndarray, chosen_by: str) -> None:
         if self._places is not None:
@@ -169,8 +171,8 @@ class CellsView(pn.viewable.Viewer):
         by_group = self.state.chosen_by.startswith(f"{self.state.color_by}: ")
         if not by_group:
             self._groups.value = ""
-        if self.state.cells is None or by_group:
-            self._draw()  # takes the outline away
+        if self.state.chosen_by not in _DRAWN:  # the browser marks what was drawn around
+            self._draw()
         if self.state.cells is None:
             return
         if pn.state.curdoc is None:

@@ -12,6 +12,7 @@ from scribeviz.criticism.assignments import assigned
 from scribeviz.criticism.critique import Critique
 from scribeviz.data.cells import LATENT, embed, embed_places
 from scribeviz.data.counts import Counts
+from scribeviz.data.held import held_counts
 from scribeviz.fitting.kinds import ChosenModel, has_latent_space, known_kind_of
 from scribeviz.runs.folder import RunFolder
 
@@ -26,8 +27,8 @@ _DRAWS = 200
 class Explored:
     """A run that has ended, with everything that its pictures need."""
 
-    run_id: str
-    path: Path  # of the run's folder
+    run_id: str  # empty of a result that Python handed over
+    path: Path | None  # of the run's folder
     label: str  # the model in short
     name: str  # the same, with the data
     fingerprint: str  # of all counts that were given
@@ -35,6 +36,7 @@ class Explored:
     counts: Counts
     critique: Critique
     left_out_genes: np.ndarray
+    results: Any = None  # where it is in memory
 
     @property
     def has_latent_space(self) -> bool:
@@ -66,7 +68,9 @@ def place_cells(explored: Explored, place: str) -> np.ndarray:
 
 @lru_cache(maxsize=4)
 def fitted_results(explored: Explored) -> Any:
-    """The result of a run of a built-in model."""
+    """What was found."""
+    if explored.path is None:
+        return explored.results
     return RunFolder(explored.path).results
 
 
@@ -106,19 +110,25 @@ def unusual_cells(explored: Explored) -> "Unusual":
 @lru_cache(maxsize=8)
 def _embedded(explored: Explored, place: str) -> np.ndarray:
     if place == LATENT:
-        results: Any = RunFolder(explored.path).results
+        results: Any = fitted_results(explored)
         return embed_places(results.get_latent_representation(explored.counts))
     return embed(explored.counts, place)
+
+
+@lru_cache(maxsize=2)
+def _of_genes(counts: Counts, index: bytes) -> Counts:
+    """The same counts for all runs of the same data: all leave out the genes without counts."""
+    return counts.select_genes(np.frombuffer(index, dtype=np.intp))
 
 
 @lru_cache(maxsize=8)
 def _read_explored(path: Path, _written: int) -> Explored:
     # A run that goes on after a stop writes its results anew: the time of writing tells them apart.
     run = RunFolder(path)
-    counts, critique = run.counts, run.critique
+    counts, critique = held_counts(run.spec.fingerprint) or run.counts, run.critique
     # By hashes: NumPy's sets of names take a second per thousand genes.
     is_fitted = pd.Index(counts.genes).isin(critique.genes["gene"])
-    fitted = counts if is_fitted.all() else counts.select_genes(np.flatnonzero(is_fitted))
+    fitted = counts if is_fitted.all() else _of_genes(counts, np.flatnonzero(is_fitted).tobytes())
     return Explored(
         run_id=run.id,
         path=path,

@@ -163,8 +163,7 @@ class GeneTable(pn.viewable.Viewer):
             ),
             ui.Row(
                 download("Table as CSV", "genes.csv", self._as_csv),
-                download("AnnData with the results", "scribeviz.h5ad", self._as_h5ad),
-                self._writing,
+                *self._whole_run(),
                 margin=(8, 0, 0, 0),
             ),
         )
@@ -218,6 +217,12 @@ class GeneTable(pn.viewable.Viewer):
 
     def _as_csv(self) -> StringIO:
         return StringIO(self.state.listed().to_csv(index=False))
+
+    def _whole_run(self) -> list[Viewable]:
+        if self.state.explored.path is None:  # in Python's memory, where .to_anndata writes it
+            return []
+        whole = download("AnnData with the results", "scribeviz.h5ad", self._as_h5ad)
+        return [whole, self._writing]
 
     async def _as_h5ad(self) -> BytesIO:
         # It reads and writes every count: other clicks must not wait for it.
