@@ -235,8 +235,6 @@ def test_a_custom_model_is_fitted_like_any_other(small_counts):
         scribeviz.fit(counts, model, inference_method="mcmc")
     with pytest.raises(ValueError, match="custom models cannot be fitted by sampling"):
         scribeviz.check_posterior(counts, model)
-    with pytest.raises(scribeviz.NotOfferedError, match="custom models are not scored on cells"):
-        scribeviz.held_out(counts, model)
 
 
 def test_a_custom_model_that_cannot_predict_is_refused_before_the_first_step(small_counts):
