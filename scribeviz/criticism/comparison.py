@@ -129,7 +129,7 @@ def verdict(table: pd.DataFrame, models: Mapping[str, object] | None = None) -> 
     table
         From :func:`compare`.
     models
-        By name what is equal where two are fits of the same model, from other seeds say: by how
+        By name what is equal where two are fits of the same model, with other seeds say: by how
         much these differ is then said, and counted as an error.
     """
     best = table.index[0]
@@ -141,7 +141,7 @@ def verdict(table: pd.DataFrame, models: Mapping[str, object] | None = None) -> 
     apart = -float(table.loc[fits[-1], "difference"])
     between_fits = (
         f"{' and '.join(fits)} are fits of the same model: what they differ by, elpd {apart:,.0f}, "
-        "is how much a score depends on the seed."
+        "is how much a score depends on the fit."
     )
     if not others:
         return f"No clear winner: {between_fits}"

@@ -207,7 +207,7 @@ def _of_halves(
 ) -> Float[np.ndarray, "halves cells"] | None:
     """Scores from halves of the draws; None where there are too few."""
     blocks = np.array_split(np.arange(len(log_likelihood)), _BLOCKS)
-    if len(log_likelihood) < 2 * _FEWEST_DRAWS:
+    if 2 * min(map(len, blocks)) < _FEWEST_DRAWS:
         return None
     halves = (np.concatenate([blocks[one], blocks[other]]) for one, other in _HALVES)
     return np.stack([score(log_likelihood[half]) for half in halves])

@@ -316,7 +316,7 @@ class RunFolder:
     @property
     def scored(self) -> "RunFolder":
         """The run whose cells this one scores."""
-        return RunFolder(self.path.parent / self.spec.scores)
+        return RunFolder(self.path.parent / Path(self.spec.scores).name)
 
     @property
     def fold_scores(self) -> CellScores | None:

@@ -33,7 +33,7 @@ def extra_zeros(x: np.ndarray, _: np.ndarray, rng: np.random.Generator) -> np.nd
     return np.where(rng.random(x.shape) < 0.1, 0, x)
 
 
-def doubled_dispersion(x: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def gamma_scatter(x: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Means that vary from cell to cell by as much as a gamma of shape 2 does."""
     return rng.poisson(x.mean(axis=0) * rng.gamma(2.0, 0.5, x.shape) * depth)
 
@@ -47,7 +47,7 @@ def two_states(x: np.ndarray, depth: np.ndarray, rng: np.random.Generator) -> np
 
 SPOILS: dict[str, Spoil] = {
     "10 % extra zeros": extra_zeros,
-    "dispersion doubled": doubled_dispersion,
+    "scatter of a gamma of shape 2": gamma_scatter,
     "two states": two_states,
 }
 

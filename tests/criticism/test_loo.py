@@ -36,6 +36,12 @@ def test_too_few_draws_are_refused(rng):
     assert np.isfinite(loo(rng.normal(-3.0, 0.1, (25, 10))).elpd).all()
 
 
+def test_halves_need_draws_enough_too(rng):
+    logs = rng.normal(-3.0, 0.1, (52, 10))
+    assert loo(logs[:51]).halves is None
+    assert loo(logs).halves.shape == (6, 10)
+
+
 def test_waic_is_close_to_it(conjugate):
     log_likelihood, exact = conjugate
     np.testing.assert_allclose(waic(log_likelihood).sum(), exact.sum(), atol=0.2)
@@ -137,7 +143,7 @@ def test_fits_of_one_model_say_how_much_a_seed_does(rng):
     assert "one predicts unseen cells best, ahead of two" in verdict(table)
     alone = verdict(table.loc[["one", "two"]], models)
     assert alone.startswith("No clear winner: one and two are fits of the same model")
-    assert "elpd 250, is how much a score depends on the seed" in alone
+    assert "elpd 250, is how much a score depends on the fit" in alone
     three = verdict(table, models)
     assert three.startswith("No clear winner: one and other are within two standard errors")
     assert "elpd 300 ± 250 nats" in three

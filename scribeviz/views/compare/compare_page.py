@@ -142,6 +142,8 @@ class CompareView(pn.viewable.Viewer):
                     margin=(10, 0, 0, 0),
                 ),
                 self._busy,
+                # Not within what is drawn anew with every comparison: it stays as it is.
+                self._scoring,
             ),
             pn.bind(self._compared, self.state.param.table, self.state.param.problem),
         )
@@ -232,7 +234,6 @@ class CompareView(pn.viewable.Viewer):
                 notice(state.verdict, "quiet" if state.is_first_look else "info")
                 if table["elpd_loo"].notna().any()
                 else words(""),
-                self._scoring,
                 *([notice(state.warning, "warning")] if state.warning else []),
                 _table(table),
                 download("Table as CSV", "models.csv", lambda: StringIO(table.to_csv())),
@@ -444,10 +445,10 @@ def _table(table: pd.DataFrame) -> Viewable:
         layout="fit_columns",
         widths={
             "model": 140,
-            "described": 180,
-            "state": 85,
-            "elpd_loo": 135,
-            "difference": 125,
+            "described": 170,
+            "state": 80,
+            "elpd_loo": 130,
+            "difference": 115,
             "method": 80,
             "p_loo": 70,
             "worst_k": 75,

@@ -89,7 +89,7 @@ class ScoringState(param.Parameterized):
                 under_way.append(Scoring(run.id, label, doing, status.percent))
             elif status.state is RunState.DONE:
                 scored.append(run_id)
-            elif status.error:
+            elif status.error and status.state is not RunState.STOPPED:
                 problems.append(f"{run.scored.spec.label}: {status.error}")
         self.param.update(under_way=under_way, problem=" ".join(problems))
         if scored:

@@ -73,7 +73,7 @@ def test_mixtures_are_a_first_look_until_folds_have_scored_them(compared, runs):
     assert not state.is_first_look
     assert state.to_be_scored == []
     assert state.verdict.startswith("No clear winner")  # two fits of one model
-    assert "is how much a score depends on the seed" in state.verdict
+    assert "is how much a score depends on the fit" in state.verdict
 
 
 def test_what_is_missing_is_queued_once_and_followed(store, runs, html_of):
