@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.criticism.loo import CellScores
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.fitting.kinds import kind_of
@@ -29,6 +30,7 @@ def by_folds(n_folds: int) -> str:
     return f"{n_folds} folds"
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Folds:
     """Which cells are left out together.

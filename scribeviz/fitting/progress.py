@@ -70,8 +70,12 @@ class _LossInCell:
         if self._last is None:
             return
         checkpoint, losses = self._last
-        ending = "settled after" if checkpoint.settled else f"at most {checkpoint.n_steps:,}:"
-        said = f"{ending} {checkpoint.step:,} steps, loss {losses[-50:].mean():,.1f} nats"
+        steps, loss = f"{checkpoint.step:,}", f"loss {losses[-50:].mean():,.1f} nats"
+        said = (
+            f"settled after {steps} steps, {loss}"
+            if checkpoint.settled
+            else f"{steps} of at most {checkpoint.n_steps:,} steps, {loss}"
+        )
         self._handle.update(self._html(loss_html(said, losses)))
         self._drawn = time.monotonic()
 

@@ -39,7 +39,7 @@ from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.in_browser import HIDDEN_WHERE_NARROW, SCRIPTS
-from scribeviz.views.shared.parts import PRIMARY
+from scribeviz.views.shared.theme import THEME
 from scribeviz.views.shared.unsent import send_left_over
 
 _LOG = logging.getLogger(__name__)
@@ -51,13 +51,6 @@ _ICONS = {
     "Explore": "search",
     "Compare": "balance",
 }
-# One palette: of a theme with one for each mode the wrong one is drawn now and then
-# (panel-material-ui 0.16).
-_THEME = {
-    "palette": {"primary": {"main": PRIMARY}, "secondary": {"main": "#d55e00"}},
-    "typography": {"button": {"textTransform": "none"}},
-}
-
 _OF_DATA = {"data", "layer", "rounding", "filter"}  # names in an address
 
 _STEPS_LOOK = {
@@ -132,7 +125,7 @@ class Shell(pn.viewable.Viewer):
         return self._within_a_page() if self.compact else self._page()
 
     def _within_a_page(self) -> Viewable:
-        return ui.Column(self._steps, self._main, theme_config=_THEME, sizing_mode="stretch_width")
+        return ui.Column(self._steps, self._main, theme_config=THEME, sizing_mode="stretch_width")
 
     def _page(self) -> Viewable:
         session = self.session
@@ -154,7 +147,7 @@ class Shell(pn.viewable.Viewer):
             sidebar=[self._steps],
             sidebar_width=210,
             main=[self._main],
-            theme_config=_THEME,
+            theme_config=THEME,
             busy_indicator=None,
         )
         with edit_readonly(page):

@@ -21,6 +21,16 @@ from scribeviz.views.fit.fit_page import ProgressView
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.notebook.beginning import explored_result
 from scribeviz.views.notebook.in_kernel import keep_refreshing, load_in_notebook
+from scribeviz.views.shared.theme import THEME
+
+
+class SingleView(pn.viewable.Viewer):
+    """A part of the application with its colours, outside of its pages."""
+
+    part = param.Parameter(constant=True, doc="A view.")
+
+    def __panel__(self) -> Viewable:
+        return ui.Column(self.part, theme_config=THEME, sizing_mode="stretch_width")
 
 
 class Views:
@@ -43,7 +53,7 @@ class Views:
             "  .gene(name) · .genes() · .cells() · .assignments()"
         )
 
-    def gene(self, name: str = "") -> GeneView:
+    def gene(self, name: str = "") -> SingleView:
         """One gene's counts against what the model expects; the worst gene when left out.
 
         Raises
@@ -53,17 +63,17 @@ class Views:
         """
         if name and (problem := self.state.find_gene(name)):
             raise KeyError(problem)
-        return GeneView(state=self.state)
+        return SingleView(part=GeneView(state=self.state))
 
-    def genes(self) -> GeneTable:
+    def genes(self) -> SingleView:
         """All genes, worst first; a click shows one in :meth:`gene`."""
-        return GeneTable(state=self.state)
+        return SingleView(part=GeneTable(state=self.state))
 
-    def cells(self) -> CellsView:
+    def cells(self) -> SingleView:
         """A map of the cells; a lasso, a box or a group chooses some."""
-        return CellsView(state=self.state)
+        return SingleView(part=CellsView(state=self.state))
 
-    def assignments(self) -> AssignmentView:
+    def assignments(self) -> SingleView:
         """How sure a mixture is, and what its components go along with.
 
         Raises
@@ -74,7 +84,7 @@ class Views:
         explored = self.state.explored
         if not explored.model.is_mixture:
             raise ValueError(f"{explored.label} is no mixture: it assigns no cells.")
-        return AssignmentView(state=self.state)
+        return SingleView(part=AssignmentView(state=self.state))
 
 
 class LiveView(pn.viewable.Viewer):
@@ -88,7 +98,7 @@ class LiveView(pn.viewable.Viewer):
         self._state = FitState(store=store_of(self.run.path.parent))
         self._state.look_at(self.run)
         progress = ProgressView(state=self._state, go_on=self._explore)
-        self._view = ui.Column(progress, sizing_mode="stretch_width")
+        self._view = ui.Column(progress, theme_config=THEME, sizing_mode="stretch_width")
         self._refreshing = keep_refreshing(self)
 
     def __panel__(self) -> Viewable:
@@ -115,7 +125,7 @@ def views(fit: Results | RunFolder, counts: Any = None) -> Views:
     return Views(explored_result(fit, as_counts(counts)))
 
 
-def view(fit: Results | RunFolder, gene: str, counts: Any = None) -> GeneView:
+def view(fit: Results | RunFolder, gene: str, counts: Any = None) -> SingleView:
     """One gene of a fit."""
     return views(fit, counts).gene(gene)
 
