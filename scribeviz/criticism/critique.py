@@ -1,6 +1,6 @@
 """What a finished fit is judged by, computed once and kept beside it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from scribeviz._storage import read_arrays, write_arrays
-from scribeviz.criticism.assignments import assignments
+from scribeviz._storage import has_array, read_array, read_arrays, write_arrays
+from scribeviz.criticism.assignments import Assignments, assignments
+from scribeviz.criticism.calibration import Calibration, Reliability
 from scribeviz.criticism.draws import NaturalDraws, natural_draws
 from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.library import (
@@ -35,6 +36,8 @@ _COSTLY_DRAWS = 100
 _FEWEST_DRAWS = 30  # fewer have no tail that could be smoothed
 _FORMAT = 2
 _NATURAL = "natural/"
+_CALIBRATED = "calibrated/"
+_OF_CELLS = ("probabilities", "margin")
 _SHARES = ("weights", "groups", "group_of_cell")
 _BANDS = ("width", "bands", "cumulative", "expected", "zeros", "mean", "library")
 
@@ -60,6 +63,8 @@ class Critique:
         nothing to assign.
     notes
         What can and what cannot be read from the fit, in sentences.
+    calibration
+        Of a mixture of counts: how sure assignments may be.
     """
 
     draws: NaturalDraws | ReplicateBands
@@ -68,6 +73,12 @@ class Critique:
     notes: Sequence[str] = ()
     scores: CellScores | None = None
     agreement: Float[np.ndarray, " cells"] | None = None
+    calibration: Calibration | None = None
+
+    @property
+    def calibrated(self) -> Float[np.ndarray, "cells components"]:
+        """Probabilities that claim what they hold, where that is known; else the model's own."""
+        return self.probabilities if self.calibration is None else self.calibration.probabilities
 
     def check(
         self,
@@ -128,7 +139,9 @@ class Critique:
                 f"{cells.max():,}."
             )
         draws = self.natural.of_cells(cells, self.probabilities)
-        return replace(self, draws=draws, probabilities=self.probabilities[cells])
+        of_these = None if self.calibration is None else self.calibration.of_cells(cells)
+        probabilities = self.probabilities[cells]
+        return replace(self, draws=draws, probabilities=probabilities, calibration=of_these)
 
     def library(self, counts: Counts) -> LibraryCheck:
         """Compare total counts of cells with replicated data sets."""
@@ -149,6 +162,11 @@ class Critique:
         arrays["probabilities"] = self.probabilities
         if self.agreement is not None:
             arrays["agreement"] = self.agreement
+        if (calibration := self.calibration) is not None:
+            arrays |= {f"{_CALIBRATED}{n}": getattr(calibration, n) for n in _OF_CELLS}
+            arrays |= {f"{_CALIBRATED}{n}": v for n, v in calibration.reliability._asdict().items()}
+            meta["temperature"] = calibration.temperature
+            meta["halves_agree"] = calibration.halves_agree
         if self.scores is not None:
             arrays |= {"elpd": self.scores.elpd, "pareto_k": self.scores.pareto_k}
             arrays["p_loo"] = np.asarray(self.scores.p_loo)
@@ -198,6 +216,7 @@ class Critique:
             probabilities=arrays["probabilities"],
             notes=meta["notes"],
             agreement=arrays.get("agreement"),
+            calibration=_calibration_from(arrays, meta),
             scores=CellScores(
                 arrays["elpd"],
                 arrays["pareto_k"],
@@ -211,8 +230,32 @@ class Critique:
         )
 
 
+def calibrated_in(path: Path) -> Float[np.ndarray, "cells components"]:
+    """:attr:`Critique.calibrated` of a file, without the rest of it."""
+    name = f"{_CALIBRATED}probabilities"
+    return read_array(path, name if has_array(path, name) else "probabilities")
+
+
+def _calibration_from(
+    arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
+) -> Calibration | None:
+    if "temperature" not in meta:
+        return None
+    return Calibration(
+        temperature=meta["temperature"],
+        probabilities=arrays[f"{_CALIBRATED}probabilities"],
+        margin=arrays[f"{_CALIBRATED}margin"],
+        halves_agree=meta["halves_agree"],
+        reliability=Reliability(*(arrays[f"{_CALIBRATED}{name}"] for name in Reliability._fields)),
+    )
+
+
 def criticise(
-    model: CountModel, counts: Counts, values: Values, scores: CellScores | None = None
+    model: CountModel,
+    counts: Counts,
+    values: Values,
+    scores: CellScores | None = None,
+    assigned: Assignments | None = None,
 ) -> Critique:
     """Check every gene and every cell.
 
@@ -227,6 +270,8 @@ def criticise(
         (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
     scores
         How well unseen cells are predicted; estimated from the draws when left out.
+    assigned
+        Where cells belong; found from the draws when left out.
     """
     draws = natural_draws(model, values)
     genes = gene_table(counts, draws)
@@ -234,8 +279,9 @@ def criticise(
     agreement = None
     if model.spec.is_mixture:
         genes = genes.join(gene_information(counts, draws))
-        few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
-        assigned = assignments(model, model.rows(counts), few)
+        if assigned is None:
+            few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
+            assigned = assignments(model, model.rows(counts), few)
         probabilities, agreement = assigned.probabilities, assigned.agreement
     return Critique(
         draws=draws,

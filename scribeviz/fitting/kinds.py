@@ -25,6 +25,7 @@ from scribeviz.networks import cellvae
 from scribeviz.networks.cellvae import CELLVAE, CellVAE
 from scribeviz.results.custom_results import CustomResults
 from scribeviz.results.exact_results import ExactResults
+from scribeviz.results.mixture_results import MixtureResults
 from scribeviz.results.protocol import Results
 from scribeviz.results.sampled import ScribeMCMCResults
 from scribeviz.results.variational import ScribeSVIResults
@@ -132,6 +133,7 @@ def _load_counts_model(path: Path, _model: ModelSpec, config: InferenceConfig) -
         "svi": ScribeSVIResults,
         "mcmc": ScribeMCMCResults,
         "exact": ExactResults,
+        "em": MixtureResults,
     }
     return by_method[method_of(config).key].load(path)
 
@@ -204,6 +206,7 @@ COUNTS_MODEL = Kind(
     has_priors=True,
 )
 EXACT_COUNTS_MODEL = replace(COUNTS_MODEL, methods=("exact", "svi", "mcmc"))
+WEIGHTED_COUNTS_MODEL = replace(COUNTS_MODEL, methods=("em", "svi", "mcmc"))
 CUSTOM = Kind(
     plural="custom models",
     methods=("svi",),
@@ -261,6 +264,8 @@ def kind_of(model: Any) -> Kind:
     model = resolved(model)
     if isinstance(model, ModelSpec) and model.has_exact_posterior:
         return EXACT_COUNTS_MODEL
+    if isinstance(model, ModelSpec) and model.has_weighted_tables:
+        return WEIGHTED_COUNTS_MODEL
     kind = next((kind for cls, kind in _KINDS.items() if isinstance(model, cls)), None)
     if kind is not None:
         return kind

@@ -45,8 +45,19 @@ def initial_params(model: CountModel, counts: Counts, seed: int = 0) -> dict[str
     return params
 
 
-def cluster_cells(counts: Counts, k: int, seed: int = 0) -> np.ndarray:
+def cluster_cells(counts: Counts, k: int, seed: int = 0, *, half: bool = False) -> np.ndarray:
     """Sort cells into ``k`` groups by k-means on log-normalised counts.
+
+    Parameters
+    ----------
+    counts
+        The data.
+    k
+        Number of groups.
+    seed
+        Of the clustering.
+    half
+        Whether to look at a random half of the variable genes only: clusterings that differ.
 
     Returns
     -------
@@ -54,7 +65,7 @@ def cluster_cells(counts: Counts, k: int, seed: int = 0) -> np.ndarray:
         Group of each cell, shape ``(n_cells,)``.
     """
     rng = np.random.default_rng(seed)
-    coordinates = _principal_coordinates(counts, rng)
+    coordinates = _principal_coordinates(counts, rng, half=half)
     if not coordinates.any():  # all cells alike
         return np.arange(counts.n_cells) % k
     best, groups = np.inf, np.zeros(counts.n_cells, int)
@@ -66,16 +77,29 @@ def cluster_cells(counts: Counts, k: int, seed: int = 0) -> np.ndarray:
     return groups
 
 
-def _principal_coordinates(counts: Counts, rng: np.random.Generator) -> np.ndarray:
+def variable_genes(counts: Counts, n_genes: int = _N_VARIABLE_GENES) -> np.ndarray:
+    """Positions of the genes whose log-normalised counts vary most, the most variable last."""
+    logged = _log_normalised(counts)
+    mean = np.asarray(logged.mean(axis=0)).ravel()
+    variance = np.asarray((logged**2).mean(axis=0)).ravel() - mean**2
+    return np.argsort(variance)[-n_genes:]
+
+
+def _log_normalised(counts: Counts) -> sp.csr_array:
     depth = np.maximum(counts.cell_totals, 1.0)
     logged = sp.csr_array(sp.diags_array(_TARGET_DEPTH / depth) @ counts.matrix)
     logged.data = np.log1p(logged.data)
+    return logged
+
+
+def _principal_coordinates(counts: Counts, rng: np.random.Generator, *, half: bool) -> np.ndarray:
+    logged, variable = _log_normalised(counts), variable_genes(counts)
+    if half:
+        variable = rng.choice(variable, max(variable.size // 2, 1), replace=False)
+    logged = logged[:, variable]
     mean = np.asarray(logged.mean(axis=0)).ravel()
-    variance = np.asarray((logged**2).mean(axis=0)).ravel() - mean**2
-    if np.allclose(variance, 0):  # there is no direction to find
+    if np.allclose((logged**2).mean(axis=0), mean**2):  # there is no direction to find
         return np.zeros((counts.n_cells, 1))
-    variable = np.argsort(variance)[-_N_VARIABLE_GENES:]
-    logged, mean = logged[:, variable], mean[variable]
     rank = min(_N_DIRECTIONS, min(logged.shape) - 1)
     if rank < 1:
         return logged.toarray() - mean

@@ -254,8 +254,8 @@ class ExploreState(param.Parameterized):
         ).rename_axis(index="group")
 
     def entropies(self) -> np.ndarray:
-        """Entropy of every cell's assignment, in nats."""
-        return entropy(self.explored.critique.probabilities)
+        """Entropy of every cell's assignment, in nats; calibrated where that is known."""
+        return entropy(self.explored.critique.calibrated)
 
     def sizes(self) -> np.ndarray:
         """Cells per component."""
@@ -284,7 +284,7 @@ class ExploreState(param.Parameterized):
 def _entropies_of(path: Path, n_cells: int) -> np.ndarray:
     """Entropy of every cell's assignment in another run."""
     try:
-        return entropy(RunFolder(path).probabilities)
+        return entropy(RunFolder(path).calibrated)
     except UNREADABLE as problem:  # its cells are drawn without a colour, and the log says why
         why_unreadable(problem)
         return np.full(n_cells, np.nan)

@@ -146,7 +146,7 @@ class ModelView(pn.viewable.Viewer):
         switch = ui.Switch.from_param(
             state.param.component_specific_params,
             visible=pn.bind(
-                lambda *_: state.components_can_differ_in_odds,
+                lambda *_: state.components_can_differ,
                 state.param.likelihood,
                 state.param.parameterization,
                 state.param.n_components,
