@@ -294,7 +294,8 @@ def criticise(
 
 def _scores(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
     costly = model.likelihood.zeros_differ or model.likelihood.own_odds
-    kept = {name: value[: _COSTLY_DRAWS if costly else None] for name, value in values.items()}
+    affordable = max(_COSTLY_DRAWS // model.spec.n_components, _FEWEST_DRAWS)
+    kept = {name: value[: affordable if costly else None] for name, value in values.items()}
     if len(next(iter(kept.values()))) < _FEWEST_DRAWS:
         return None
     scores = loo(integrated_log_likelihood(model, kept, counts))

@@ -20,6 +20,7 @@ from scribeviz.inference.exact import (
     learn_priors,
     tables_of,
 )
+from scribeviz.inference.known_labels import KnownLabels
 from scribeviz.inference.mixture_starts import best_start
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
 from scribeviz.inference.shared_priors import Learned, learned_of, shared_priors_of
@@ -96,7 +97,8 @@ class SVIFit(Fit[Checkpoint]):
         trial = replace(self.config, n_steps=_TRIAL_STEPS, tolerance=0.0, n_starts=1)
         best, start = np.inf, {}
         for seed in seeds:
-            first = initial_params(self.model, self.counts, seed)
+            half = seed != self.config.seed  # the same clustering again would be no other start
+            first = initial_params(self.model, self.counts, seed, half=half)
             *_, last = self._stream(trial, first, None)
             loss = float(last.losses[-_JUDGED_STEPS:].mean())
             if loss < best:
@@ -171,6 +173,7 @@ class EMFit(Fit[EMCheckpoint]):
     config: EMConfig
     mixture: Mixture
     priors: ComponentPriors
+    labels: KnownLabels | None
 
     @property
     def n_steps(self) -> int:
@@ -182,7 +185,7 @@ class EMFit(Fit[EMCheckpoint]):
         priors, first = self.priors, None
         if start is None:
             k = self.model.spec.n_components
-            best = best_start(self.mixture, self.counts, k, priors, self.config)
+            best = best_start(self.mixture, self.counts, k, priors, self.config, self.labels)
             priors, first = best.priors, best.responsibilities
         return em_checkpoints(self.mixture, self.config, priors, first, start=start)
 
@@ -195,6 +198,9 @@ class EMFit(Fit[EMCheckpoint]):
             priors=ComponentPriors.from_arrays(checkpoint.priors),
             region=ComponentRegion.from_arrays(checkpoint.region),
             concentrations=self.mixture.concentration + shares.sum(axis=0),
+            labels=self.config.labels,
+            label_strength=self.config.label_strength,
+            label_names=() if self.labels is None else self.labels.names,
             loss_history=checkpoint.losses,
             model_config=spec,
             n_cells=self.counts.n_cells,
@@ -327,16 +333,22 @@ def _em_fit(counts: Counts, left_out: np.ndarray, spec: ModelSpec, config: EMCon
     model = build(spec, counts.n_cells, counts.n_genes, gene_priors=genes)
     log_depth = np.log(Depth.of_cells(counts, spec.depth_column).relative)
     (concentration,) = spec.prior(spec.sites[-1]).numbers
+    labels, log_odds, k = None, None, spec.n_components
+    if config.labels:
+        labels = KnownLabels.of_counts(counts, config.labels)
+        labels.check(k)
+        log_odds = labels.log_odds(k, config.label_strength)
     mixture = Mixture(
         CellsByDepth(counts, log_depth, own_dispersions=spec.component_specific_params),
         concentration,
         learned,
+        log_odds=log_odds,
         constant=constant_of(counts, log_depth),
     )
     priors = ComponentPriors(genes, FIRST_BETWEEN)
     if not learned.mean:
         priors = ComponentPriors(genes, genes.spread, has_levels=False)
-    return EMFit(counts, left_out, model, mixture.cells, config, mixture, priors)
+    return EMFit(counts, left_out, model, mixture.cells, config, mixture, priors, labels)
 
 
 def _learned_priors(counts: Counts, spec: ModelSpec) -> GenePriors:

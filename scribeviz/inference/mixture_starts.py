@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from scribeviz.data.counts import Counts
+from scribeviz.inference.known_labels import KnownLabels
 from scribeviz.inference.weighted_em import EMConfig, Mixture, em_checkpoints
 from scribeviz.models.component_priors import ComponentPriors
 from scribeviz.models.initial import cluster_cells, variable_genes
@@ -39,7 +40,12 @@ class MixtureStart:
 
 
 def best_start(
-    mixture: Mixture, counts: Counts, k: int, priors: ComponentPriors, config: EMConfig
+    mixture: Mixture,
+    counts: Counts,
+    k: int,
+    priors: ComponentPriors,
+    config: EMConfig,
+    labels: KnownLabels | None = None,
 ) -> MixtureStart:
     """Try as many starts as ``config`` says, and return that with the best bound.
 
@@ -55,13 +61,17 @@ def best_start(
         Shared by the genes, before anything is known of components.
     config
         How many starts, and the seed of the first.
+    labels
+        What is known of the cells, if anything.
     """
     chosen = np.sort(variable_genes(counts, _N_GENES))
     some = replace(mixture, cells=mixture.cells.of_genes(counts, chosen))
-    starts = (
-        _tried(some, cluster_cells(counts, k, config.seed + i, half=i > 0), k, priors)
-        for i in range(config.n_starts)
-    )
+
+    def groups(i: int) -> np.ndarray:
+        clusters = cluster_cells(counts, k, config.seed + i, half=i > 0)
+        return clusters if labels is None else labels.start(clusters, k)
+
+    starts = (_tried(some, groups(i), k, priors) for i in range(config.n_starts))
     best = max(starts, key=lambda start: start.bound)
     # The priors of the variable genes are not those of all genes; how components differ is.
     return replace(best, priors=replace(priors, between=best.priors.between))

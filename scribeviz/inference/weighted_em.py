@@ -66,6 +66,19 @@ class EMConfig:
         "one by a random half of them; the best after a few sweeps goes on.",
         bounds=(1, 50),
     )
+    labels: str = setting(
+        "",
+        label="Known labels",
+        doc="A column of obs with what is known of some or all cells, such as their types; each "
+        "label gets a component. Empty: nothing is known.",
+    )
+    label_strength: float = setting(
+        5.0,
+        label="Strength of labels",
+        doc="A label is outweighed by counts that speak against it by more.",
+        unit="nats",
+        bounds=(0.0, 1e6),
+    )
     seed: int = setting(
         0, label="Seed", doc="The same seed gives the same fit.", bounds=(0, 2**31 - 1)
     )
@@ -129,8 +142,8 @@ class Mixture:
     learned
         Which priors of genes are learned.
     log_odds
-        What is known of the component of every cell beforehand, as log probabilities; None for
-        nothing.
+        Log-probability of what is known of every cell beforehand, were it of each component; None
+        for nothing.
     constant
         What the tables leave out of the log-probability of the data, in nats.
     """

@@ -21,7 +21,9 @@ _N_RESTARTS = 10
 _TARGET_DEPTH = 1e4
 
 
-def initial_params(model: CountModel, counts: Counts, seed: int = 0) -> dict[str, Array]:
+def initial_params(
+    model: CountModel, counts: Counts, seed: int = 0, *, half: bool = False
+) -> dict[str, Array]:
     """Start values of the guide's parameters, by name.
 
     Parameters
@@ -32,9 +34,11 @@ def initial_params(model: CountModel, counts: Counts, seed: int = 0) -> dict[str
         The data that will be fitted, every gene with at least one count.
     seed
         Of the clustering (mixtures only).
+    half
+        Whether it looks at a random half of the variable genes only.
     """
     k = model.spec.n_components
-    groups = cluster_cells(counts, k, seed) if k > 1 else np.zeros(counts.n_cells, int)
+    groups = cluster_cells(counts, k, seed, half=half) if k > 1 else np.zeros(counts.n_cells, int)
     natural, spreads = _start(model, counts, groups)
     arrays = {name: jnp.asarray(value, jnp.float32) for name, value in natural.items()}
     centers = model.from_natural(arrays)

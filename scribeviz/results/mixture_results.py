@@ -21,6 +21,7 @@ from scribeviz.data.gene_tables import GeneTables
 from scribeviz.inference.component_moments import log_likelihood
 from scribeviz.inference.component_posterior import ComponentPosterior
 from scribeviz.inference.component_quadrature import ComponentRegion
+from scribeviz.inference.known_labels import KnownLabels
 from scribeviz.models.component_priors import ComponentPriors
 from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
@@ -34,6 +35,7 @@ from scribeviz.results.gene_index import GeneIndex, chosen_ids
 from scribeviz.results.stored import check_format, group, grouped
 
 _FORMAT = 1
+_KNOWN = ("labels", "label_strength", "label_names")
 _VOTES = 20  # posterior draws that say where cells belong
 _GENES = [f.name for f in fields(GeneTables) if f.name != "depth"]
 _OWN = ("cells_above", "stretch_cells")  # what differs where components have their own dispersions
@@ -57,6 +59,9 @@ class MixtureResults(DrawnResults):
         Where the posteriors lie.
     concentrations
         Of the Dirichlet posterior of the weights.
+    labels, label_strength, label_names
+        The column of ``obs`` that was known beforehand, how strongly, and the labels that the first
+        components stand for; nothing where none was given.
     loss_history
         Minus the bound on the log evidence after every sweep, in nats.
     settled
@@ -76,6 +81,9 @@ class MixtureResults(DrawnResults):
     n_cells: int
     genes: np.ndarray
     depth: Depth = field(repr=False)
+    labels: str = ""
+    label_strength: float = 0.0
+    label_names: tuple[str, ...] = ()
     left_out_genes: np.ndarray = field(default_factory=lambda: np.zeros(0, object), repr=False)
     obs: pd.DataFrame | None = None
     settled: bool = True
@@ -180,7 +188,7 @@ class MixtureResults(DrawnResults):
         half = halves(self.n_genes)
         first, second = (log_likelihood(cells, moments, genes) for genes in (half, ~half))
         weights = digamma(self.concentrations) - digamma(self.concentrations.sum())
-        return first, second, weights
+        return first, second, weights + self._log_odds(counts)
 
     def _assignments(self, counts: Counts) -> Assignments:
         cells, rng = self._cells(counts), np.random.default_rng(SEED)
@@ -188,10 +196,28 @@ class MixtureResults(DrawnResults):
         likeliest = assigned(probabilities)
         agree = np.zeros(counts.n_cells)
         log_mean, log_r = self.posterior.draws(rng, _VOTES)
-        weights = np.log(rng.dirichlet(self.concentrations, _VOTES))
+        weights = np.log(rng.dirichlet(self.concentrations, _VOTES))[:, None]
+        log_odds = self._log_odds(counts)
         for mean, r, log_weights in zip(log_mean, log_r, weights, strict=True):
-            agree += (cells.log_likelihood_at(mean, r) + log_weights).argmax(axis=1) == likeliest
+            shares = cells.log_likelihood_at(mean, r) + log_weights + log_odds
+            agree += shares.argmax(axis=1) == likeliest
         return Assignments(probabilities, agree / _VOTES)
+
+    def _log_odds(self, counts: Counts) -> np.ndarray:
+        """What labels say of the cells, where they were known in the fit and are there."""
+        if not self.labels or self.labels not in counts.obs.columns:
+            return np.zeros((1, self.n_components))
+        column = counts.obs.iloc[:, list(counts.obs.columns).index(self.labels)].astype("category")
+        known = column.cat.rename_categories(str).cat.set_categories(list(self.label_names))
+        labels = KnownLabels(self.label_names, known.cat.codes.to_numpy(np.int64))
+        return labels.log_odds(self.n_components, self.label_strength)
+
+    @property
+    def notes(self) -> list[str]:
+        """What can and what cannot be read from this posterior, in sentences."""
+        named = [f"{i + 1}: {name}" for i, name in enumerate(self.label_names)]
+        said = f"Components stand for labels of {self.labels}: {', '.join(named)}."
+        return [*super().notes, *([said] if named else [])]
 
     def _cells(self, counts: Counts) -> CellsByDepth:
         depth = self.model.depth_of(counts)
@@ -226,7 +252,8 @@ class MixtureResults(DrawnResults):
             arrays |= grouped(f"rising/{i}", {name: getattr(one, name) for name in _OWN})
         arrays |= grouped("region", self.region.arrays) | grouped("priors", self.priors.arrays)
         arrays["concentrations"] = self.concentrations
-        write_arrays(Path(path), arrays | shared_arrays(self), shared_meta(self, _FORMAT))
+        known = {name: getattr(self, name) for name in _KNOWN}
+        write_arrays(Path(path), arrays | shared_arrays(self), shared_meta(self, _FORMAT) | known)
 
     @classmethod
     def load(cls, path: str | Path) -> "MixtureResults":
@@ -255,5 +282,8 @@ class MixtureResults(DrawnResults):
             priors=ComponentPriors.from_arrays(group(arrays, "priors")),
             region=ComponentRegion.from_arrays(group(arrays, "region")),
             concentrations=arrays["concentrations"],
+            labels=meta["labels"],
+            label_strength=meta["label_strength"],
+            label_names=tuple(meta["label_names"]),
             **shared,
         )

@@ -73,7 +73,7 @@ class ExploreState(param.Parameterized):
         if explored.has_latent_space:
             places = [LATENT, *places]
         self._mixtures = {f"entropy under {name}": path for name, path in (mixtures or {}).items()}
-        of_mixture = [_ENTROPY, _COMPONENT, _AGREEMENT] if explored.model.is_mixture else []
+        of_mixture = [_COMPONENT, _ENTROPY, _AGREEMENT] if explored.model.is_mixture else []
         if explored.critique.agreement is None:
             of_mixture = of_mixture[:2]
         self.param.label.objects = [None, *labels]
