@@ -233,7 +233,6 @@ NETWORK = Kind(
 )
 
 _KINDS: Mapping[type, Kind] = {
-    ModelSpec: COUNTS_MODEL,
     CustomModel: CUSTOM,
     CellVAE: BUILT_IN_NETWORK,
     NetworkModel: NETWORK,
@@ -262,10 +261,8 @@ def kind_of(model: Any) -> Kind:
         If ``model`` is none.
     """
     model = resolved(model)
-    if isinstance(model, ModelSpec) and model.has_exact_posterior:
-        return EXACT_COUNTS_MODEL
-    if isinstance(model, ModelSpec) and model.has_weighted_tables:
-        return WEIGHTED_COUNTS_MODEL
+    if isinstance(model, ModelSpec):
+        return _kind_of_counts_model(model)
     kind = next((kind for cls, kind in _KINDS.items() if isinstance(model, cls)), None)
     if kind is not None:
         return kind
@@ -278,6 +275,12 @@ def kind_of(model: Any) -> Kind:
                 "CustomModel, a NetworkModel, or a module of your own."
             )
     return NETWORK
+
+
+def _kind_of_counts_model(spec: ModelSpec) -> Kind:
+    if spec.has_exact_posterior:
+        return EXACT_COUNTS_MODEL
+    return WEIGHTED_COUNTS_MODEL if spec.has_weighted_tables else COUNTS_MODEL
 
 
 def known_kind_of(model: ChosenModel) -> Kind | None:

@@ -190,10 +190,7 @@ class ModelSpec:
         Genes have to be independent given the depths of cells and the priors, and these learned or
         (log-)normal.
         """
-        if not LIKELIHOODS[self.likelihood].own_odds or self.is_mixture:
-            return False
-        priors = map(self.prior, self.sites)
-        return all(prior.is_learned or prior.is_normal for prior in priors)
+        return not self.is_mixture and self._genes_are_independent
 
     @property
     def has_weighted_tables(self) -> bool:
@@ -202,9 +199,14 @@ class ModelSpec:
         What :attr:`has_exact_posterior` asks for, of a mixture whose weights have a Dirichlet
         prior.
         """
-        if not LIKELIHOODS[self.likelihood].own_odds or not self.is_mixture or self.unconstrained:
+        return self.is_mixture and not self.unconstrained and self._genes_are_independent
+
+    @property
+    def _genes_are_independent(self) -> bool:
+        """Given depths, components and priors, and these learned or (log-)normal."""
+        if not LIKELIHOODS[self.likelihood].own_odds:
             return False
-        priors = [self.prior(site) for site in self.sites if site.quantity != MIXING.quantity]
+        priors = (self.prior(site) for site in self.sites if site.quantity != MIXING.quantity)
         return all(prior.is_learned or prior.is_normal for prior in priors)
 
     @property
