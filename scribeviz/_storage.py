@@ -59,6 +59,12 @@ def read_array(path: Path, name: str) -> np.ndarray:
         return file[name][...]
 
 
+def has_array(path: Path, name: str) -> bool:
+    """Whether :func:`write_arrays` wrote an array of this name."""
+    with h5py.File(path, "r") as file:
+        return name in file
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Replace ``path`` by ``content`` as JSON."""
     with replacing(path) as temporary:

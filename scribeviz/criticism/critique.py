@@ -1,6 +1,6 @@
 """What a finished fit is judged by, computed once and kept beside it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,9 @@ import pandas as pd
 from jaxtyping import Float, Int
 
 from scribeviz._cards import shown_by_fields
-from scribeviz._storage import read_arrays, write_arrays
-from scribeviz.criticism.assignments import assignments
+from scribeviz._storage import has_array, read_array, read_arrays, write_arrays
+from scribeviz.criticism.assignments import Assignments, assignments
+from scribeviz.criticism.calibration import Calibration, Reliability
 from scribeviz.criticism.draws import NaturalDraws, natural_draws
 from scribeviz.criticism.integrated import integrated_log_likelihood
 from scribeviz.criticism.library import (
@@ -36,6 +37,8 @@ _COSTLY_DRAWS = 100
 _FEWEST_DRAWS = 30  # fewer have no tail that could be smoothed
 _FORMAT = 2
 _NATURAL = "natural/"
+_CALIBRATED = "calibrated/"
+_OF_CELLS = ("probabilities", "margin")
 _SHARES = ("weights", "groups", "group_of_cell")
 _BANDS = ("width", "bands", "cumulative", "expected", "zeros", "mean", "library")
 
@@ -64,6 +67,8 @@ class Critique:
         What can and what cannot be read from the fit, in sentences.
     of_all_cells
         Whether genes are checked on all cells, as in the table, or on chosen ones.
+    calibration
+        Of a mixture of counts: how sure assignments may be.
     """
 
     draws: NaturalDraws | ReplicateBands
@@ -73,6 +78,12 @@ class Critique:
     scores: CellScores | None = None
     agreement: Float[np.ndarray, " cells"] | None = None
     of_all_cells: bool = True
+    calibration: Calibration | None = None
+
+    @property
+    def calibrated(self) -> Float[np.ndarray, "cells components"]:
+        """Probabilities that claim what they hold, where that is known; else the model's own."""
+        return self.probabilities if self.calibration is None else self.calibration.probabilities
 
     def check(
         self,
@@ -134,8 +145,13 @@ class Critique:
                 f"{cells.max():,}."
             )
         draws = self.natural.of_cells(cells, self.probabilities)
+        of_these = None if self.calibration is None else self.calibration.of_cells(cells)
         return replace(
-            self, draws=draws, probabilities=self.probabilities[cells], of_all_cells=False
+            self,
+            draws=draws,
+            probabilities=self.probabilities[cells],
+            calibration=of_these,
+            of_all_cells=False,
         )
 
     def library(self, counts: Counts) -> LibraryCheck:
@@ -157,6 +173,11 @@ class Critique:
         arrays["probabilities"] = self.probabilities
         if self.agreement is not None:
             arrays["agreement"] = self.agreement
+        if (calibration := self.calibration) is not None:
+            arrays |= {f"{_CALIBRATED}{n}": getattr(calibration, n) for n in _OF_CELLS}
+            arrays |= {f"{_CALIBRATED}{n}": v for n, v in calibration.reliability._asdict().items()}
+            meta["temperature"] = calibration.temperature
+            meta["halves_agree"] = calibration.halves_agree
         if self.scores is not None:
             scored, about = self.scores.as_file()
             arrays, meta = arrays | scored, meta | about
@@ -203,11 +224,34 @@ class Critique:
             probabilities=arrays["probabilities"],
             notes=meta["notes"],
             agreement=arrays.get("agreement"),
+            calibration=_calibration_from(arrays, meta),
             scores=CellScores.from_file(arrays, meta) if "elpd" in arrays else None,
         )
 
 
-def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
+def calibrated_in(path: Path) -> Float[np.ndarray, "cells components"]:
+    """:attr:`Critique.calibrated` of a file, without the rest of it."""
+    name = f"{_CALIBRATED}probabilities"
+    return read_array(path, name if has_array(path, name) else "probabilities")
+
+
+def _calibration_from(
+    arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]
+) -> Calibration | None:
+    if "temperature" not in meta:
+        return None
+    return Calibration(
+        temperature=meta["temperature"],
+        probabilities=arrays[f"{_CALIBRATED}probabilities"],
+        margin=arrays[f"{_CALIBRATED}margin"],
+        halves_agree=meta["halves_agree"],
+        reliability=Reliability(*(arrays[f"{_CALIBRATED}{name}"] for name in Reliability._fields)),
+    )
+
+
+def criticise(
+    model: CountModel, counts: Counts, values: Values, assigned: Assignments | None = None
+) -> Critique:
     """Check every gene, and assign every cell; nothing is scored.
 
     Parameters
@@ -219,6 +263,8 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
     values
         Posterior draws by site, with a leading axis of draws
         (:func:`scribeviz.criticism.draws.affordable_draws` says how many are welcome).
+    assigned
+        Where cells belong; found from the draws when left out.
     """
     draws = natural_draws(model, values)
     genes = gene_table(counts, draws)
@@ -226,8 +272,9 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
     agreement = None
     if model.spec.is_mixture:
         genes = genes.join(gene_information(counts, draws))
-        few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
-        assigned = assignments(model, model.rows(counts), few)
+        if assigned is None:
+            few = {name: value[:_ASSIGNMENT_DRAWS] for name, value in values.items()}
+            assigned = assignments(model, model.rows(counts), few)
         probabilities, agreement = assigned.probabilities, assigned.agreement
     return Critique(draws=draws, genes=genes, probabilities=probabilities, agreement=agreement)
 
@@ -235,7 +282,8 @@ def criticise(model: CountModel, counts: Counts, values: Values) -> Critique:
 def scores_from_draws(model: CountModel, counts: Counts, values: Values) -> CellScores | None:
     """Leave one cell out at a time by PSIS; None where there are too few draws for that."""
     costly = model.likelihood.zeros_differ or model.likelihood.own_odds
-    kept = {name: value[: _COSTLY_DRAWS if costly else None] for name, value in values.items()}
+    affordable = max(_COSTLY_DRAWS // model.spec.n_components, _FEWEST_DRAWS)
+    kept = {name: value[: affordable if costly else None] for name, value in values.items()}
     if len(next(iter(kept.values()))) < _FEWEST_DRAWS:
         return None
     scores = loo(integrated_log_likelihood(model, kept, counts))

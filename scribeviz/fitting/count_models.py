@@ -8,26 +8,40 @@ import numpy as np
 from jaxtyping import Array
 
 from scribeviz._cards import shown_by_fields
+from scribeviz.data.component_tables import CellsByDepth
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.gene_tables import constant_of
 from scribeviz.fitting.plan import Fit, batch_size_of
+from scribeviz.inference.component_quadrature import ComponentRegion
 from scribeviz.inference.exact import (
     ExactCheckpoint,
     ExactConfig,
     exact_checkpoints,
+    learn_from_some,
     learn_priors,
     tables_of,
 )
+from scribeviz.inference.known_labels import KnownLabels
+from scribeviz.inference.mixture_starts import best_start
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
-from scribeviz.inference.shared_priors import Learned, shared_priors_of
+from scribeviz.inference.shared_priors import Learned, learned_of, shared_priors_of
 from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
+from scribeviz.inference.weighted_em import (
+    FIRST_BETWEEN,
+    EMCheckpoint,
+    EMConfig,
+    Mixture,
+    em_checkpoints,
+)
 from scribeviz.models.builder import build
+from scribeviz.models.component_priors import ComponentPriors
 from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.initial import initial_params
 from scribeviz.models.parameterizations import Values
 from scribeviz.models.spec import ModelSpec
 from scribeviz.results.exact_results import ExactResults
+from scribeviz.results.mixture_results import MixtureResults
 from scribeviz.results.sampled import ScribeMCMCResults, by_chain
 from scribeviz.results.variational import ScribeSVIResults
 
@@ -85,7 +99,8 @@ class SVIFit(Fit[Checkpoint]):
         trial = replace(self.config, n_steps=_TRIAL_STEPS, tolerance=0.0, n_starts=1)
         best, start = np.inf, {}
         for seed in seeds:
-            first = initial_params(self.model, self.counts, seed)
+            half = seed != self.config.seed  # the same clustering again would be no other start
+            first = initial_params(self.model, self.counts, seed, half=half)
             *_, last = self._stream(trial, first, None)
             loss = float(last.losses[-_JUDGED_STEPS:].mean())
             if loss < best:
@@ -156,6 +171,53 @@ class NUTSFit(Fit[NUTSCheckpoint]):
 
 @shown_by_fields
 @dataclass(frozen=True, slots=True)
+class EMFit(Fit[EMCheckpoint]):
+    """A fit of a mixture by variational EM on weighted tables."""
+
+    config: EMConfig
+    mixture: Mixture
+    priors: ComponentPriors
+    labels: KnownLabels | None
+
+    @property
+    def n_steps(self) -> int:
+        """The most sweeps that will be done."""
+        return self.config.n_steps
+
+    def checkpoints(self, start: EMCheckpoint | None = None) -> Iterator[EMCheckpoint]:
+        """Sweep over genes and cells, a checkpoint at a time; go on from ``start`` when given."""
+        priors, first = self.priors, None
+        if start is None:
+            k = self.model.spec.n_components
+            best = best_start(self.mixture, self.counts, k, priors, self.config, self.labels)
+            priors, first = best.priors, best.responsibilities
+        return em_checkpoints(self.mixture, self.config, priors, first, start=start)
+
+    def results(self, checkpoint: EMCheckpoint) -> MixtureResults:
+        """The result that ``checkpoint`` stands for."""
+        spec = self.model.spec
+        shares = checkpoint.responsibilities
+        return MixtureResults(
+            tables=self.mixture.cells.tables(shares),
+            priors=ComponentPriors.from_arrays(checkpoint.priors),
+            region=ComponentRegion.from_arrays(checkpoint.region),
+            concentrations=self.mixture.concentration + shares.sum(axis=0),
+            labels=self.config.labels,
+            label_strength=self.config.label_strength,
+            label_names=() if self.labels is None else self.labels.names,
+            loss_history=checkpoint.losses,
+            model_config=spec,
+            n_cells=self.counts.n_cells,
+            genes=self.counts.genes,
+            left_out_genes=self.left_out_genes,
+            obs=self.counts.obs,
+            depth=self.model.depth_of(self.counts),
+            settled=checkpoint.settled,
+            gene_ids=self.counts.gene_ids,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ExactFit(Fit[ExactCheckpoint]):
     """A fit by quadrature: every gene's posterior, and the priors that genes share."""
 
@@ -208,11 +270,11 @@ def prior_params(spec: ModelSpec) -> dict[str, tuple[float, ...]]:
 def prepare_fit(
     counts: Counts,
     spec: ModelSpec,
-    config: SVIConfig | NUTSConfig | ExactConfig,
+    config: SVIConfig | NUTSConfig | ExactConfig | EMConfig,
     *,
     method: SVIMethod | None = None,
     start_from: ScribeSVIResults | None = None,
-) -> SVIFit | NUTSFit | ExactFit:
+) -> SVIFit | NUTSFit | ExactFit | EMFit:
     """Leave out genes without counts, build the model and reduce the counts to its tables.
 
     Parameters
@@ -244,6 +306,8 @@ def prepare_fit(
         if isinstance(config, SVIConfig):
             _check_same_guide(start_from.model_config, spec)
     left_out = counts.genes[counts.gene_totals == 0]
+    if isinstance(config, EMConfig):
+        return _em_fit(seen, left_out, spec, config)
     if isinstance(config, ExactConfig):
         return _exact_fit(seen, left_out, spec, config)
     batch_size = batch_size_of(config, seen) if isinstance(config, SVIConfig) else None
@@ -266,6 +330,29 @@ def _exact_fit(
     depth = Depth.of_cells(counts, spec.depth_column)
     constant = constant_of(counts, np.log(depth.relative))
     return ExactFit(counts, left_out, model, tables, config, learned, constant)
+
+
+def _em_fit(counts: Counts, left_out: np.ndarray, spec: ModelSpec, config: EMConfig) -> EMFit:
+    genes, learned = learn_from_some(counts, spec), learned_of(spec)
+    model = build(spec, counts.n_cells, counts.n_genes, gene_priors=genes)
+    log_depth = np.log(Depth.of_cells(counts, spec.depth_column).relative)
+    (concentration,) = spec.prior(spec.sites[-1]).numbers
+    labels, log_odds, k = None, None, spec.n_components
+    if config.labels:
+        labels = KnownLabels.of_counts(counts, config.labels)
+        labels.check(k)
+        log_odds = labels.log_odds(k, config.label_strength)
+    mixture = Mixture(
+        CellsByDepth(counts, log_depth, own_dispersions=spec.component_specific_params),
+        concentration,
+        learned,
+        log_odds=log_odds,
+        constant=constant_of(counts, log_depth),
+    )
+    priors = ComponentPriors(genes, FIRST_BETWEEN)
+    if not learned.mean:
+        priors = ComponentPriors(genes, genes.spread, has_levels=False)
+    return EMFit(counts, left_out, model, mixture.cells, config, mixture, priors, labels)
 
 
 def _learned_priors(counts: Counts, spec: ModelSpec) -> GenePriors:

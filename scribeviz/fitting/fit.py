@@ -54,8 +54,8 @@ def fit(  # noqa: PLR0913  what one call has to say
     layer
         Where the counts are, unless in ``X``: a layer's name, or ``"raw"``.
     inference_method
-        ``"svi"`` (variational), ``"mcmc"`` (NUTS) or ``"training"`` (of networks); the usual one
-        of the model when left out.
+        ``"exact"`` (``nb``), ``"em"`` (``nb`` with components), ``"svi"`` (variational), ``"mcmc"``
+        (NUTS) or ``"training"`` (of networks); the usual one of the model when left out.
     start_from
         A fit of the same model to the same data to go on from; for ``"mcmc"`` well worth having.
     networks
@@ -64,14 +64,15 @@ def fit(  # noqa: PLR0913  what one call has to say
         Show a progress bar.
     **settings
         The fields of :class:`SVIConfig` (``n_steps``, ``learning_rate``, ``tolerance``, ``seed``
-        …), of :class:`NUTSConfig` (``n_warmup``, ``n_samples``, ``n_chains`` …), or of
+        …), of :class:`ExactConfig`, of :class:`EMConfig` (``n_starts``, ``labels`` …), of
+        :class:`NUTSConfig` (``n_warmup``, ``n_samples``, ``n_chains`` …), or of
         :class:`TrainingConfig` (``max_epochs``, ``batch_size``, ``validation_share`` …).
 
     Returns
     -------
     Results
-        :class:`ScribeSVIResults`, :class:`ScribeMCMCResults`, :class:`CustomResults` or
-        :class:`CellVAEResults`.
+        :class:`ExactResults`, :class:`MixtureResults`, :class:`ScribeSVIResults`,
+        :class:`ScribeMCMCResults`, :class:`CustomResults` or :class:`CellVAEResults`.
 
     Raises
     ------

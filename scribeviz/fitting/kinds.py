@@ -25,6 +25,7 @@ from scribeviz.networks import cellvae
 from scribeviz.networks.cellvae import CELLVAE, CellVAE
 from scribeviz.results.custom_results import CustomResults
 from scribeviz.results.exact_results import ExactResults
+from scribeviz.results.mixture_results import MixtureResults
 from scribeviz.results.protocol import Results
 from scribeviz.results.sampled import ScribeMCMCResults
 from scribeviz.results.variational import ScribeSVIResults
@@ -137,6 +138,7 @@ def _load_counts_model(path: Path, _model: ModelSpec, config: InferenceConfig) -
         "svi": ScribeSVIResults,
         "mcmc": ScribeMCMCResults,
         "exact": ExactResults,
+        "em": MixtureResults,
     }
     return by_method[method_of(config).key].load(path)
 
@@ -208,6 +210,7 @@ COUNTS_MODEL = Kind(
 )
 EXACT_COUNTS_MODEL = replace(COUNTS_MODEL, methods=("exact", "svi", "mcmc"))
 MIXTURE = replace(COUNTS_MODEL, scored_in_folds=True)
+WEIGHTED_COUNTS_MODEL = replace(MIXTURE, methods=("em", "svi", "mcmc"))
 CUSTOM = Kind(
     plural="custom models",
     methods=("svi",),
@@ -237,7 +240,6 @@ NETWORK = Kind(
 )
 
 _KINDS: Mapping[type, Kind] = {
-    ModelSpec: COUNTS_MODEL,
     CustomModel: CUSTOM,
     CellVAE: BUILT_IN_NETWORK,
     NetworkModel: NETWORK,
@@ -266,10 +268,8 @@ def kind_of(model: Any) -> Kind:
         If ``model`` is none.
     """
     model = resolved(model)
-    if isinstance(model, ModelSpec) and model.has_exact_posterior:
-        return EXACT_COUNTS_MODEL
-    if isinstance(model, ModelSpec) and model.is_mixture:
-        return MIXTURE
+    if isinstance(model, ModelSpec):
+        return _kind_of_counts_model(model)
     kind = next((kind for cls, kind in _KINDS.items() if isinstance(model, cls)), None)
     if kind is not None:
         return kind
@@ -282,6 +282,14 @@ def kind_of(model: Any) -> Kind:
                 "CustomModel, a NetworkModel, or a module of your own."
             )
     return NETWORK
+
+
+def _kind_of_counts_model(spec: ModelSpec) -> Kind:
+    if spec.has_exact_posterior:
+        return EXACT_COUNTS_MODEL
+    if spec.has_weighted_tables:
+        return WEIGHTED_COUNTS_MODEL
+    return MIXTURE if spec.is_mixture else COUNTS_MODEL
 
 
 def known_kind_of(model: ChosenModel) -> Kind | None:

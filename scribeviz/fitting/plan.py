@@ -18,13 +18,16 @@ from scribeviz.inference.exact import ExactCheckpoint
 from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.programs import keep_on_disk
 from scribeviz.inference.svi import Checkpoint, SVIConfig
+from scribeviz.inference.weighted_em import EMCheckpoint
 from scribeviz.networks.checkpoint import TrainingCheckpoint
 from scribeviz.results.protocol import Results
 
 # A warning names the line of the caller.
 _OURS = (str(Path(__file__).parents[1]),)
 
-type AnyCheckpoint = Checkpoint | NUTSCheckpoint | ExactCheckpoint | TrainingCheckpoint
+type AnyCheckpoint = (
+    Checkpoint | NUTSCheckpoint | ExactCheckpoint | EMCheckpoint | TrainingCheckpoint
+)
 
 
 @shown_by_fields

@@ -193,7 +193,8 @@ def check_posterior(  # noqa: PLR0913
     spec = model_named(model, n_components, priors)
     kind_of(spec).check_method(METHODS["mcmc"])
     counts = as_counts(data, layer=layer)
-    ours = cast("ScribeSVIResults", fit(counts, spec, seed=seed, progress=False, **settings))
+    variational = {"inference_method": "svi"} | settings
+    ours = cast("ScribeSVIResults", fit(counts, spec, seed=seed, progress=False, **variational))
     sampled = fit(
         counts,
         spec,

@@ -91,7 +91,7 @@ class GenePosterior:
         return log_mean, log_r
 
 
-class _Distributions:
+class Distributions:
     """Densities over equally spaced points, one per row, as distributions that can be inverted."""
 
     def __init__(self, weight: Float[np.ndarray, "rows points"]) -> None:
@@ -123,13 +123,13 @@ class _Distributions:
         return self._below[rows, before] * (1 - part) + self._below[rows, before + 1] * part
 
 
-def _of_r(nodes: Nodes) -> _Distributions:
-    return _Distributions(nodes.weight.sum(axis=2))
+def _of_r(nodes: Nodes) -> Distributions:
+    return Distributions(nodes.weight.sum(axis=2))
 
 
-def _of_mean(nodes: Nodes) -> _Distributions:
+def _of_mean(nodes: Nodes) -> Distributions:
     """Of ln(mean) at every ln(r), a row each."""
-    return _Distributions(nodes.weight.reshape(-1, nodes.weight.shape[2]))
+    return Distributions(nodes.weight.reshape(-1, nodes.weight.shape[2]))
 
 
 def _drawn(

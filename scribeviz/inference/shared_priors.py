@@ -76,6 +76,13 @@ class Summary:
         self.variance[genes] = (share * (nodes.log_mean - mean[..., None]) ** 2).sum(axis=2)
 
 
+def learned_of(spec: ModelSpec) -> Learned:
+    """Which priors of ``spec`` are learned: those that are not given as (log-)normal."""
+    sites = {site.quantity: site for site in spec.sites}
+    given = (spec.prior(sites[name]).is_normal for name in ("mu", "r"))
+    return Learned(*(not each for each in given))
+
+
 def shared_priors_of(spec: ModelSpec, tables: GeneTables) -> tuple[GenePriors, Learned]:
     """Where the priors of ``spec`` start, and which of them are learned; the others are given.
 
@@ -85,13 +92,13 @@ def shared_priors_of(spec: ModelSpec, tables: GeneTables) -> tuple[GenePriors, L
     sites = {site.quantity: site for site in spec.sites}
     mean, dispersion = (spec.prior(sites[name]) for name in ("mu", "r"))
     priors = first_priors(tables)
-    given_mean, given_dispersion = (each.is_normal for each in (mean, dispersion))
-    if given_mean:
+    learned = learned_of(spec)
+    if not learned.mean:
         priors = replace(priors, mean=mean.numbers[0], spread=mean.numbers[1])
-    if given_dispersion:
+    if not learned.dispersion:
         flat = np.array([dispersion.numbers[0]])
         priors = replace(priors, knots=np.zeros(1), at_knots=flat, scatter=dispersion.numbers[1])
-    return priors, Learned(not given_mean, not given_dispersion)
+    return priors, learned
 
 
 def first_priors(tables: GeneTables) -> GenePriors:
@@ -106,14 +113,15 @@ def log_density_of_priors(priors: GenePriors, learned: Learned) -> float:
     """What is known of the learned numbers beforehand, in nats."""
     total = 0.0
     if learned.mean:
-        total += _log_density_of_spread(priors.spread, _SPREAD_BEFORE)
+        total += log_density_of_spread(priors.spread, _SPREAD_BEFORE)
     if learned.dispersion:
-        total += _log_density_of_spread(priors.scatter, _SCATTER_BEFORE)
+        total += log_density_of_spread(priors.scatter, _SCATTER_BEFORE)
         total -= 0.5 * _STIFFNESS * float(priors.at_knots @ priors.at_knots) / priors.scatter**2
     return total
 
 
-def _log_density_of_spread(spread: float, before: float) -> float:
+def log_density_of_spread(spread: float, before: float) -> float:
+    """What is known of a spread beforehand, in nats: as from two genes of the spread ``before``."""
     return -0.5 * _GENES_BEFORE * (2 * np.log(spread) + (before / spread) ** 2)
 
 
@@ -198,10 +206,10 @@ class _EMStep:
         if self._learned.mean:
             mean = float((weight * log_mean).sum() / n_genes)
             squares = (weight * ((log_mean - mean) ** 2 + self._summary.variance)).sum()
-            new = replace(new, mean=mean, spread=_spread(squares, n_genes, _SPREAD_BEFORE))
+            new = replace(new, mean=mean, spread=spread_of(squares, n_genes, _SPREAD_BEFORE))
         if self._learned.dispersion:
             at_knots, squares = self._trend(weight.ravel())
-            scatter = _spread(squares, n_genes, _SCATTER_BEFORE)
+            scatter = spread_of(squares, n_genes, _SCATTER_BEFORE)
             new = replace(new, at_knots=at_knots, scatter=scatter)
         return new
 
@@ -224,5 +232,6 @@ class _EMStep:
         return values, max(left, 0.0) + _STIFFNESS * float(values @ values)
 
 
-def _spread(squares: float, n_genes: int, before: float) -> float:
+def spread_of(squares: float, n_genes: int, before: float) -> float:
+    """The likeliest spread of genes whose squares sum to ``squares``; the inverse of the above."""
     return float(np.sqrt((squares + _GENES_BEFORE * before**2) / (n_genes + _GENES_BEFORE)))

@@ -380,7 +380,12 @@ class CountModel:
         if site.quantity == expression.quantity:
             center, spread = jnp.asarray(learned.mean), learned.spread
         else:
-            center = learned.trend_in_jax(expression.free(values[expression.key]))
+            level = expression.free(values[expression.key])
+            if self.spec.has_axis(expression, "components") > self.spec.has_axis(
+                site, "components"
+            ):
+                level = level.mean(axis=-2)  # components share the gene's dispersion
+            center = learned.trend_in_jax(level)
             spread = learned.scatter
         center = jnp.broadcast_to(center, jnp.broadcast_shapes(center.shape, shape))
         family = dist.Normal if site.support is REAL else LogNormal

@@ -21,7 +21,9 @@ _N_RESTARTS = 10
 _TARGET_DEPTH = 1e4
 
 
-def initial_params(model: CountModel, counts: Counts, seed: int = 0) -> dict[str, Array]:
+def initial_params(
+    model: CountModel, counts: Counts, seed: int = 0, *, half: bool = False
+) -> dict[str, Array]:
     """Start values of the guide's parameters, by name.
 
     Parameters
@@ -32,9 +34,11 @@ def initial_params(model: CountModel, counts: Counts, seed: int = 0) -> dict[str
         The data that will be fitted, every gene with at least one count.
     seed
         Of the clustering (mixtures only).
+    half
+        Whether it looks at a random half of the variable genes only.
     """
     k = model.spec.n_components
-    groups = cluster_cells(counts, k, seed) if k > 1 else np.zeros(counts.n_cells, int)
+    groups = cluster_cells(counts, k, seed, half=half) if k > 1 else np.zeros(counts.n_cells, int)
     natural, spreads = _start(model, counts, groups)
     arrays = {name: jnp.asarray(value, jnp.float32) for name, value in natural.items()}
     centers = model.from_natural(arrays)
@@ -45,8 +49,19 @@ def initial_params(model: CountModel, counts: Counts, seed: int = 0) -> dict[str
     return params
 
 
-def cluster_cells(counts: Counts, k: int, seed: int = 0) -> np.ndarray:
+def cluster_cells(counts: Counts, k: int, seed: int = 0, *, half: bool = False) -> np.ndarray:
     """Sort cells into ``k`` groups by k-means on log-normalised counts.
+
+    Parameters
+    ----------
+    counts
+        The data.
+    k
+        Number of groups.
+    seed
+        Of the clustering.
+    half
+        Whether to look at a random half of the variable genes only: clusterings that differ.
 
     Returns
     -------
@@ -54,7 +69,7 @@ def cluster_cells(counts: Counts, k: int, seed: int = 0) -> np.ndarray:
         Group of each cell, shape ``(n_cells,)``.
     """
     rng = np.random.default_rng(seed)
-    coordinates = _principal_coordinates(counts, rng)
+    coordinates = _principal_coordinates(counts, rng, half=half)
     if not coordinates.any():  # all cells alike
         return np.arange(counts.n_cells) % k
     best, groups = np.inf, np.zeros(counts.n_cells, int)
@@ -66,16 +81,29 @@ def cluster_cells(counts: Counts, k: int, seed: int = 0) -> np.ndarray:
     return groups
 
 
-def _principal_coordinates(counts: Counts, rng: np.random.Generator) -> np.ndarray:
+def variable_genes(counts: Counts, n_genes: int = _N_VARIABLE_GENES) -> np.ndarray:
+    """Positions of the genes whose log-normalised counts vary most, the most variable last."""
+    logged = _log_normalised(counts)
+    mean = np.asarray(logged.mean(axis=0)).ravel()
+    variance = np.asarray((logged**2).mean(axis=0)).ravel() - mean**2
+    return np.argsort(variance)[-n_genes:]
+
+
+def _log_normalised(counts: Counts) -> sp.csr_array:
     depth = np.maximum(counts.cell_totals, 1.0)
     logged = sp.csr_array(sp.diags_array(_TARGET_DEPTH / depth) @ counts.matrix)
     logged.data = np.log1p(logged.data)
+    return logged
+
+
+def _principal_coordinates(counts: Counts, rng: np.random.Generator, *, half: bool) -> np.ndarray:
+    logged, variable = _log_normalised(counts), variable_genes(counts)
+    if half:
+        variable = rng.choice(variable, max(variable.size // 2, 1), replace=False)
+    logged = logged[:, variable]
     mean = np.asarray(logged.mean(axis=0)).ravel()
-    variance = np.asarray((logged**2).mean(axis=0)).ravel() - mean**2
-    if np.allclose(variance, 0):  # there is no direction to find
+    if np.allclose((logged**2).mean(axis=0), mean**2):  # there is no direction to find
         return np.zeros((counts.n_cells, 1))
-    variable = np.argsort(variance)[-_N_VARIABLE_GENES:]
-    logged, mean = logged[:, variable], mean[variable]
     rank = min(_N_DIRECTIONS, min(logged.shape) - 1)
     if rank < 1:
         return logged.toarray() - mean

@@ -25,16 +25,16 @@ from scribeviz.models.likelihood import (
 )
 from scribeviz.models.nb_likelihood import NegativeBinomialLikelihood
 from scribeviz.models.nb_log_prob import log_odds_of_cells
-from scribeviz.models.parameterizations import GATE, OWN_ODDS, SHARED_ODDS, Values
+from scribeviz.models.parameterizations import COMPONENT_SPECIFIC, GATE, SHARED_ODDS, Values
 from scribeviz.models.score_tables import ScoreTable
 
 _AXES = {
-    "p": (OWN_ODDS,),
+    "p": (COMPONENT_SPECIFIC,),
     "r": ("components", "genes"),
     "mu": ("components", "genes"),
     "gate": ("components", "genes"),
     "p_capture": ("cells",),
-    "p_hat": (OWN_ODDS, "cells"),
+    "p_hat": (COMPONENT_SPECIFIC, "cells"),
 }
 
 

@@ -36,7 +36,7 @@ from scribeviz.models.lists import at_pairs, for_each_list, sum_over_lists
 from scribeviz.models.moments import grouped
 from scribeviz.models.nb_likelihood import NegativeBinomialLikelihood
 from scribeviz.models.nb_scores import log_rising_to_rounding
-from scribeviz.models.parameterizations import MU, Parameterization, R, Values
+from scribeviz.models.parameterizations import COMPONENT_SPECIFIC, MU, Parameterization, R, Values
 from scribeviz.models.priors import LEARNED, Prior
 from scribeviz.models.score_tables import ScoreTable, padded
 from scribeviz.models.special import log_rising
@@ -68,6 +68,7 @@ _DISPERSION = replace(
     R,
     doc="One per gene: the smaller, the noisier; where it is large, counts scatter as chance alone "
     "makes them.",
+    axes=(COMPONENT_SPECIFIC, "genes"),
     prior=Prior(LEARNED, ()),
 )
 
@@ -96,7 +97,7 @@ class OwnDispersion(NegativeBinomialLikelihood):
     @property
     def axes(self) -> Mapping[str, tuple[str, ...]]:
         """What each quantity is repeated over."""
-        return {"mu": ("components", "genes"), "r": ("components", "genes")}
+        return {"mu": ("components", "genes"), "r": (COMPONENT_SPECIFIC, "genes")}
 
     def single_counts(self, natural: Values) -> dict[str, Array]:
         """``r``, ``log_odds`` at depth 1, and ``log_depth``."""
@@ -303,17 +304,21 @@ class OwnDispersion(NegativeBinomialLikelihood):
                 )
             ]
         )
+        if settings.shared_odds:
+            log_r = np.broadcast_to(log_r.mean(axis=0), log_r.shape)
         # ln(mean) is known as well as counts and dispersion let it be.
         information = groups.totals / (1 + groups.means / np.exp(log_r)) + 1
         spreads = {
             "mu": 1 / np.sqrt(information),
-            "r": np.full(log_r.shape, _SPREAD_OF_DISPERSION),
+            "r": np.full(log_r[: 1 if settings.shared_odds else None].shape, _SPREAD_OF_DISPERSION),
         }
         return Start({"log_mean": np.log(groups.means), "log_r": log_r}, spreads)
 
     def summary(self, point: Parameters, n_components: int) -> GeneSummary:
         """Mean counts and dispersions of genes."""
-        r, mean = (np.asarray(point[name], float).reshape(n_components, -1) for name in ("r", "mu"))
+        mean = np.asarray(point["mu"], float).reshape(n_components, -1)
+        r = np.asarray(point["r"], float).reshape(-1, mean.shape[1])
+        r = np.broadcast_to(r, mean.shape)
         return GeneSummary(mean, {"dispersion": r}, {})
 
 

@@ -23,7 +23,7 @@ from scribeviz.models.priors import (
 )
 
 # The axis of p and phi: one value, or one per component where these have odds of their own.
-OWN_ODDS = "own odds"
+COMPONENT_SPECIFIC = "component-specific"
 
 # Parameters by name: arrays of JAX, or of NumPy outside of a fit.
 type Values = Mapping[str, Any]
@@ -71,7 +71,7 @@ class Site:
         Which values the site takes; its prior and its guide share it.
     axes
         What it is repeated over: ``"components"`` (in mixtures), ``"genes"``, ``"cells"``, or
-        ``OWN_ODDS``.
+        ``COMPONENT_SPECIFIC`` (in mixtures, where each component has its own).
     prior
         The prior unless the user chooses another.
     guide
@@ -130,14 +130,14 @@ P = _site(
     "Success probability p",
     "Shared by all genes: the larger, the noisier the counts.",
     UNIT_INTERVAL,
-    (OWN_ODDS,),
+    (COMPONENT_SPECIFIC,),
 )
 PHI = _site(
     "phi",
     "Odds φ = (1 - p) / p",
     "Shared by all genes: the smaller, the noisier the counts.",
     POSITIVE,
-    (OWN_ODDS,),
+    (COMPONENT_SPECIFIC,),
 )
 R = _site(
     "r",

@@ -10,8 +10,8 @@ from scribeviz.models.guides import GUIDE_FAMILIES, LOW_RANK
 from scribeviz.models.likelihood import GIVEN
 from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
 from scribeviz.models.parameterizations import (
+    COMPONENT_SPECIFIC,
     MIXING,
-    OWN_ODDS,
     Parameterization,
     Site,
     unconstrained,
@@ -83,8 +83,8 @@ class ModelSpec:
     )
     component_specific_params: bool = setting(
         False,
-        label="Each component has its own p",
-        doc="Or its own odds φ; else one for all.",
+        label="Each component has its own p or dispersions",
+        doc="The odds, or the dispersion of every gene: one for all components, or one for each.",
     )
     guide_rank: int = setting(
         0,
@@ -162,10 +162,10 @@ class ModelSpec:
                 f"parameterization={self.parameterization!r} is none of {self.likelihood}; "
                 f"choose {choices}."
             )
-        if self.component_specific_params and self.odds is None:
+        if self.component_specific_params and not self._has_specific:
             raise ValueError(
-                f"component_specific_params gives each component odds, and {self.likelihood} has "
-                "none; leave it out."
+                "component_specific_params gives each component odds or dispersions, and "
+                f"{self.likelihood} has none; leave it out."
             )
         if self.component_specific_params and not self.is_mixture:
             raise ValueError(
@@ -219,10 +219,35 @@ class ModelSpec:
         Genes have to be independent given the depths of cells and the priors, and these learned or
         (log-)normal.
         """
-        if not LIKELIHOODS[self.likelihood].own_odds or self.is_mixture:
+        return not self.is_mixture and self._genes_are_independent
+
+    @property
+    def has_weighted_tables(self) -> bool:
+        """Whether its posterior, given where cells belong, can be computed exactly.
+
+        What :attr:`has_exact_posterior` asks for, of a mixture whose weights have a Dirichlet
+        prior.
+        """
+        return self.is_mixture and not self.unconstrained and self._genes_are_independent
+
+    @property
+    def _genes_are_independent(self) -> bool:
+        """Given depths, components and priors, and these learned or (log-)normal."""
+        if not LIKELIHOODS[self.likelihood].own_odds:
             return False
-        priors = map(self.prior, self.sites)
+        priors = (self.prior(site) for site in self.sites if site.quantity != MIXING.quantity)
         return all(prior.is_learned or prior.is_normal for prior in priors)
+
+    @property
+    def _has_specific(self) -> bool:
+        """Whether it has what each component can have for itself."""
+        sites = LIKELIHOODS[self.likelihood].sites(self.parameterization)
+        return any(COMPONENT_SPECIFIC in site.axes for site in sites)
+
+    @property
+    def components_can_differ(self) -> bool:
+        """Whether ``component_specific_params`` is a choice here."""
+        return self.is_mixture and self._has_specific
 
     @property
     def sites(self) -> tuple[Site, ...]:
@@ -279,8 +304,8 @@ class ModelSpec:
         """The same of anything with these axes."""
         if axis != "components":
             return axis in axes
-        own_odds = OWN_ODDS in axes and self.component_specific_params
-        return own_odds or ("components" in axes and self.is_mixture)
+        specific = COMPONENT_SPECIFIC in axes and self.component_specific_params
+        return specific or ("components" in axes and self.is_mixture)
 
     def changed(self, **settings: Any) -> "ModelSpec":
         """The same with other ``settings``: what does not apply to them any more is left out."""
@@ -341,9 +366,9 @@ def applicable_spec(likelihood: str, **settings: Any) -> ModelSpec:
     offered = entry.parameterizations
     if settings.get("parameterization") not in offered:
         settings["parameterization"] = next(iter(offered))
-    has_odds = offered[settings["parameterization"]].odds is not None
-    is_mixture = settings.get("n_components", 1) > 1
-    if not (has_odds and is_mixture):
+    sites = entry.sites(settings["parameterization"])
+    specific = any(COMPONENT_SPECIFIC in site.axes for site in sites)
+    if not (specific and settings.get("n_components", 1) > 1):
         settings["component_specific_params"] = False
     if not entry.has_capture:
         settings["total_mrna"] = 0.0
@@ -351,13 +376,13 @@ def applicable_spec(likelihood: str, **settings: Any) -> ModelSpec:
         settings["depth_column"] = ""
     priors, guides = (dict(settings.pop(name, ())) for name in ("priors", "guides"))
     plain = ModelSpec(likelihood=likelihood, **settings)
-    sites = {site.key: site for site in plain.sites}
+    of_plain = {site.key: site for site in plain.sites}
     return replace(
         plain,
-        priors=tuple((key, prior) for key, prior in priors.items() if key in sites),
+        priors=tuple((key, prior) for key, prior in priors.items() if key in of_plain),
         guides=tuple(
             (key, family)
             for key, family in guides.items()
-            if key in sites and family in plain.guides_of(sites[key])
+            if key in of_plain and family in plain.guides_of(of_plain[key])
         ),
     )

@@ -7,6 +7,7 @@ from typing import Any
 _HOME = {
     "CellVAEResults": "scribeviz.results.network_results",
     "CustomResults": "scribeviz.results.custom_results",
+    "MixtureResults": "scribeviz.results.mixture_results",
     "ScribeMCMCResults": "scribeviz.results.sampled",
     "ScribeSVIResults": "scribeviz.results.variational",
 }

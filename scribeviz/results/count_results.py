@@ -11,8 +11,9 @@ import numpy as np
 import pandas as pd
 from jaxtyping import PRNGKeyArray
 
-from scribeviz.criticism.assignments import component_probabilities
+from scribeviz.criticism.assignments import Assignments, component_probabilities
 from scribeviz.criticism.budget import check_budget
+from scribeviz.criticism.calibration import Calibration, calibrate, halves
 from scribeviz.criticism.critique import Critique, criticise, scores_from_draws
 from scribeviz.criticism.draws import affordable_draws, natural_draws
 from scribeviz.criticism.integrated import integrated_log_likelihood
@@ -148,9 +149,13 @@ class CountResults(Shown, ABC):
         """The same in two parts: every gene, which can be looked at already; then with scores."""
         values = self._site_draws(self._most_draws(affordable_draws(self.model)), seed)
         data = self._counts(counts)
-        critique = criticise(self.model, data, values)
-        genes = critique.genes.assign(**self._more_of_genes())
-        critique = replace(critique, genes=genes, notes=self.notes)
+        critique = criticise(self.model, data, values, self._assignments(data))
+        critique = replace(
+            critique,
+            genes=critique.genes.assign(**self._more_of_genes()),
+            notes=self.notes,
+            calibration=self._calibration(data) if self.model_config.is_mixture else None,
+        )
         yield critique
         scores = self._exact_scores(data)
         if scores is None:
@@ -252,6 +257,50 @@ class CountResults(Shown, ABC):
         split = self._log_likelihood_at(point, self._counts(counts), split_components=True)
         return component_probabilities(split).astype(np.float32)
 
+    def calibrated_assignments(self, counts: Any) -> Calibration:
+        """Assignments of cells that claim no more than halves of the genes can hold.
+
+        See :mod:`scribeviz.criticism.calibration`.
+
+        Parameters
+        ----------
+        counts
+            The data that were fitted, in any form that ``fit`` takes.
+
+        Raises
+        ------
+        ValueError
+            If this is no mixture.
+        """
+        self._check_mixture()
+        return self._calibration(self._counts(counts))
+
+    def _calibration(self, counts: Counts) -> Calibration:
+        first, second, log_weights = self._halves(counts)
+        return calibrate(first, second, log_weights, self.n_genes)
+
+    def _halves(self, counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Log-likelihoods of cells by two halves of the genes, and the log weights."""
+        point = self.get_map(use_mean=True, canonical=False)
+        log_weights = np.log(self.get_map(use_mean=True)["mixing_weights"])
+        half = halves(self.n_genes)
+        first, second = (
+            self._log_likelihood_at(
+                point,
+                counts,
+                split_components=True,
+                weights=chosen.astype(np.float32),
+                weight_type="multiplicative",
+            )
+            for chosen in (half, ~half)
+        )
+        return first - log_weights, second - log_weights, log_weights
+
+    def _assignments(self, counts: Counts) -> Assignments | None:
+        """Where cells belong, if that follows without any draws of the model's sites."""
+        del counts
+        return None
+
     def to_anndata(
         self,
         adata: "AnnData",
@@ -266,9 +315,10 @@ class CountResults(Shown, ABC):
         ``var[key_dispersion]`` expected counts and r (NaN for genes that were not fitted), with the
         ends of their 90 % intervals beside them (``_low``, ``_high``) unless components or the
         capture of cells are averaged over; with capture ``obs[key_capture]``; of a mixture
-        ``obs[key_component]``, ``obs[key_entropy]``,
-        ``obsm[key_probabilities]`` and ``varm[key_component_means]``.  With ``misfit`` every gene
-        is checked too, which takes seconds: ``var[key_misfit]``, ``var[key_p_value]`` and
+        ``obs[key_component]``, ``obs[key_entropy]`` and ``obsm[key_probabilities]``, calibrated
+        (:meth:`calibrated_assignments`), ``obs[key_margin]`` and ``varm[key_component_means]``.
+        With ``misfit`` every gene is checked too, which takes seconds: ``var[key_misfit]``,
+        ``var[key_p_value]`` and
         ``var[key_problem]``, from :meth:`gene_table`.  Nothing else is touched, and nothing at all
         if something is wrong.
 

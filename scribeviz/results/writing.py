@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
 _LAST_LOSSES = 200
 _ENDS = (0.05, 0.95)  # of an interval
+_OF_ENTROPY = (
+    "Probabilities and entropies are calibrated: log-likelihoods are divided by the temperature at "
+    "which two random halves of the genes agree as often as they claim. The margin is in nats per "
+    "gene, without it."
+)
 
 
 def write_results(
@@ -42,16 +47,20 @@ def write_results(
     weights = point.get("mixing_weights", np.ones(1))
     summary = results.model.likelihood.summary(point, k)
     obs: dict[str, Any] = dict(summary.cells)
+    about: dict[str, Any] = {}
     obsm: dict[str, np.ndarray] = {}
     varm: dict[str, np.ndarray] = {}
     if counts is not None and spec.is_mixture:
         means = [_of_all(results, adata, one) for one in summary.mean]
         varm["component_means"] = np.stack(means, axis=1)
-        probabilities = results.assignment_probabilities(counts)
+        calibration = results.calibrated_assignments(counts)
+        probabilities = calibration.probabilities
         names = [str(i + 1) for i in range(k)]
         likeliest = [names[i] for i in probabilities.argmax(axis=1)]
         obs["component"] = pd.Categorical(likeliest, categories=names)
         obs["entropy"] = entropy(probabilities)
+        obs["margin"] = calibration.margin
+        about = {"temperature": calibration.temperature, "entropy": _OF_ENTROPY}
         obsm["probabilities"] = probabilities
     for slot, columns in ((adata.obs, obs), (adata.obsm, obsm), (adata.varm, varm)):
         for name, values in columns.items():
@@ -61,7 +70,7 @@ def write_results(
     for name, (low, high) in _intervals(results, summary).items():
         adata.var[f"{key}_{name}_low"] = _of_all(results, adata, low)
         adata.var[f"{key}_{name}_high"] = _of_all(results, adata, high)
-    adata.uns[key] = _about(results)
+    adata.uns[key] = _about(results) | about
 
 
 def write_gene_table(table: pd.DataFrame, adata: "AnnData", key: str) -> None:

@@ -12,12 +12,14 @@ from scribeviz.fitting.plan import AnyCheckpoint
 from scribeviz.inference.exact import ExactCheckpoint
 from scribeviz.inference.nuts import NUTSCheckpoint
 from scribeviz.inference.svi import Checkpoint
+from scribeviz.inference.weighted_em import EMCheckpoint
 from scribeviz.networks.checkpoint import TrainingCheckpoint
 
 _KINDS: Mapping[str, type[AnyCheckpoint]] = {
     "svi": Checkpoint,
     "mcmc": NUTSCheckpoint,
     "exact": ExactCheckpoint,
+    "em": EMCheckpoint,
     "training": TrainingCheckpoint,
 }
 

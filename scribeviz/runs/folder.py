@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from scribeviz._storage import read_array, read_arrays, read_json, write_arrays, write_json
-from scribeviz.criticism.critique import Critique
+from scribeviz._storage import read_arrays, read_json, write_arrays, write_json
+from scribeviz.criticism.critique import Critique, calibrated_in
 from scribeviz.criticism.loo import CellScores
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import (
@@ -300,10 +300,10 @@ class RunFolder:
             return Critique.load(self.critique_path)
 
     @property
-    def probabilities(self) -> np.ndarray:
-        """Of each cell's assignment, without the rest of the critique."""
+    def calibrated(self) -> np.ndarray:
+        """Probabilities of each cell's assignment, without the rest of the critique."""
         with reading(self.critique_path):
-            return read_array(self.critique_path, "probabilities")
+            return calibrated_in(self.critique_path)
 
     def write_results(self, results: Results) -> None:
         """Keep what was found."""

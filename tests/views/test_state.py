@@ -547,7 +547,9 @@ def test_too_few_cells_are_not_checked(explore):
 
 
 def test_cells_are_coloured_by_what_is_known_of_them(explore, counts):
-    assert explore.color_by == "entropy of the assignment"
+    assert explore.color_by == "component of the model"
+    assert explore.groups() == ["1", "2"]
+    explore.color_by = "entropy of the assignment"
     np.testing.assert_allclose(explore.colors(), explore.entropies())
     assert explore.groups() == []
     explore.color_by = "total counts of the cell"

@@ -201,7 +201,7 @@ class CompareState(param.Parameterized):
         both = [self.explored[name] for name in self.pair if name]
         if len(both) < 2 or not all(one.model.is_mixture for one in both):
             return None
-        first, second = (entropy(one.critique.probabilities) for one in both)
+        first, second = (entropy(one.critique.calibrated) for one in both)
         return first, second
 
     def differing_settings(self) -> pd.DataFrame:

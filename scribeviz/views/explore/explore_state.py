@@ -73,7 +73,7 @@ class ExploreState(param.Parameterized):
         if explored.has_latent_space:
             places = [LATENT, *places]
         self._mixtures = {f"entropy under {name}": path for name, path in (mixtures or {}).items()}
-        of_mixture = [_ENTROPY, _COMPONENT, _AGREEMENT] if explored.model.is_mixture else []
+        of_mixture = [_COMPONENT, _ENTROPY, _AGREEMENT] if explored.model.is_mixture else []
         if explored.critique.agreement is None:
             of_mixture = of_mixture[:2]
         self.param.label.objects = [None, *labels]
@@ -254,8 +254,8 @@ class ExploreState(param.Parameterized):
         ).rename_axis(index="group")
 
     def entropies(self) -> np.ndarray:
-        """Entropy of every cell's assignment, in nats."""
-        return entropy(self.explored.critique.probabilities)
+        """Entropy of every cell's assignment, in nats; calibrated where that is known."""
+        return entropy(self.explored.critique.calibrated)
 
     def sizes(self) -> np.ndarray:
         """Cells per component."""
@@ -284,7 +284,7 @@ class ExploreState(param.Parameterized):
 def _entropies_of(path: Path, n_cells: int) -> np.ndarray:
     """Entropy of every cell's assignment in another run."""
     try:
-        return entropy(RunFolder(path).probabilities)
+        return entropy(RunFolder(path).calibrated)
     except UNREADABLE as problem:  # its cells are drawn without a colour, and the log says why
         why_unreadable(problem)
         return np.full(n_cells, np.nan)

@@ -6,6 +6,7 @@ import param
 from panel import ui
 from panel.viewable import Viewable
 
+from scribeviz.criticism.critique import Critique
 from scribeviz.criticism.partition import component_profiles, marking_genes
 from scribeviz.plots.mixtures import (
     component_heatmap,
@@ -24,6 +25,22 @@ from scribeviz.views.shared.parts import (
 )
 
 _MARKING = 6  # genes per component
+
+
+def _how_sure(critique: Critique) -> str:
+    """What is meant by certainty, in sentences."""
+    calibration = critique.calibration
+    if calibration is None:
+        return (
+            "With hundreds of genes the likelihoods differ so much that probabilities are nearly "
+            "always 0 or 1: certainty says that the model sees a difference, not that it is right."
+        )
+    return (
+        f"Two random halves of the genes put {calibration.halves_agree:.1%} of the cells into the "
+        "same component. Probabilities and entropies are calibrated so that halves agree as often "
+        f"as they claim: log-likelihoods are divided by {calibration.temperature:.3g}. Certainty "
+        "says that genes agree, not that a component is a cell type."
+    )
 
 
 class AssignmentView(pn.viewable.Viewer):
@@ -48,9 +65,8 @@ class AssignmentView(pn.viewable.Viewer):
             "Assignments",
             *([notice(warning, "warning")] if warning else []),
             words(
-                f"{sure:.1%} of the cells are assigned with near certainty. With hundreds of genes "
-                "the likelihoods differ so much that probabilities are nearly always 0 or 1: "
-                "certainty says that the model sees a difference, not that it is right.",
+                f"{sure:.1%} of the cells are assigned with near certainty. "
+                f"{_how_sure(state.explored.critique)}",
                 faint=True,
             ),
             row(

@@ -146,7 +146,7 @@ class ModelView(pn.viewable.Viewer):
         switch = ui.Switch.from_param(
             state.param.component_specific_params,
             visible=pn.bind(
-                lambda *_: state.components_can_differ_in_odds,
+                lambda *_: state.components_can_differ,
                 state.param.likelihood,
                 state.param.parameterization,
                 state.param.n_components,
@@ -282,8 +282,8 @@ class ModelView(pn.viewable.Viewer):
             "0 treats every parameter as independent of the others, which is quick and makes some "
             "intervals too narrow; 5 is a good first choice for honest ones."
         )
-        if "exact" in self.state.methods:
-            text = f"Only for variational fits: the exact posterior takes its own shape. {text}"
+        if self.state.methods[0] != "svi":
+            text = f"Only for fits by gradients: an exact posterior takes its own shape. {text}"
         return words_html(text, faint=True)
 
     def _prior_cards(self) -> Viewable:

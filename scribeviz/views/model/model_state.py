@@ -124,9 +124,9 @@ class ModelState(param.Parameterized):
         return self.kind.has_priors and self.n_components > 1
 
     @property
-    def components_can_differ_in_odds(self) -> bool:
-        """Whether the chosen model is a mixture whose genes share odds."""
-        return self.is_mixture and self._without_priors().odds is not None
+    def components_can_differ(self) -> bool:
+        """Whether components of the chosen model can have odds or dispersions of their own."""
+        return self.is_mixture and self._without_priors().components_can_differ
 
     @property
     def methods(self) -> tuple[str, ...]:
