@@ -8,11 +8,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 from uuid import uuid4
 
 import psutil
@@ -23,13 +23,13 @@ from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import ChosenModel
 from scribeviz.fitting.methods import InferenceConfig
 from scribeviz.inference.programs import CACHE_SETTINGS
-from scribeviz.runs.damage import DamagedRun, DamagedRunError
+from scribeviz.runs.catalogue import Catalogue, Look
+from scribeviz.runs.damage import DamagedRun
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run, create_scoring
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_TO_ANSWER = 10.0  # of a worker that is asked to stop; then it is ended
-_SECONDS_TO_CREATE = 600  # a run whose folder is older than that is not being written any more
 
 
 @dataclass(eq=False)
@@ -41,11 +41,12 @@ class RunStore:
 
     root: Path
     _workers: dict[str, subprocess.Popen] = field(default_factory=dict, repr=False)
-    _seen: dict[Path, "_Read"] = field(default_factory=dict, repr=False)
     _waiting: subprocess.Popen | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
+        self._catalogue = Catalogue(self.root)
+        self._listeners: list[Callable[[Look], None]] = []
 
     def submit(
         self, counts: Counts, model: ChosenModel, config: InferenceConfig, start_from: str = ""
@@ -77,28 +78,30 @@ class RunStore:
 
     def statuses(self) -> list[tuple[RunFolder, RunStatus]]:
         """All runs that can be read and how far they are, newest first."""
-        return self.look()[0]
+        return self._catalogue.look().runs
 
     def damaged(self) -> list[DamagedRun]:
         """All runs that cannot be read, newest first by their names."""
-        return self.look()[1]
+        return self._catalogue.look().damaged
 
-    def look(self) -> tuple[list[tuple[RunFolder, RunStatus]], list[DamagedRun]]:
-        """Both :meth:`statuses` and :meth:`damaged`; only what changed is read anew."""
-        looks = {path: _read(path, self._seen.get(path)) for path in self.root.iterdir()}
-        self._seen = {path: read for path, read in looks.items() if read is not None}
-        readable, damaged = [], []
-        for read in self._seen.values():
-            if isinstance(read.status, DamagedRun):
-                damaged.append(read.status)
-            else:
-                readable.append((read.run, read.status))
-        readable.sort(key=lambda pair: pair[0].spec.created, reverse=True)
-        return readable, sorted(damaged, key=lambda run: run.id, reverse=True)
+    def glance(self) -> Look:
+        """All runs, as :meth:`Catalogue.glance` sees them: it costs next to nothing."""
+        return self._catalogue.glance()
 
     def run(self, run_id: str) -> RunFolder | None:
         """The run of that name, or None."""
-        return next((run for run in self.runs() if run.id == run_id), None)
+        return self._catalogue.run(run_id)
+
+    def listen(self, listener: Callable[[Look], None]) -> Callable[[], None]:
+        """Call ``listener`` when runs have changed, from the thread of :meth:`keep_tending`.
+
+        Returns
+        -------
+        stop
+            Ends that.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     def stop(self, run: RunFolder) -> None:
         """End a run at its next checkpoint and keep what it has; a queued one leaves the queue."""
@@ -114,6 +117,7 @@ class RunStore:
             if run.status.state.is_over:  # two sessions may ask at once
                 run.withdraw_stop()
                 run.update_status(state=RunState.QUEUED, error="", ended=0.0, started=0.0)
+                self._catalogue.ring()
         self.tend()
 
     def delete(self, run: RunFolder | DamagedRun) -> None:
@@ -124,11 +128,13 @@ class RunStore:
 
     def tend(self) -> None:
         """Look after the runs: notice workers that died, start the next in the queue."""
+        if not self.glance().active:
+            return
         with self._lock():
-            statuses = self.statuses()[::-1]
-            running = [pair for pair in statuses if pair[1].state is RunState.RUNNING]
+            active = self.glance().active
+            running = [pair for pair in active if pair[1].state is RunState.RUNNING]
             alive = [self._notice(run, status) for run, status in running]
-            queued = [run for run, status in statuses if status.state is RunState.QUEUED]
+            queued = [run for run, status in active if status.state is RunState.QUEUED]
             # A worker whose run is over holds the memory of its device until it has ended.
             if queued and not any(alive) and not self._is_at_work():
                 self._start(queued[0])
@@ -139,13 +145,18 @@ class RunStore:
             self._waiting = self._spawn()
 
     def keep_tending(self) -> threading.Thread:
-        """Tend from a thread of its own for as long as the process lives."""
+        """Tend, and tell who listens, from a thread of its own while the process lives."""
 
         def loop() -> None:
+            last = None
             while True:
                 try:
                     self.tend()
                     self.keep_worker_waiting()
+                    look = self.glance()
+                    if look is not last:
+                        last = look
+                        self._tell(look)
                 except Exception:  # noqa: BLE001  a full disk must not end the thread
                     _LOG.exception("could not look after the runs")
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
@@ -153,6 +164,13 @@ class RunStore:
         thread = threading.Thread(target=loop, name="runs", daemon=True)
         thread.start()
         return thread
+
+    def _tell(self, look: Look) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(look)
+            except Exception:  # noqa: BLE001  one page must not keep the news from the others
+                _LOG.exception("a page could not be told of changed runs")
 
     def _lock(self) -> FileLock:
         return FileLock(self.root / "queue.lock")
@@ -200,37 +218,6 @@ class RunStore:
             kept = " It can go on from its last checkpoint." if run.has_checkpoint else ""
             run.update_status(state=state, error=error + kept, doing="", ended=time.time())
         return False
-
-
-class _Read(NamedTuple):
-    """What was read of a run, when its files were of these versions."""
-
-    of_status: tuple[int, int]
-    of_spec: tuple[int, int]
-    run: RunFolder
-    status: RunStatus | DamagedRun
-
-
-def _read(path: Path, before: _Read | None) -> _Read | None:
-    """Read what has changed of a folder; None where it is no run, or none yet."""
-    run = RunFolder(path)
-    of_status, of_spec = run.status_version, run.spec_version
-    if before is not None and (before.of_status, before.of_spec) == (of_status, of_spec):
-        return before
-    if not any(of_status + of_spec) and not run.counts_path.exists():
-        return None
-    if before is not None and before.of_spec == of_spec:
-        run = before.run  # whose spec is read
-    try:
-        _ = run.spec
-        return _Read(of_status, of_spec, run, run.status)
-    except DamagedRunError as problem:
-        if not path.exists():  # deleted meanwhile
-            return None
-        is_new = time.time() - path.stat().st_mtime < _SECONDS_TO_CREATE
-        if is_new and not (path / "status.json").exists():  # which is written last
-            return None
-        return _Read(of_status, of_spec, run, DamagedRun(path, str(problem)))
 
 
 def default_root() -> Path:
