@@ -29,7 +29,7 @@ class Look:
     runs
         Those that can be read and how far they are, newest first.
     active
-        Of these the ones that wait or are at work, oldest first.
+        Of these the ones that wait or that somebody works on, oldest first.
     damaged
         Those that cannot be read, newest first by their names.
     of_states
@@ -54,13 +54,15 @@ class _Read(NamedTuple):
     @property
     def kind(self) -> object:
         """What :attr:`Look.of_states` counts changes of."""
-        return self.status.state if isinstance(self.status, RunStatus) else self.status
+        if isinstance(self.status, RunStatus):
+            return self.status.state, self.status.is_settled
+        return self.status
 
     @property
     def is_settled(self) -> bool:
         """Whether it stays as it is unless somebody acts on it."""
         if isinstance(self.status, RunStatus):
-            return self.status.state.is_over
+            return self.status.is_settled
         return self.status is not None
 
 
@@ -76,6 +78,7 @@ class Catalogue:
         self._reads: dict[str, _Read] = {}
         self._unsettled: set[str] = set()
         self._order: list[str] = []  # names of those that can be read, newest first
+        self._unwritten: dict[str, RunStatus] = {}
         self._round: list[str] = []  # names that are still to be looked at in this round
         self._round_went_on = time.monotonic()
         self._last = Look([], [], [], 0)
@@ -122,6 +125,26 @@ class Catalogue:
         except OSError:  # on a full disk the others see it in their next round
             return
 
+    def say_unwritten(self, name: str, status: RunStatus | None) -> None:
+        """Show ``status`` of a run, which could not be written, until it is taken back."""
+        with self._lock:
+            if status is not None:
+                self._unwritten[name] = status
+            elif self._unwritten.pop(name, None) is None:
+                return
+            self._of_states += 1
+            self._has_news = True
+
+    def unwritten(self, name: str) -> RunStatus | None:
+        """The status of a run that could not be written, if there is one."""
+        return self._unwritten.get(name)
+
+    @property
+    def all_unwritten(self) -> dict[str, RunStatus]:
+        """Every status that could not be written, by the name of its run."""
+        with self._lock:
+            return dict(self._unwritten)
+
     def _list(self) -> None:
         """Take in the runs that are new, and leave out those that are gone."""
         with os.scandir(self._root) as entries:
@@ -137,6 +160,7 @@ class Catalogue:
     def _leave_out(self, name: str) -> None:
         del self._reads[name]
         self._unsettled.discard(name)
+        self._unwritten.pop(name, None)
         self._of_states += 1
         self._has_news = True
 
@@ -160,6 +184,8 @@ class Catalogue:
                 continue
             self._reads[name] = now
             self._has_news = True
+            if before is not None and self._unwritten.pop(name, None) is not None:
+                self._of_states += 1  # somebody could write, and knows better
             if before is None or before.kind != now.kind:
                 self._of_states += 1
             if now.is_settled:
@@ -183,8 +209,12 @@ class Catalogue:
         else:
             damaged = self._last.damaged
         ordered = map(self._reads.__getitem__, self._order)
-        runs = [(read.run, read.status) for read in ordered if isinstance(read.status, RunStatus)]
-        active = [pair for pair in reversed(runs) if not pair[1].state.is_over]
+        runs = [
+            (read.run, self._unwritten.get(read.run.id, read.status))
+            for read in ordered
+            if isinstance(read.status, RunStatus)
+        ]
+        active = [pair for pair in reversed(runs) if not pair[1].is_settled]
         self._last = Look(runs, active, damaged, self._of_states)
         return self._last
 

@@ -159,6 +159,14 @@ class RunStatus:
         return checked(cls, dict(content) | {"state": RunState(content["state"])})
 
     @property
+    def is_settled(self) -> bool:
+        """Whether it stays as it is unless somebody acts on it.
+
+        One that was stopped is over at once, and its worker goes on to judge what is kept.
+        """
+        return self.state.is_over and not self.doing
+
+    @property
     def percent(self) -> int:
         """Share of the work that is done; a settled fit is complete whatever its steps."""
         if self.state is RunState.DONE:

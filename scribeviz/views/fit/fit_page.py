@@ -403,12 +403,17 @@ def _state_in_words(run: RunFolder, status: RunStatus) -> str:
         return ending.format(took=in_words(status.seconds))
     return {
         RunState.QUEUED: "waiting for the run before it",
-        RunState.STOPPED: "stopped; what was fitted until then is kept"
-        if status.step
-        else "stopped before its first step",
+        RunState.STOPPED: _stopped_in_words(status),
         RunState.FAILED: "failed",
         RunState.INTERRUPTED: "interrupted",
     }[status.state]
+
+
+def _stopped_in_words(status: RunStatus) -> str:
+    if not status.step:
+        return "stopped before its first step"
+    doing = "" if status.is_settled else f"; {status.doing} …"
+    return f"stopped; what was fitted until then is kept{doing}"
 
 
 def _time_left(status: RunStatus) -> str:

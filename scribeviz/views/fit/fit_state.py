@@ -97,7 +97,9 @@ class FitState(param.Parameterized):
             losses, validation = run.traces
         except DamagedRunError:
             losses, validation = np.zeros(0), (np.zeros(0, int), np.zeros(0))
-        self.param.update(run=run, status=run.status, losses=losses, validation=validation)
+        self.param.update(
+            run=run, status=self.store.status(run), losses=losses, validation=validation
+        )
         self.refresh()
 
     def refresh(self) -> None:
@@ -124,7 +126,7 @@ class FitState(param.Parameterized):
         )
 
     def _follow(self, run: RunFolder) -> None:
-        status = run.status
+        status = self.store.status(run)
         self.stopping = status.state is RunState.RUNNING and run.stop_asked
         if status != self.status:
             grown: dict[str, Any] = {}
