@@ -83,7 +83,7 @@ def checked[T](kind: type[T], content: Mapping[str, Any]) -> T:
     """
     if not isinstance(content, Mapping):
         raise TypeError("it holds no named entries")
-    hints = _hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]  a class can be hashed, as mypy does not know of T
     if unknown := sorted(set(content) - set(hints)):
         raise ValueError(
             f"{unknown[0]!r} is unknown to this version: it may be of a newer scribeviz"

@@ -241,8 +241,9 @@ class RunStore:
     def _free_if_silent(self, run: RunFolder) -> None:
         """Take the lease of a run that waits from a machine that is not heard of any more."""
         lease = holder_of(run.path)
-        is_elsewhere = lease is not None and not lease.is_here
-        if is_elsewhere and self._pulses.silence(run.path) > SECONDS_OF_SILENCE:
+        if lease is None or lease.is_here:
+            return
+        if self._pulses.silence(run.path) > SECONDS_OF_SILENCE:
             drop_lease(run.path, lease)
 
     def _write(self, run: RunFolder, **changes: Any) -> None:

@@ -420,8 +420,8 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     if "compare" in asked:
         session.fit.refresh()  # so far nobody has asked which runs there are
         runs = list(dict.fromkeys(str(asked["compare"]).split(",")))
-        there = [pair for pair in session.fit.history if pair[0].id in runs]
-        finished_ids = {run.id for run, _ in finished(there)}
+        named = [pair for pair in session.fit.history if pair[0].id in runs]
+        finished_ids = {run.id for run, _ in finished(named)}
         _tell(shell.compare.recall(runs, gene, finished_ids))
     if asked.get("place") in PLACES and session.is_open(asked["place"]):
         shell.go(asked["place"], gene)

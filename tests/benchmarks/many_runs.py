@@ -3,8 +3,8 @@
     python -m tests.benchmarks.many_runs
     python -m tests.benchmarks.many_runs --runs 2000
 
-The runs are folders that nobody fitted.  Seconds are of the clock and of the processor: on a machine
-that others use the first say little.
+The runs are folders that nobody fitted.  Seconds are of the clock and of the processor: where
+others use the machine too, the first say little.
 """
 
 import argparse

@@ -57,7 +57,7 @@ def test_why_nothing_can_be_written_is_said_in_words(problem, says):
     assert bool(says) == bool(why_unwritten(problem))
 
 
-def test_a_fit_that_the_disk_has_no_room_for_fails_with_a_sentence(run, disk, monkeypatch):
+def test_a_fit_that_the_disk_has_no_room_for_fails_with_a_sentence(run, monkeypatch):
     publish = worker_module._publish
 
     def fill_then_publish(*arguments):
@@ -139,9 +139,11 @@ def test_a_fit_that_cannot_be_queued_leaves_nothing(tmp_path, counts, disk):
     assert [path.name for path in tmp_path.iterdir() if path.is_dir()] in ([], [".index"])
 
 
-@pytest.mark.parametrize(
-    "write", [write_json, lambda path, content: write_arrays(path, {}, content)]
-)
+def write_meta(path, content):
+    write_arrays(path, {}, content)
+
+
+@pytest.mark.parametrize("write", [write_json, write_meta])
 def test_a_write_that_fails_at_its_end_leaves_nothing(tmp_path, monkeypatch, write):
     def full(_):
         raise FULL

@@ -193,7 +193,7 @@ def test_another_machine_is_judged_by_its_heartbeat_alone(run, started, clock, m
     assert holder_of(run.path) is None
 
 
-def test_a_hung_worker_of_another_machine_is_not_killed_here(run, started, monkeypatch):
+def test_a_hung_worker_of_another_machine_is_not_killed_here(run, monkeypatch):
     killed = []
     monkeypatch.setattr(store_module, "_kill", killed.append)
     monkeypatch.setattr(store_module, "_SECONDS_TO_ANSWER", -1.0)
@@ -205,7 +205,7 @@ def test_a_hung_worker_of_another_machine_is_not_killed_here(run, started, monke
     assert (run.status.state, killed) == (RunState.RUNNING, [])
 
 
-def test_two_machines_never_start_one_run(run, started, clock, monkeypatch):
+def test_two_machines_never_start_one_run(run, started, monkeypatch):
     """Also where one of them takes what the other looks at as waiting still."""
     stores = {host: RunStore(run.path.parent) for host in ("gpu1", "gpu2")}
     for i in range(20):
