@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 _SIMPLE: Mapping[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
@@ -83,7 +83,7 @@ def checked[T](kind: type[T], content: Mapping[str, Any]) -> T:
     """
     if not isinstance(content, Mapping):
         raise TypeError("it holds no named entries")
-    hints = _hints(kind)  # type: ignore[arg-type]  a class can be hashed, as mypy does not know of T
+    hints = _hints(cast("Hashable", kind))
     if unknown := sorted(set(content) - set(hints)):
         raise ValueError(
             f"{unknown[0]!r} is unknown to this version: it may be of a newer scribeviz"

@@ -68,10 +68,10 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
         state, error = _outcome(folder, held, report)
         held.check()
         before = folder.status
-        if not before.state.is_over:
-            folder.update_status(state=state, error=error, doing="", ended=time.time())
-        elif before.doing:  # stopped, and not queued again since
-            folder.update_status(state=state, error=error, doing="")
+        if before.state is RunState.QUEUED:  # it was stopped, and is to go on already
+            return
+        ended = before.ended if before.state.is_over else time.time()
+        folder.update_status(state=state, error=error, doing="", ended=ended)
 
 
 def _outcome(
