@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ import h5py
 import numpy as np
 
 _META = "meta"
+_IS_TEMPORARY = re.compile(r"\..+\.(json|h5)\.[a-z0-9_]{8}")  # as :class:`replacing` names them
 
 
 def write_arrays(path: Path, arrays: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
@@ -89,10 +91,17 @@ class replacing:  # noqa: N801  reads as a verb at the call
         return self._temporary
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            # A rename may reach the disk before what was written: after a power cut, an empty file.
-            with self._temporary.open("rb+") as written:
-                os.fsync(written.fileno())
-            self._temporary.replace(self._path)
-        else:
-            self._temporary.unlink(missing_ok=True)
+        try:
+            if kind is None:
+                # A rename may reach the disk before what was written: after a power cut, an empty
+                # file.
+                with self._temporary.open("rb+") as written:
+                    os.fsync(written.fileno())
+                self._temporary.replace(self._path)
+        finally:
+            self._temporary.unlink(missing_ok=True)  # where the block, or a full disk, failed
+
+
+def temporaries(folder: Path) -> list[Path]:
+    """What writers that were killed have left in ``folder``; nobody must be writing there."""
+    return [path for path in folder.glob(".*") if _IS_TEMPORARY.fullmatch(path.name)]

@@ -1,12 +1,13 @@
 """What is said of a run whose files cannot be read, and how that is noticed."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from json import JSONDecodeError
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 _SIMPLE: Mapping[type, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
@@ -82,7 +83,7 @@ def checked[T](kind: type[T], content: Mapping[str, Any]) -> T:
     """
     if not isinstance(content, Mapping):
         raise TypeError("it holds no named entries")
-    hints = get_type_hints(kind)
+    hints = _hints(cast("Hashable", kind))
     if unknown := sorted(set(content) - set(hints)):
         raise ValueError(
             f"{unknown[0]!r} is unknown to this version: it may be of a newer scribeviz"
@@ -92,6 +93,11 @@ def checked[T](kind: type[T], content: Mapping[str, Any]) -> T:
         if allowed is not None and not _is_one_of(value, allowed):
             raise TypeError(f"{name!r} is {str(value)[:40]!r}, and not {words}")
     return kind(**content)
+
+
+@cache
+def _hints(kind: Hashable) -> Mapping[str, Any]:
+    return get_type_hints(kind)  # slow, and the same for every run
 
 
 def _is_one_of(value: Any, allowed: tuple[type, ...]) -> bool:

@@ -1,5 +1,6 @@
 """A run on disk: a folder whose files are each replaced whole, so that a reader never sees half."""
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -152,6 +153,19 @@ class RunStatus:
     ended: float = 0.0
     error: str = ""
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "RunStatus":
+        """Read what ``dataclasses.asdict`` gave."""
+        return checked(cls, dict(content) | {"state": RunState(content["state"])})
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it stays as it is unless somebody acts on it.
+
+        One that was stopped is over at once, and its worker goes on to judge what is kept.
+        """
+        return self.state.is_over and not self.doing
+
     @property
     def percent(self) -> int:
         """Share of the work that is done; a settled fit is complete whatever its steps."""
@@ -205,18 +219,7 @@ class RunFolder:
         """How far it is."""
         path = self.path / "status.json"
         with reading(path):
-            content = read_json(path)
-            return checked(RunStatus, content | {"state": RunState(content["state"])})
-
-    @property
-    def status_version(self) -> tuple[int, int]:
-        """Something that differs once the status is replaced; cheaper than to read it."""
-        return _version_of(self.path / "status.json")
-
-    @property
-    def spec_version(self) -> tuple[int, int]:
-        """The same of the spec; zeros where there is none."""
-        return _version_of(self.path / "spec.json")
+            return RunStatus.from_dict(read_json(path))
 
     def write_status(self, status: RunStatus) -> None:
         """Replace the status."""
@@ -367,14 +370,14 @@ class RunFolder:
     @property
     def seconds_unanswered(self) -> float:
         """For how long the worker has said nothing after it was last asked to stop, or 0."""
-        asked, said = _version_of(self.path / "stop")[0], self.status_version[0]
+        asked, said = version_of(self.path / "stop")[0], version_of(self.path / "status.json")[0]
         return 0.0 if not asked or said > asked else time.time() - asked / 1e9
 
 
-def _version_of(path: Path) -> tuple[int, int]:
+def version_of(path: Path | str) -> tuple[int, int]:
     """When a file was written, and its number; zeros where there is none."""
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116
     except OSError:
         return 0, 0
     # Clocks of file systems are coarse; a replacement is also another file.

@@ -8,28 +8,40 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, Any
 from uuid import uuid4
 
 import psutil
 from filelock import FileLock
 from platformdirs import user_data_path
 
+from scribeviz._storage import temporaries
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import ChosenModel
 from scribeviz.fitting.methods import InferenceConfig
 from scribeviz.inference.programs import CACHE_SETTINGS
-from scribeviz.runs.damage import DamagedRun, DamagedRunError
+from scribeviz.runs.catalogue import Catalogue, Look
+from scribeviz.runs.damage import DamagedRun
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus, create_run, create_scoring
+from scribeviz.runs.full_disk import CANNOT_WRITE, why_unwritten
+from scribeviz.runs.lease import (
+    SECONDS_OF_SILENCE,
+    Lease,
+    LeaseHeldError,
+    Pulses,
+    drop_lease,
+    holder_of,
+    take_lease,
+)
 
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
+_SECONDS_BETWEEN_COMPLAINTS = 600.0  # about the same trouble
 _SECONDS_TO_ANSWER = 10.0  # of a worker that is asked to stop; then it is ended
-_SECONDS_TO_CREATE = 600  # a run whose folder is older than that is not being written any more
 
 
 @dataclass(eq=False)
@@ -41,11 +53,14 @@ class RunStore:
 
     root: Path
     _workers: dict[str, subprocess.Popen] = field(default_factory=dict, repr=False)
-    _seen: dict[Path, "_Read"] = field(default_factory=dict, repr=False)
     _waiting: subprocess.Popen | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         self.root.mkdir(parents=True, exist_ok=True)
+        self._catalogue = Catalogue(self.root)
+        self._pulses = Pulses()
+        self._complaint = "", 0.0
+        self._listeners: list[Callable[[Look], None]] = []
 
     def submit(
         self, counts: Counts, model: ChosenModel, config: InferenceConfig, start_from: str = ""
@@ -60,7 +75,13 @@ class RunStore:
             Id of a finished variational fit of the same model and data to go on from.
         """
         name = f"{datetime.now():%Y%m%d-%H%M%S}-{model.name}-{uuid4().hex[:6]}"  # noqa: DTZ005
-        run = create_run(self.root / name, counts, model, config, start_from)
+        try:
+            run = create_run(self.root / name, counts, model, config, start_from)
+        except OSError as problem:
+            shutil.rmtree(self.root / name, ignore_errors=True)
+            if why := why_unwritten(problem):
+                raise ValueError(why) from problem
+            raise
         self.tend()
         return run
 
@@ -71,64 +92,75 @@ class RunStore:
         self.tend()
         return scoring
 
+    def status(self, run: RunFolder) -> RunStatus:
+        """How far a run is, also where the disk is too full to say so."""
+        return self._catalogue.unwritten(run.id) or run.status
+
     def runs(self) -> list[RunFolder]:
         """All runs that can be read, newest first."""
         return [run for run, _ in self.statuses()]
 
     def statuses(self) -> list[tuple[RunFolder, RunStatus]]:
         """All runs that can be read and how far they are, newest first."""
-        return self.look()[0]
+        return self._catalogue.look().runs
 
     def damaged(self) -> list[DamagedRun]:
         """All runs that cannot be read, newest first by their names."""
-        return self.look()[1]
+        return self._catalogue.look().damaged
 
-    def look(self) -> tuple[list[tuple[RunFolder, RunStatus]], list[DamagedRun]]:
-        """Both :meth:`statuses` and :meth:`damaged`; only what changed is read anew."""
-        looks = {path: _read(path, self._seen.get(path)) for path in self.root.iterdir()}
-        self._seen = {path: read for path, read in looks.items() if read is not None}
-        readable, damaged = [], []
-        for read in self._seen.values():
-            if isinstance(read.status, DamagedRun):
-                damaged.append(read.status)
-            else:
-                readable.append((read.run, read.status))
-        readable.sort(key=lambda pair: pair[0].spec.created, reverse=True)
-        return readable, sorted(damaged, key=lambda run: run.id, reverse=True)
+    def glance(self) -> Look:
+        """All runs, as :meth:`Catalogue.glance` sees them: it costs next to nothing."""
+        return self._catalogue.glance()
 
     def run(self, run_id: str) -> RunFolder | None:
         """The run of that name, or None."""
-        return next((run for run in self.runs() if run.id == run_id), None)
+        return self._catalogue.run(run_id)
+
+    def listen(self, listener: Callable[[Look], None]) -> Callable[[], None]:
+        """Call ``listener`` when runs have changed, from the thread of :meth:`keep_tending`.
+
+        Returns
+        -------
+        stop
+            Ends that.
+        """
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
 
     def stop(self, run: RunFolder) -> None:
         """End a run at its next checkpoint and keep what it has; a queued one leaves the queue."""
         with self._lock():
-            if run.status.state is RunState.QUEUED:
-                run.update_status(state=RunState.STOPPED, ended=time.time())
+            if self.status(run).state is RunState.QUEUED:
+                self._write(run, state=RunState.STOPPED, ended=time.time())
             else:
                 run.ask_to_stop()
 
     def resume(self, run: RunFolder) -> None:
         """Queue a run that is over to go on from its last checkpoint."""
         with self._lock():
-            if run.status.state.is_over:  # two sessions may ask at once
+            if self.status(run).state.is_over:  # two sessions may ask at once
                 run.withdraw_stop()
-                run.update_status(state=RunState.QUEUED, error="", ended=0.0, started=0.0)
+                self._write(run, state=RunState.QUEUED, error="", ended=0.0, started=0.0)
+                self._catalogue.ring()
         self.tend()
 
     def delete(self, run: RunFolder | DamagedRun) -> None:
         """Remove a run that is over or cannot be read, and everything in it."""
         with self._lock():
-            if isinstance(run, DamagedRun) or run.status.state.is_over:
+            if isinstance(run, DamagedRun) or self.status(run).state.is_over:
                 shutil.rmtree(run.path)
 
     def tend(self) -> None:
         """Look after the runs: notice workers that died, start the next in the queue."""
+        if not self.glance().active and not self._catalogue.all_unwritten:
+            return
         with self._lock():
-            statuses = self.statuses()[::-1]
-            running = [pair for pair in statuses if pair[1].state is RunState.RUNNING]
-            alive = [self._notice(run, status) for run, status in running]
-            queued = [run for run, status in statuses if status.state is RunState.QUEUED]
+            self._write_what_waits()
+            active = self.glance().active
+            alive = [
+                self._notice(run) for run, status in active if status.state is not RunState.QUEUED
+            ]
+            queued = [run for run, status in active if status.state is RunState.QUEUED]
             # A worker whose run is over holds the memory of its device until it has ended.
             if queued and not any(alive) and not self._is_at_work():
                 self._start(queued[0])
@@ -139,20 +171,39 @@ class RunStore:
             self._waiting = self._spawn()
 
     def keep_tending(self) -> threading.Thread:
-        """Tend from a thread of its own for as long as the process lives."""
+        """Tend, and tell who listens, from a thread of its own while the process lives."""
 
         def loop() -> None:
+            last = None
             while True:
                 try:
                     self.tend()
                     self.keep_worker_waiting()
-                except Exception:  # noqa: BLE001  a full disk must not end the thread
-                    _LOG.exception("could not look after the runs")
+                    look = self.glance()
+                    if look is not last:
+                        last = look
+                        self._tell(look)
+                except Exception as problem:  # noqa: BLE001  a full disk must not end the thread
+                    self._complain(problem)
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
 
         thread = threading.Thread(target=loop, name="runs", daemon=True)
         thread.start()
         return thread
+
+    def _complain(self, problem: Exception) -> None:
+        """Log what goes wrong at each look, and not each time."""
+        (said, when), now = self._complaint, time.monotonic()
+        if repr(problem) != said or now - when > _SECONDS_BETWEEN_COMPLAINTS:
+            self._complaint = repr(problem), now
+            _LOG.error("could not look after the runs", exc_info=problem)
+
+    def _tell(self, look: Look) -> None:
+        for listener in list(self._listeners):
+            try:
+                listener(look)
+            except Exception:  # noqa: BLE001  one page must not keep the news from the others
+                _LOG.exception("a page could not be told of changed runs")
 
     def _lock(self) -> FileLock:
         return FileLock(self.root / "queue.lock")
@@ -161,76 +212,109 @@ class RunStore:
         return any(worker.poll() is None for worker in self._workers.values())
 
     def _start(self, run: RunFolder) -> None:
-        waiting, self._waiting = self._waiting, None
-        worker = waiting if waiting is not None and waiting.poll() is None else self._spawn()
+        self._free_if_silent(run)
+        worker = self._waiting
+        if worker is None or worker.poll() is not None:
+            worker = self._waiting = self._spawn()
+        lease = Lease.of(worker.pid)
+        try:
+            take_lease(run.path, lease)
+        except LeaseHeldError:  # by one that is about to end, or whom nobody has declared dead
+            return
+        except OSError as problem:
+            waits = replace(self.status(run), error=why_unwritten(problem))
+            self._catalogue.say_unwritten(run.id, waits)
+            raise
+        self._waiting = None
         self._workers[run.id] = worker
-        run.update_status(
+        self._write(
+            run,
             state=RunState.RUNNING,
             doing="starting",
+            error="",
             started=time.time(),
-            pid=worker.pid,
-            process_started=psutil.Process(worker.pid).create_time(),
+            pid=lease.pid,
+            process_started=lease.process_started,
         )
         send(worker, run)
+
+    def _free_if_silent(self, run: RunFolder) -> None:
+        """Take the lease of a run that waits from a machine that is not heard of any more."""
+        lease = holder_of(run.path)
+        if lease is None or lease.is_here:
+            return
+        if self._pulses.silence(run.path) > SECONDS_OF_SILENCE:
+            drop_lease(run.path, lease)
+
+    def _write(self, run: RunFolder, **changes: Any) -> None:
+        """Say how far a run is; where the disk is full, from memory until it can be written."""
+        status = replace(self.status(run), **changes)
+        try:
+            run.write_status(status)
+        except OSError as problem:
+            why = why_unwritten(problem)
+            error = " ".join(filter(None, [status.error, why]))
+            self._catalogue.say_unwritten(run.id, replace(status, error=error))
+            self._complain(problem)
+        else:
+            self._catalogue.say_unwritten(run.id, None)
+
+    def _write_what_waits(self) -> None:
+        """Write what a full disk did not take, once it does."""
+        for name, status in self._catalogue.all_unwritten.items():
+            # A worker that was only started says itself how far it is.
+            if status.state is not RunState.RUNNING:
+                RunFolder(self.root / name).write_status(status)
+                self._catalogue.say_unwritten(name, None)
 
     def _spawn(self) -> subprocess.Popen:
         with (self.root / "workers.log").open("ab") as log:
             return spawn_worker(log)
 
-    def _notice(self, run: RunFolder, status: RunStatus) -> bool:
+    def _notice(self, run: RunFolder) -> bool:
         """Whether the worker of ``run`` is alive; if it died, say so in the run."""
+        lease = holder_of(run.path)
         worker = self._workers.get(run.id)
-        code = None if worker is None else worker.poll()
-        # Of a child of ours poll() knows best; a worker of an earlier server is looked up.
-        if code is None and (worker is not None or _is_alive(status)):
-            if run.seconds_unanswered > _SECONDS_TO_ANSWER:
-                _kill(status.pid)
+        is_child = worker is not None and lease is not None and worker.pid == lease.pid
+        # Of a child of ours poll() knows best, and without it a dead one stays a zombie.
+        code = worker.poll() if worker is not None and is_child else None
+        if lease is not None and code is None and self._is_alive(run, lease):
+            if lease.is_here and run.seconds_unanswered > _SECONDS_TO_ANSWER:
+                _kill(lease.pid)
             return True
-        if not run.status.state.is_over:  # it may have ended well since the status was read
-            if run.seconds_unanswered > _SECONDS_TO_ANSWER:
-                ending = (
-                    RunState.STOPPED,
-                    "The fit did not answer when it was stopped, and was ended.",
-                )
-            elif code is None:
-                ending = RunState.INTERRUPTED, "The fit was cut off: its process is gone."
-            else:
-                ending = RunState.FAILED, how_it_died(code)
-            state, error = ending
-            kept = " It can go on from its last checkpoint." if run.has_checkpoint else ""
-            run.update_status(state=state, error=error + kept, doing="", ended=time.time())
+        status = self.status(run)  # it may have ended since it was looked at
+        if not status.state.is_over:
+            self._bury(run, lease, code)
+        elif not status.is_settled:
+            self._write(run, doing="")
         return False
 
+    def _is_alive(self, run: RunFolder, lease: Lease) -> bool:
+        if lease.is_here:
+            return lease.is_running
+        return self._pulses.silence(run.path) < SECONDS_OF_SILENCE
 
-class _Read(NamedTuple):
-    """What was read of a run, when its files were of these versions."""
-
-    of_status: tuple[int, int]
-    of_spec: tuple[int, int]
-    run: RunFolder
-    status: RunStatus | DamagedRun
-
-
-def _read(path: Path, before: _Read | None) -> _Read | None:
-    """Read what has changed of a folder; None where it is no run, or none yet."""
-    run = RunFolder(path)
-    of_status, of_spec = run.status_version, run.spec_version
-    if before is not None and (before.of_status, before.of_spec) == (of_status, of_spec):
-        return before
-    if not any(of_status + of_spec) and not run.counts_path.exists():
-        return None
-    if before is not None and before.of_spec == of_spec:
-        run = before.run  # whose spec is read
-    try:
-        _ = run.spec
-        return _Read(of_status, of_spec, run, run.status)
-    except DamagedRunError as problem:
-        if not path.exists():  # deleted meanwhile
-            return None
-        is_new = time.time() - path.stat().st_mtime < _SECONDS_TO_CREATE
-        if is_new and not (path / "status.json").exists():  # which is written last
-            return None
-        return _Read(of_status, of_spec, run, DamagedRun(path, str(problem)))
+    def _bury(self, run: RunFolder, lease: Lease | None, code: int | None) -> None:
+        """Say how the worker of a run died, and clear away what it left."""
+        if run.seconds_unanswered > _SECONDS_TO_ANSWER:
+            state = RunState.STOPPED
+            error = "The fit did not answer when it was stopped, and was ended."
+        elif code is not None:
+            state, error = RunState.FAILED, how_it_died(code)
+        elif lease is None or lease.is_here:
+            state, error = RunState.INTERRUPTED, "The fit was cut off: its process is gone."
+        else:
+            state = RunState.INTERRUPTED
+            error = (
+                "The fit was cut off: nothing has been heard for "
+                f"{SECONDS_OF_SILENCE:.0f} seconds from the machine that it ran on."
+            )
+        if lease is not None:
+            drop_lease(run.path, lease)
+        for left in temporaries(run.path):
+            left.unlink(missing_ok=True)
+        kept = " It can go on from its last checkpoint." if run.has_checkpoint else ""
+        self._write(run, state=state, error=error + kept, doing="", ended=time.time())
 
 
 def default_root() -> Path:
@@ -272,15 +356,6 @@ def worker_environment() -> Mapping[str, str]:
     return {**settings, **os.environ, "PYTHONHASHSEED": "0"}
 
 
-def _is_alive(status: RunStatus) -> bool:
-    try:
-        process = psutil.Process(status.pid)
-        same = abs(process.create_time() - status.process_started) < 1.0
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 def _kill(pid: int) -> None:
     """End a process and those that it started; what it wrote so far is whole."""
     try:
@@ -295,6 +370,8 @@ def how_it_died(code: int) -> str:
     """What the exit code of a worker means, in words."""
     if code == -signal.SIGKILL:
         return "The fit was killed from outside, most often because memory ran out."
+    if code == CANNOT_WRITE:
+        return "The fit could not write how it ended into its folder."
     if code < 0:
         return f"The fit crashed ({signal.Signals(-code).name})."
     return f"The fit ended unexpectedly (exit code {code}); its log says more."

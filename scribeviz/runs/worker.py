@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import psutil
 
 from scribeviz._offered import NotOfferedError
+from scribeviz._storage import temporaries
 from scribeviz.data.counts import CountsError
 from scribeviz.fitting.kinds import kind_of, resolved
 from scribeviz.fitting.methods import Method, method_of
@@ -23,6 +23,8 @@ from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.networks.training import TrainingError
 from scribeviz.runs.folder import CHECKING, COMPILING, READING, SCORING, RunFolder, RunState
+from scribeviz.runs.full_disk import CANNOT_WRITE, why_unwritten
+from scribeviz.runs.lease import Held, Lease, LeaseHeldError, LeaseLostError
 from scribeviz.runs.scoring import score_by_folds
 
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
@@ -40,38 +42,70 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
         A run; one with a checkpoint goes on from there.
     report
         Called with every checkpoint.
+
+    Raises
+    ------
+    LeaseHeldError
+        If another process works on it.
+    LeaseLostError
+        If it was given to another process meanwhile, as when this machine slept.
+    OSError
+        If not even how it ended can be written.
     """
-    me = psutil.Process()
-    folder.update_status(
-        state=RunState.RUNNING,
-        doing=READING,
-        pid=me.pid,
-        process_started=me.create_time(),
-        started=time.time(),
-        ended=0.0,
-        error="",
-    )
+    lease = Lease.of(os.getpid())
+    with Held(folder.path, lease) as held:
+        for left in temporaries(folder.path):
+            left.unlink(missing_ok=True)
+        folder.update_status(
+            state=RunState.RUNNING,
+            doing=READING,
+            pid=lease.pid,
+            process_started=lease.process_started,
+            started=time.time(),
+            ended=0.0,
+            error="",
+        )
+        state, error = _outcome(folder, held, report)
+        held.check()
+        before = folder.status
+        if before.state is RunState.QUEUED:  # it was stopped, and is to go on already
+            return
+        ended = before.ended if before.state.is_over else time.time()
+        folder.update_status(state=state, error=error, doing="", ended=ended)
+
+
+def _outcome(
+    folder: RunFolder, held: Held, report: Callable[[AnyCheckpoint], None]
+) -> tuple[RunState, str]:
+    """Fit, and how that ended, whatever happened."""
     try:
         load_configured_models()
         folder.update_status(device=_device(method_of(folder.spec.config)))
-        job = score_by_folds if folder.spec.scores else _fit
-        state, error = job(folder, report)
+        if folder.spec.scores:
+            return score_by_folds(folder, lambda checkpoint: (held.check(), report(checkpoint)))
+        return _fit(folder, held, report)
+    except LeaseLostError:
+        raise
     except (CountsError, ValueError, NotOfferedError, *_ENDED_EARLY) as problem:
         traceback.print_exc()
-        state, error = RunState.FAILED, str(problem)
+        return RunState.FAILED, str(problem)
     except MemoryError:
         traceback.print_exc()
-        state, error = RunState.FAILED, _NO_MEMORY
+        return RunState.FAILED, _NO_MEMORY
     except Exception as problem:  # noqa: BLE001  the border of the process: it must say how it ended
         traceback.print_exc()
-        state = RunState.FAILED
         error = f"Something unexpected happened ({type(problem).__name__}: {problem})."
         if isinstance(problem, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in error:
             error = _NO_MEMORY
-    folder.update_status(state=state, error=error, doing="", ended=time.time())
+        if isinstance(problem, OSError) and (why := why_unwritten(problem)):
+            kept = " It can go on from its last checkpoint." if folder.has_checkpoint else ""
+            error = f"{why}{kept}"
+        return RunState.FAILED, error
 
 
-def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[RunState, str]:
+def _fit(
+    folder: RunFolder, held: Held, report: Callable[[AnyCheckpoint], None]
+) -> tuple[RunState, str]:
     fit = _prepare(folder)
     folder.update_status(doing=COMPILING, n_steps=fit.n_steps)
     last = folder.read_checkpoint() if folder.has_checkpoint else None
@@ -80,6 +114,7 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
     try:
         for checkpoint in fit.checkpoints(start=last):
             last = checkpoint
+            held.check()
             _publish(folder, fit, checkpoint)
             report(checkpoint)
             if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
@@ -93,7 +128,10 @@ def _fit(folder: RunFolder, report: Callable[[AnyCheckpoint], None]) -> tuple[Ru
         kept = "" if last is None else f" The fit up to step {last.step:,} is kept."
         outcome = RunState.FAILED, f"{problem}{kept}"
     if last is not None:
+        held.check()
         folder.write_checkpoint(last)
+        if outcome[0] is RunState.STOPPED:  # whoever stopped it does not wait for the judgement
+            folder.update_status(state=RunState.STOPPED, doing=CHECKING, ended=time.time())
         if useless := _conclude(folder, fit, last):
             outcome = RunState.FAILED, useless
     return outcome
@@ -159,7 +197,13 @@ def main() -> None:
         with folder.log_path.open("ab") as log:
             os.dup2(log.fileno(), sys.stdout.fileno())
             os.dup2(log.fileno(), sys.stderr.fileno())
-        work(folder)
+        try:
+            work(folder)
+        except (LeaseHeldError, LeaseLostError) as problem:
+            print(f"{problem}; this worker ends.", flush=True)  # noqa: T201  into the log
+        except OSError:
+            traceback.print_exc()
+            sys.exit(CANNOT_WRITE)
 
 
 if __name__ == "__main__":

@@ -40,12 +40,13 @@ class PythonView(pn.viewable.Viewer):
             sizing_mode="stretch_width",
             margin=(8, 0, 24, 0),
         )
+        self._details.param.watch(lambda _: self.refresh(), "collapsed")
 
     def __panel__(self) -> Viewable:
         return self._details
 
     def refresh(self) -> None:
-        """Bring the code up to date, if somebody looks at it; on a timer."""
+        """Bring the code up to date, if somebody looks at it."""
         if self._details.collapsed:
             return
         code = self.code()

@@ -23,6 +23,7 @@ from scribeviz.data.reading_process import keep_reader_waiting
 from scribeviz.data.values import ROUNDINGS
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.models.spec import ModelSpec
+from scribeviz.runs.catalogue import Look
 from scribeviz.runs.folder import RunFolder, RunStatus
 from scribeviz.runs.run import tended_store
 from scribeviz.runs.store import RunStore, default_root
@@ -35,15 +36,17 @@ from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explored import Explored, load_explored
 from scribeviz.views.fit.fit_page import FitView
 from scribeviz.views.model.model_page import ModelView
+from scribeviz.views.model.model_state import PriorState
 from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
+from scribeviz.views.shared.closed import forget_views, give_memory_back
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.in_browser import HIDDEN_WHERE_NARROW, SCRIPTS
 from scribeviz.views.shared.theme import THEME
-from scribeviz.views.shared.unsent import send_left_over
+from scribeviz.views.shared.unsent import keep_sending
+from scribeviz.views.shared.upkeep import Upkeep
 
 _LOG = logging.getLogger(__name__)
-_REFRESH_MS = 250
 _ICONS = {
     "Data": "table_chart",
     "Model": "functions",
@@ -71,6 +74,7 @@ def warm_up() -> None:
     load_configured_models()
     run_store()
     keep_reader_waiting()
+    keep_sending()
 
     def example_first() -> None:
         open_example()
@@ -116,10 +120,12 @@ class Shell(pn.viewable.Viewer):
         self._visited: dict[str, Viewable] = {}
         self._asked = 0  # how often a run was opened
         self._said = ""  # the address, as it was last seen or set
+        self.upkeep = Upkeep(self.refresh, pn.state.curdoc)
         session.param.watch(self._show_place, "place")
         session.data.param.watch(self._inputs_changed, "counts")
         session.fit.param.watch(self._inputs_changed, ["run", "status", "history"])
         self._show_place()
+        self._keep_up()
 
     def __panel__(self) -> Viewable:
         return self._within_a_page() if self.compact else self._page()
@@ -144,7 +150,7 @@ class Shell(pn.viewable.Viewer):
                     stylesheets=[HIDDEN_WHERE_NARROW % ":host"],
                 ),
             ],
-            sidebar=[self._steps],
+            sidebar=[self._steps, self.upkeep.switch],
             sidebar_width=210,
             main=[self._main],
             theme_config=THEME,
@@ -155,13 +161,34 @@ class Shell(pn.viewable.Viewer):
         return page
 
     async def refresh(self) -> None:
-        """Bring this session up to date with the runs, and the address with it; on a timer."""
+        """Bring this session up to date with the runs, and address and code with it."""
         self.session.fit.refresh()
         self.compare.scoring.refresh(self.session.fit.history)
         self._python.refresh()
         if self.restored:
             self._say_where()
-        send_left_over(pn.state.curdoc)
+
+    def take_note(self, look: Look) -> None:
+        """Runs have changed; called from the thread that looks after them."""
+        if self.session.fit.is_behind(look):
+            self.upkeep.ask()
+
+    def _keep_up(self) -> None:
+        """Have address and code follow whatever this page knows."""
+        session, followed = self.session, set[PriorState]()
+        model = session.model
+        states = (session.data, model, model.network, session.fit, session.explore, self.compare)
+        self.upkeep.follow(self, session, *states)
+
+        def follow_priors(*_: param.parameterized.Event) -> None:
+            new = set(model.priors.values()) - followed
+            self.upkeep.follow(*new)
+            followed.update(new)
+
+        model.param.watch(follow_priors, "priors")
+        follow_priors()
+        if pn.state.location is not None:
+            pn.state.location.param.watch(self.upkeep.ask, "search")
 
     def go(self, place: str, gene: str = "") -> None:
         """Show a place; on Explore the run that is looked at, with this gene."""
@@ -341,9 +368,10 @@ def serve_page(
         reconnect=True,
         exception_handler=_unexpected,
     )
-    if pn.state.curdoc is not None:
+    document = pn.state.curdoc
+    if document is not None:
         for code in SCRIPTS:
-            pn.state.curdoc.js_on_event("document_ready", CustomJS(code=code))
+            document.js_on_event("document_ready", CustomJS(code=code))
     session = Session(store or run_store(), default_folder())
     shell = Shell(session=session)
     begin(shell)
@@ -355,12 +383,17 @@ def serve_page(
         finally:
             shell.restored = True  # from now on the address follows
 
+    stop_listening = session.fit.store.listen(shell.take_note)
+
     def leave(_: object) -> None:
-        session.data.cancel()
+        session.data.cancel()  # whoever closed the page waits for no file
+        stop_listening()
+        shell.upkeep.stop()
+        forget_views(document)
+        give_memory_back()
 
     pn.state.onload(restore)
-    pn.state.on_session_destroyed(leave)  # whoever closed the page waits for no file
-    pn.state.add_periodic_callback(shell.refresh, period=_REFRESH_MS)
+    pn.state.on_session_destroyed(leave)
     return pn.panel(shell)
 
 
@@ -386,8 +419,9 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
     gene = str(asked.get("gene", ""))
     if "compare" in asked:
         session.fit.refresh()  # so far nobody has asked which runs there are
-        finished_ids = {run.id for run, _ in finished(session.fit.history)}
         runs = list(dict.fromkeys(str(asked["compare"]).split(",")))
+        named = [pair for pair in session.fit.history if pair[0].id in runs]
+        finished_ids = {run.id for run, _ in finished(named)}
         _tell(shell.compare.recall(runs, gene, finished_ids))
     if asked.get("place") in PLACES and session.is_open(asked["place"]):
         shell.go(asked["place"], gene)

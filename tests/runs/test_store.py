@@ -41,7 +41,7 @@ def store(tmp_path):
 def is_over(store, run):
     def look():
         store.tend()
-        return run.status.state.is_over
+        return run.status.is_settled
 
     return look
 

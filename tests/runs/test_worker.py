@@ -276,3 +276,28 @@ def test_a_sampler_that_does_not_move_has_failed(tmp_path, counts):
     assert run.status.error.startswith("The sampler does not move: in 2 of 2 chains")
     assert run.results.notes[0] == run.status.error
     assert not run.has_results  # nothing to explore: draws that say nothing are not judged
+
+
+def test_a_stopped_run_is_over_before_it_is_judged(new_run, monkeypatch):
+    run = new_run(n_steps=300, tolerance=0.0)
+    seen = []
+    monkeypatch.setattr(
+        scribeviz.runs.worker, "_conclude", lambda folder, *_: seen.append(folder.status) or ""
+    )
+    work(run, lambda _: run.ask_to_stop())
+    [judged] = seen
+    assert (judged.state, judged.doing) == (RunState.STOPPED, "checking every gene")
+    assert judged.ended
+    assert not judged.is_settled
+    status = run.status
+    assert (status.state, status.doing, status.ended) == (RunState.STOPPED, "", judged.ended)
+    assert status.is_settled
+    assert run.has_checkpoint
+
+    def resume(folder, *_):
+        folder.update_status(state=RunState.QUEUED)
+        return ""
+
+    monkeypatch.setattr(scribeviz.runs.worker, "_conclude", resume)
+    work(run)
+    assert run.status.state is RunState.QUEUED

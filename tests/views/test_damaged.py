@@ -10,6 +10,7 @@ from scribeviz.runs.folder import create_run
 from scribeviz.runs.store import RunStore
 from scribeviz.views.fit.fit_page import RunList
 from scribeviz.views.fit.fit_state import FitState
+from tests.chaos.synthetic import make_runs
 
 
 def test_each_is_a_row_with_what_is_kept_and_can_be_deleted(tmp_path):
@@ -38,3 +39,19 @@ def test_each_is_a_row_with_what_is_kept_and_can_be_deleted(tmp_path):
     assert not runs[7].path.exists()
     assert "And 1 more that" in texts()
     assert "run-7" not in texts()
+
+
+def test_of_very_many_runs_the_newest_are_listed_and_older_ones_on_demand(tmp_path):
+    make_runs(tmp_path, 450)
+    state = FitState(store=RunStore(tmp_path))
+    listing = RunList(state=state)
+    view = pn.panel(listing)
+    state.refresh()
+    [older] = [part for part in view.select(ui.Button) if part.label == "List older runs"]
+    assert len(state.history) == 450
+    for n_listed in (200, 400, 450):
+        assert len(listing._listing.value) == n_listed
+        assert older.visible == (n_listed < 450)
+        hint = " ".join(str(part.object) for part in view.select(ui.HTML))
+        assert (f"The newest {n_listed:,} of 450 are listed" in hint) == (n_listed < 450)
+        older.clicks += 1

@@ -32,6 +32,7 @@ from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.parts import (
+    LISTED_AT_ONCE,
     TABLE_LOOK,
     button,
     card,
@@ -91,6 +92,10 @@ class CompareView(pn.viewable.Viewer):
         self._busy = ui.HTML("", sizing_mode="stretch_width")
         self._shown: list[str] = []  # ids of the runs in the list, in its order
         self._awaited: set[str] = set()  # of the family that was started here
+        self._n_listed = LISTED_AT_ONCE
+        self._older = button(
+            "List older runs", "expand_more", self._list_older, variant="text", visible=False
+        )
         self._listing = ui.Tabulator(
             self._runs(),
             show_index=False,
@@ -123,6 +128,7 @@ class CompareView(pn.viewable.Viewer):
                 words("Tick two or more runs of the same data.", faint=True),
                 self._nothing,
                 self._listing,
+                self._older,
                 ui.FlexBox(
                     button(
                         "Fit every count distribution",
@@ -149,7 +155,10 @@ class CompareView(pn.viewable.Viewer):
         )
 
     def _runs(self) -> pd.DataFrame:
-        runs = finished(self.fit.history)
+        history, n_listed = self.fit.history, self._n_listed
+        older = [pair for pair in history[n_listed:] if pair[0].id in self.state.runs]
+        runs = finished(history[:n_listed] + older)
+        self._older.visible = len(history) > n_listed
         self._shown = [run.id for run, _ in runs]
         return pd.DataFrame(
             {
@@ -161,6 +170,10 @@ class CompareView(pn.viewable.Viewer):
             },
             dtype=str,
         )
+
+    def _list_older(self, _: object) -> None:
+        self._n_listed += LISTED_AT_ONCE
+        self._follow_runs()
 
     def _follow_runs(self, *_: param.parameterized.Event) -> None:
         # Those of a family are ticked as they finish, and with them the table grows.

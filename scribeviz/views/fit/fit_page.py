@@ -23,6 +23,7 @@ from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.parts import (
+    LISTED_AT_ONCE,
     TABLE_LOOK,
     button,
     card,
@@ -174,6 +175,7 @@ class RunList(pn.viewable.Viewer):
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
+        self._n_listed = LISTED_AT_ONCE
         self._listing = ui.Tabulator(
             self._table(),
             show_index=False,
@@ -191,13 +193,20 @@ class RunList(pn.viewable.Viewer):
         self._listing.on_click(self._look_at)
         self._hint = words("", faint=True)
         self._damaged = ui.Column(sizing_mode="stretch_width", margin=(10, 0, 0, 0))
+        self._older = button(
+            "List older runs", "expand_more", self._list_older, variant="text", visible=False
+        )
         self.state.param.watch(self._show, "history")
         self.state.param.watch(self._show_damaged, "damaged")
         self._show()
         self._show_damaged()
 
     def __panel__(self) -> Viewable:
-        return card("Runs", self._hint, self._listing, self._damaged)
+        return card("Runs", self._hint, self._listing, self._older, self._damaged)
+
+    def _list_older(self, _: object) -> None:
+        self._n_listed += LISTED_AT_ONCE
+        self._show()
 
     def _show_damaged(self, *_: param.parameterized.Event) -> None:
         damaged = self.state.damaged
@@ -221,8 +230,12 @@ class RunList(pn.viewable.Viewer):
         return ui.Row(notice(text, "warning"), ui.Spacer(width=12), delete)
 
     def _show(self, *_: param.parameterized.Event) -> None:
-        some = bool(self.state.history)
+        n_runs = len(self.state.history)
+        some, more = n_runs > 0, n_runs > self._n_listed
         text = "Click a run to look at it." if some else "Runs are listed here, for good."
+        if more:
+            text += f" The newest {self._n_listed:,} of {n_runs:,} are listed."
+        self._older.visible = more
         self._hint.object = words_html(text, faint=True)
         self._listing.value = self._table()
         self._listing.visible = some
@@ -232,7 +245,7 @@ class RunList(pn.viewable.Viewer):
         self.state.look_at(run)
 
     def _table(self) -> pd.DataFrame:
-        history = self.state.history
+        history = self.state.history[: self._n_listed]
         return pd.DataFrame(
             {
                 "started": [when(run.spec.created) for run, _ in history],
@@ -390,12 +403,17 @@ def _state_in_words(run: RunFolder, status: RunStatus) -> str:
         return ending.format(took=in_words(status.seconds))
     return {
         RunState.QUEUED: "waiting for the run before it",
-        RunState.STOPPED: "stopped; what was fitted until then is kept"
-        if status.step
-        else "stopped before its first step",
+        RunState.STOPPED: _stopped_in_words(status),
         RunState.FAILED: "failed",
         RunState.INTERRUPTED: "interrupted",
     }[status.state]
+
+
+def _stopped_in_words(status: RunStatus) -> str:
+    if not status.step:
+        return "stopped before its first step"
+    doing = "" if status.is_settled else f"; {status.doing} …"
+    return f"stopped; what was fitted until then is kept{doing}"
 
 
 def _time_left(status: RunStatus) -> str:

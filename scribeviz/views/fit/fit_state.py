@@ -8,6 +8,7 @@ import param
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.kinds import ChosenModel, known_kind_of
 from scribeviz.fitting.methods import METHODS, InferenceConfig, method_of
+from scribeviz.runs.catalogue import Look
 from scribeviz.runs.damage import DamagedRun, DamagedRunError
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
@@ -33,6 +34,7 @@ class FitState(param.Parameterized):
 
     def __init__(self, **params: Any) -> None:
         configs = {key: form_for(method.config) for key, method in METHODS.items()}
+        self._of_states = 0  # of the look that was copied last
         super().__init__(configs=configs, **params)
 
     @property
@@ -59,7 +61,7 @@ class FitState(param.Parameterized):
         return run
 
     def _under_way(self, asked: tuple[ChosenModel, InferenceConfig, str, str]) -> RunFolder | None:
-        for run, status in self.store.statuses():
+        for run, status in self.store.glance().active:
             content = run.spec
             same = (content.model, content.config, content.fingerprint, content.start_from) == asked
             if same and not content.scores and not status.state.is_over:
@@ -95,19 +97,20 @@ class FitState(param.Parameterized):
             losses, validation = run.traces
         except DamagedRunError:
             losses, validation = np.zeros(0), (np.zeros(0, int), np.zeros(0))
-        self.param.update(run=run, status=run.status, losses=losses, validation=validation)
+        self.param.update(
+            run=run, status=self.store.status(run), losses=losses, validation=validation
+        )
         self.refresh()
 
     def refresh(self) -> None:
-        """Copy the news from disk into this session; the page calls it on a timer."""
-        history, damaged = self.store.look()
+        """Copy the news from disk into this session."""
+        look = self.store.glance()
         # Progress alone does not count: the list would be drawn anew all the time.
-        if [(run.id, now.state) for run, now in history] != [
-            (run.id, before.state) for run, before in self.history
-        ]:
-            self.history = history
-        if damaged != self.damaged:
-            self.damaged = damaged
+        if look.of_states != self._of_states:
+            self._of_states = look.of_states
+            self.history = look.runs
+            if look.damaged != self.damaged:
+                self.damaged = look.damaged
         if self.run is None:
             return
         try:
@@ -115,8 +118,15 @@ class FitState(param.Parameterized):
         except DamagedRunError:  # the list says why; or it was deleted
             self.param.update(run=None, status=None, stopping=False, losses=np.zeros(0))
 
+    def is_behind(self, look: Look) -> bool:
+        """Whether ``look`` has news for this session; may be asked from any thread."""
+        run, status = self.run, self.status
+        return look.of_states != self._of_states or any(
+            one == run and now != status for one, now in look.active
+        )
+
     def _follow(self, run: RunFolder) -> None:
-        status = run.status
+        status = self.store.status(run)
         self.stopping = status.state is RunState.RUNNING and run.stop_asked
         if status != self.status:
             grown: dict[str, Any] = {}

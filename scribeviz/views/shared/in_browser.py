@@ -44,7 +44,26 @@ window.addEventListener("popstate", () => {
 });
 """
 
-SCRIPTS = (_ENTER_ANOTHER_NUMBER, _STEPS_ARE_CLOSED_WHERE_NARROW, _BACK_AND_FORWARD)
+LOOKED_AT = "looked-at"
+"""Tag of the switch that says whether the page is in sight."""
+
+# A page in another tab or behind another window is not refreshed until it is seen again.
+_WHETHER_LOOKED_AT = f"""
+const tell = () => {{
+  for (const doc of Bokeh.documents)
+    for (const model of doc._all_models.values())
+      if (model.tags?.includes("{LOOKED_AT}")) model.active = !document.hidden;
+}};
+document.addEventListener("visibilitychange", tell);
+tell();
+"""
+
+SCRIPTS = (
+    _ENTER_ANOTHER_NUMBER,
+    _STEPS_ARE_CLOSED_WHERE_NARROW,
+    _BACK_AND_FORWARD,
+    _WHETHER_LOOKED_AT,
+)
 """Run when the document is ready."""
 
 HIDDEN_WHERE_NARROW = "@media (max-width: 600px) { %s { display: none; } }"

@@ -26,6 +26,9 @@ _SEVERITIES = {
     "quiet": ("#808080", "?"),
 }
 
+LISTED_AT_ONCE = 200
+"""Runs in a list; older ones on demand, since a page carries all that it lists."""
+
 TABLE_LOOK = """
 .tabulator .tabulator-header .tabulator-col .tabulator-col-title {
   text-transform: none !important; letter-spacing: 0 !important;

@@ -49,8 +49,7 @@ def finished_runs(tmp_path_factory, counts):
 
 @pytest.fixture
 def fit_state(store, finished_runs):
-    store.root = finished_runs[0].path.parent
-    state = FitState(store=store)
+    state = FitState(store=type(store)(finished_runs[0].path.parent))
     state.refresh()
     return state
 
