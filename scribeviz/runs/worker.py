@@ -82,7 +82,12 @@ def _outcome(
         load_configured_models()
         folder.update_status(device=_device(method_of(folder.spec.config)))
         if folder.spec.scores:
-            return score_by_folds(folder, lambda checkpoint: (held.check(), report(checkpoint)))
+
+            def check_and_report(checkpoint: AnyCheckpoint) -> None:
+                held.check()
+                report(checkpoint)
+
+            return score_by_folds(folder, check_and_report)
         return _fit(folder, held, report)
     except LeaseLostError:
         raise
