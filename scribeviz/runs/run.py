@@ -112,7 +112,7 @@ class Run(RunFolder):
             If it failed; the message says why.
         """
         until = None if timeout is None else time.monotonic() + timeout
-        while not (status := self.status).state.is_over:
+        while not (status := self.status).is_settled:
             if until is not None and time.monotonic() > until:
                 raise TimeoutError(f"{self.id} is still {status.state.value}; it goes on.")
             time.sleep(_SECONDS_BETWEEN_LOOKS)

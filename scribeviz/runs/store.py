@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -75,20 +76,16 @@ class RunStore:
             Id of a finished variational fit of the same model and data to go on from.
         """
         name = f"{datetime.now():%Y%m%d-%H%M%S}-{model.name}-{uuid4().hex[:6]}"  # noqa: DTZ005
-        try:
-            run = create_run(self.root / name, counts, model, config, start_from)
-        except OSError as problem:
-            shutil.rmtree(self.root / name, ignore_errors=True)
-            if why := why_unwritten(problem):
-                raise ValueError(why) from problem
-            raise
+        with _whole_or_not_at_all(self.root / name) as path:
+            run = create_run(path, counts, model, config, start_from)
         self.tend()
         return run
 
     def submit_scoring(self, run: RunFolder, folds: int) -> RunFolder:
         """Queue a cross-validation of what a finished run fitted; its scores are kept there."""
         name = f"{datetime.now():%Y%m%d-%H%M%S}-{folds}-folds-{uuid4().hex[:6]}"  # noqa: DTZ005
-        scoring = create_scoring(self.root / name, run, folds)
+        with _whole_or_not_at_all(self.root / name) as path:
+            scoring = create_scoring(path, run, folds)
         self.tend()
         return scoring
 
@@ -253,6 +250,8 @@ class RunStore:
             run.write_status(status)
         except OSError as problem:
             why = why_unwritten(problem)
+            if not why:
+                raise
             error = " ".join(filter(None, [status.error, why]))
             self._catalogue.say_unwritten(run.id, replace(status, error=error))
             self._complain(problem)
@@ -264,8 +263,12 @@ class RunStore:
         for name, status in self._catalogue.all_unwritten.items():
             # A worker that was only started says itself how far it is.
             if status.state is not RunState.RUNNING:
-                RunFolder(self.root / name).write_status(status)
-                self._catalogue.say_unwritten(name, None)
+                try:
+                    RunFolder(self.root / name).write_status(status)
+                except OSError as problem:  # still full; other runs go on
+                    self._complain(problem)
+                else:
+                    self._catalogue.say_unwritten(name, None)
 
     def _spawn(self) -> subprocess.Popen:
         with (self.root / "workers.log").open("ab") as log:
@@ -315,6 +318,24 @@ class RunStore:
             left.unlink(missing_ok=True)
         kept = " It can go on from its last checkpoint." if run.has_checkpoint else ""
         self._write(run, state=state, error=error + kept, doing="", ended=time.time())
+
+
+@contextmanager
+def _whole_or_not_at_all(path: Path) -> Iterator[Path]:
+    """Make the folder of a run; where the disk has no room for it, nothing stays.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be written, with a sentence.
+    """
+    try:
+        yield path
+    except OSError as problem:
+        shutil.rmtree(path, ignore_errors=True)
+        if why := why_unwritten(problem):
+            raise ValueError(why) from problem
+        raise
 
 
 def default_root() -> Path:

@@ -77,17 +77,17 @@ def work(folder: RunFolder, report: Callable[[AnyCheckpoint], None] = lambda _: 
 def _outcome(
     folder: RunFolder, held: Held, report: Callable[[AnyCheckpoint], None]
 ) -> tuple[RunState, str]:
-    """Fit, and how that ended, whatever happened."""
+    """Fit or score, and how that ended, whatever happened."""
+
+    def report_if_held(checkpoint: AnyCheckpoint) -> None:
+        held.check()
+        report(checkpoint)
+
     try:
         load_configured_models()
         folder.update_status(device=_device(method_of(folder.spec.config)))
         if folder.spec.scores:
-
-            def check_and_report(checkpoint: AnyCheckpoint) -> None:
-                held.check()
-                report(checkpoint)
-
-            return score_by_folds(folder, check_and_report)
+            return score_by_folds(folder, report_if_held)
         return _fit(folder, held, report)
     except LeaseLostError:
         raise

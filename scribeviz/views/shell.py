@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import html
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -18,13 +17,12 @@ from panel import ui
 from panel.util import edit_readonly
 from panel.viewable import Viewable
 
-from scribeviz.data.counts import Counts
 from scribeviz.data.reading_process import keep_reader_waiting
 from scribeviz.data.values import ROUNDINGS
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.catalogue import Look
-from scribeviz.runs.folder import RunFolder, RunStatus
+from scribeviz.runs.folder import RunFolder
 from scribeviz.runs.run import tended_store
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.compare.compare_page import CompareView
@@ -39,6 +37,7 @@ from scribeviz.views.model.model_page import ModelView
 from scribeviz.views.model.model_state import PriorState
 from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
+from scribeviz.views.shared.chips import data_chip, job_chip
 from scribeviz.views.shared.closed import forget_views, give_memory_back
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.in_browser import HIDDEN_WHERE_NARROW, SCRIPTS
@@ -139,12 +138,12 @@ class Shell(pn.viewable.Viewer):
             title="scribeviz",
             header=[
                 ui.HTML(
-                    pn.bind(_data_chip, session.data.param.counts),
+                    pn.bind(data_chip, session.data.param.counts),
                     margin=(0, 10),
                     stylesheets=[HIDDEN_WHERE_NARROW % ".detail"],
                 ),
                 ui.HTML(
-                    pn.bind(_job_chip, session.fit.param.status),
+                    pn.bind(job_chip, session.fit.param.status),
                     margin=(0, 10),
                     align="center",
                     stylesheets=[HIDDEN_WHERE_NARROW % ":host"],
@@ -170,15 +169,15 @@ class Shell(pn.viewable.Viewer):
 
     def take_note(self, look: Look) -> None:
         """Runs have changed; called from the thread that looks after them."""
-        if self.session.fit.is_behind(look):
+        if self.session.fit.is_behind(look) or self.compare.scoring.under_way:
             self.upkeep.ask()
 
     def _keep_up(self) -> None:
         """Have address and code follow whatever this page knows."""
         session, followed = self.session, set[PriorState]()
         model = session.model
-        states = (session.data, model, model.network, session.fit, session.explore, self.compare)
-        self.upkeep.follow(self, session, *states)
+        states = (session.data, model, model.network, session.fit, session.explore)
+        self.upkeep.follow(self, session, *states, self.compare, self.compare.scoring)
 
         def follow_priors(*_: param.parameterized.Event) -> None:
             new = set(model.priors.values()) - followed
@@ -471,33 +470,3 @@ def _unexpected(error: Exception) -> None:
             "The server's log says more.",
             duration=0,
         )
-
-
-def _data_chip(counts: Counts | None) -> str:
-    if counts is None:
-        return _chip("no data yet")
-    return _chip(f"{counts.n_cells:,} cells x {counts.n_genes:,} genes", name=counts.name)
-
-
-def _job_chip(status: RunStatus | None) -> str:
-    if status is None:
-        return ""
-    if status.state.is_over:
-        return _chip(f"fit {status.state.value}")
-    return _chip(f"fit {status.state.value} · {status.percent} %")
-
-
-def _chip(text: str, name: str = "") -> str:
-    """A framed word or two; a long ``name`` before them is cut, and whole where the mouse rests."""
-    cut = "display:inline-block;max-width:25vw;overflow:hidden;text-overflow:ellipsis"
-    named = (
-        f'<span title="{html.escape(name)}" style="{cut};vertical-align:bottom">'
-        f"{html.escape(name)}</span>"
-    )
-    content = (
-        f'{named}<span class="detail"> · {html.escape(text)}</span>' if name else html.escape(text)
-    )
-    return (
-        '<span style="color:#fff;border:1px solid #ffffff99;border-radius:14px;padding:4px 12px;'
-        f'font-size:.85rem;opacity:.9;white-space:nowrap">{content}</span>'
-    )

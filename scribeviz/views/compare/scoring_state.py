@@ -58,23 +58,23 @@ class ScoringState(param.Parameterized):
     def start(self) -> None:
         """Queue what is missing; what was begun before, here or in another session, goes on."""
         self.problem = ""
-        begun = self._scorings(self.store.statuses())
+        begun = self._scorings(self.store.glance().runs)
         for run_id in self.missing:
             before = begun.get(run_id)
             if before is None:
                 self.store.submit_scoring(RunFolder(self.store.root / run_id), FOLDS)
             elif before.status.state.is_over:
                 self.store.resume(before)
-        self.refresh(self.store.statuses())
+        self.refresh(self.store.glance().runs)
 
     def cancel(self) -> None:
         """Stop those that wait or run; folds that are done are kept."""
         for one in self.under_way:
             self.store.stop(RunFolder(self.store.root / one.run))
-        self.refresh(self.store.statuses())
+        self.refresh(self.store.glance().runs)
 
     def refresh(self, history: History) -> None:
-        """Copy the news from disk into this session; the page calls it on a timer."""
+        """Copy the news from disk into this session; the page calls it when runs have changed."""
         if not self.missing:
             if self.under_way:
                 self.under_way = []

@@ -122,7 +122,7 @@ class FitState(param.Parameterized):
         """Whether ``look`` has news for this session; may be asked from any thread."""
         run, status = self.run, self.status
         return look.of_states != self._of_states or any(
-            one == run and now != status for one, now in look.active
+            run is not None and one.id == run.id and now != status for one, now in look.active
         )
 
     def _follow(self, run: RunFolder) -> None:
