@@ -98,8 +98,10 @@ class PythonView(pn.viewable.Viewer):
             return "# Tick two runs first."
         explored = self.compare.explored
         runs = {name: self._run(one.run_id) for name, one in explored.items()}
-        in_folds = not self.compare.table["method"].isin(LEFT_OUT).any()
-        return compare_code(runs, FOLDS if in_folds else 0)
+        methods = self.compare.table["method"].dropna()
+        if methods.empty or methods.isin(LEFT_OUT).any():
+            return compare_code(runs)
+        return compare_code({name: runs[name] for name in methods.index}, FOLDS)
 
     def _run(self, run_id: str) -> RunFolder:
         return RunFolder(self.session.fit.store.root / run_id)
