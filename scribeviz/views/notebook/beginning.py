@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 from scribeviz.data.counts import Counts
-from scribeviz.data.held import hold
+from scribeviz.data.held import held_counts, hold
 from scribeviz.data.opening import Opened
 from scribeviz.data.readers import as_counts
 from scribeviz.fitting.kinds import choice_of
@@ -43,15 +43,15 @@ def begin(shell: Shell, what: Any, counts: Counts | None) -> None:
 
 def show_run(shell: Shell, run: RunFolder) -> None:
     """Look at a run: on Explore where it has a result, else on Fit."""
+    data = shell.session.data
+    if data.counts is None:
+        counts = held_counts(run.spec.fingerprint) or hold(run.counts)
+        data.show(OpenedData(IN_MEMORY, Opened(sources={"X": ""}, layer="X", counts=counts)))
     shell.session.fit.look_at(run)
-    if not run.has_results:
+    if run.has_results:
+        shell.explore(load_explored(run.path))
+    else:
         shell.session.place = "Fit"
-        return
-    explored = load_explored(run.path)
-    if shell.session.data.counts is None:
-        found = Opened(sources={"X": ""}, layer="X", counts=explored.counts)
-        shell.session.data.show(OpenedData(IN_MEMORY, found))
-    shell.explore(explored)
 
 
 def show_result(shell: Shell, results: Results) -> None:

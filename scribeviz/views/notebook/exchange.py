@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import param
 
+from scribeviz.data.counts import Counts
+from scribeviz.data.remembered import once_per_counts
 from scribeviz.results.protocol import Results
 from scribeviz.runs.folder import RunFolder
 from scribeviz.runs.run import Run
@@ -18,6 +20,12 @@ from scribeviz.views.shell import Shell
 
 _BY_PYTHON = "in Python"
 _NAMED = 3  # unknown names in a message
+
+
+@once_per_counts
+def _cells_of(counts: Counts) -> pd.Index:
+    """The names of the cells, to be looked up; made once, for it takes as long as all the rest."""
+    return pd.Index(counts.cells, dtype=object)
 
 
 class Names(param.List):
@@ -117,11 +125,11 @@ class Exchange:
         return explored
 
     def _choose(self, names: Any) -> None:
-        explore, cells = self._shell.session.explore, self._explored().counts.cells
+        explore, counts = self._shell.session.explore, self._explored().counts
         if names is None:
             explore.choose_all()
             return
-        positions = pd.Index(cells).get_indexer(pd.Index(names, dtype=object))
+        positions = _cells_of(counts).get_indexer(pd.Index(names, dtype=object))
         unknown = np.flatnonzero(positions < 0)
         if unknown.size:
             named = ", ".join(repr(str(names[i])) for i in unknown[:_NAMED])

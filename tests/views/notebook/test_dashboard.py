@@ -54,6 +54,7 @@ def test_a_run_is_explored(dashboard, mixture, hostile):
     assert dashboard.result.model_type == "nbdm_mix"
     assert set(dashboard.critique.genes["gene"]) >= {hostile, "CD3E"}
     assert dashboard.selection is None
+    assert dashboard.counts.fingerprint == mixture.spec.fingerprint  # to go on with other models
     assert pn.panel(dashboard) is not None
 
 
