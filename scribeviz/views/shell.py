@@ -118,7 +118,7 @@ class Shell(pn.viewable.Viewer):
             sx=_STEPS_LOOK,
         )
         self._steps.param.watch(self._stepped, "active")
-        self._main = ui.Column(sizing_mode="stretch_width", margin=(20, 28))
+        self._main = ui.Column(sizing_mode="stretch_width", margin=(14, 28))
         self._python = PythonView(session=session, compare=self.compare)
         self._visited: dict[str, Viewable] = {}
         self._asked = 0  # how often a run was opened

@@ -84,7 +84,7 @@ class CellsView(pn.viewable.Viewer):
             words(
                 "Draw around cells with the lasso or the box, or choose a group: "
                 + (
-                    "the gene above is then checked in these cells only."
+                    "the chosen gene is then checked in these cells only."
                     if state.can_choose_cells
                     else "what they are is then shown beside them."
                 ),

@@ -15,11 +15,11 @@ from scribeviz.views.explore.mixture import AssignmentView
 from scribeviz.views.explore.one_gene import GeneView
 from scribeviz.views.explore.parameters import ParametersView
 from scribeviz.views.explore.unusual_cells import UnusualView
-from scribeviz.views.shared.parts import empty, flexible, in_progress, notice, page, words, wrapping
+from scribeviz.views.shared.parts import empty, flexible, in_progress, notice, page, wrapping
 
 
 class ExploreView(pn.viewable.Viewer):
-    """The gene table and the chosen gene; beneath, in tabs, all genes, all cells, the groups."""
+    """The chosen gene and the gene table; in tabs all genes, all cells, the groups."""
 
     state = param.ClassSelector(class_=ExploreState, constant=True)
     try_model = param.Callable(doc="Called with a model that the user wants to try next.")
@@ -32,7 +32,7 @@ class ExploreView(pn.viewable.Viewer):
         opening = self.state.param.opening
         return page(
             "Explore",
-            "Which genes does the model get wrong, and how sure is it of its groups?",
+            pn.bind(_lead, self.state.param.explored, opening),
             pn.panel(pn.bind(in_progress, opening)),
             # What was looked at before is not what is being opened.
             ui.Column(
@@ -51,14 +51,17 @@ class ExploreView(pn.viewable.Viewer):
         table, gene = GeneTable(state=state), GeneView(state=state)
         self._shown = [table, gene]
         return ui.Column(
-            words(explored.name, faint=True),
             *(notice(text, "info") for text in explored.critique.notes),
-            DigestView(state=state, try_model=self.try_model),
+            # Beside each other from 1,200 pixels of the window on, all three from 2,000.
             wrapping(
-                ui.Column(table, styles=flexible(6, 660)),
                 ui.Column(gene, styles=flexible(4, 400)),
+                ui.Column(
+                    DigestView(state=state, try_model=self.try_model),
+                    table,
+                    styles=flexible(5, 500),
+                ),
+                ui.Column(self._tabs(explored), styles=flexible(6, 800)),
             ),
-            self._tabs(explored),
             sizing_mode="stretch_width",
         )
 
@@ -89,3 +92,9 @@ class ExploreView(pn.viewable.Viewer):
         tabs.param.watch(fill, "active")
         fill()
         return tabs
+
+
+def _lead(explored: Explored | None, opening: str) -> str:
+    if explored is None or opening:
+        return "Which genes does the model get wrong, and how sure is it of its groups?"
+    return explored.name

@@ -51,6 +51,15 @@ _WIDTHS = {
     "scatter": 66,
     "over_poisson": 66,
 }
+_NUMBER = 62  # pixels
+_LEAST_NEEDED_LAST = (
+    "mean",
+    "zeros",
+    "predicted_mean",
+    "predicted_zeros",
+    "over_poisson",
+    "scatter",
+)
 _PAGE = 12  # genes
 _LOOK = f"""
 .tabulator-tableholder:focus-visible {{ outline: 2px solid {PRIMARY}; outline-offset: -2px; }}
@@ -87,7 +96,15 @@ class GeneTable(pn.viewable.Viewer):
             },
             sortable={"residuals": False},
             stylesheets=[TABLE_LOOK, _LOOK],
-            configuration={"columnDefaults": {"headerWordWrap": True}},
+            configuration={
+                "columnDefaults": {"headerWordWrap": True},
+                # What the picture of the gene says too is the first to go where it is narrow.
+                "responsiveLayout": "hide",
+                "columns": [
+                    {"field": name, "responsive": rank, "minWidth": _NUMBER}
+                    for rank, name in enumerate(_LEAST_NEEDED_LAST, start=1)
+                ],
+            },
             margin=0,
             formatters={
                 "residuals": {"type": "html"},  # made of numbers alone

@@ -35,15 +35,22 @@ TABLE_LOOK = """
 """Headings of tables as they are written: names of models are among them, and clipped otherwise."""
 
 
-def page(title: str, lead: str, *content: Viewable) -> Viewable:
-    """A place: its title, one sentence about it, and what is there."""
+def page(title: str, lead: str | Callable[..., str], *content: Viewable) -> Viewable:
+    """A place: its title, one sentence about it, which may be bound, and what is there."""
     head = ui.HTML(
-        f'<h1 style="font-size:1.55rem;font-weight:600;margin:0">{html.escape(title)}</h1>'
-        f'<p style="margin:4px 0 0;opacity:.75">{html.escape(lead)}</p>',
+        pn.bind(_head_html, title, lead) if callable(lead) else _head_html(title, lead),
         sizing_mode="stretch_width",
-        margin=(0, 0, GAP, 0),
+        margin=(0, 0, 12, 0),
     )
     return ui.Column(head, *content, sizing_mode="stretch_width")
+
+
+def _head_html(title: str, lead: str) -> str:
+    return (
+        '<div style="display:flex;flex-wrap:wrap;align-items:baseline;gap:0 14px">'
+        f'<h1 style="font-size:1.55rem;font-weight:600;margin:0">{html.escape(title)}</h1>'
+        f'<p style="margin:0;opacity:.75;min-width:0;{_BREAK}">{html.escape(lead)}</p></div>'
+    )
 
 
 def card(title: str, *content: Viewable, **options: object) -> ui.Paper:
@@ -142,6 +149,28 @@ def tiles_html(entries: dict[str, str]) -> str:
         for name, value in entries.items()
     )
     return f'<div style="display:flex;flex-wrap:wrap;gap:10px 28px">{cells}</div>'
+
+
+def numbers_html(columns: list[str], rows: dict[str, list[str]]) -> str:
+    """A few numbers as a small table: names of columns, and by name of row its values."""
+    faint = "font-weight:400;opacity:.7;font-size:.85rem"
+    head = "".join(
+        f'<th scope="col" style="{faint};text-align:right">{html.escape(name)}</th>'
+        for name in columns
+    )
+    lines = "".join(
+        f'<tr><th scope="row" style="{faint};text-align:left">{html.escape(name)}</th>'
+        + "".join(
+            f'<td style="font-weight:600;text-align:right">{html.escape(value)}</td>'
+            for value in values
+        )
+        + "</tr>"
+        for name, values in rows.items()
+    )
+    return (
+        '<table style="border-spacing:22px 2px;margin:0 -22px"><thead><tr><td></td>'
+        f"{head}</tr></thead><tbody>{lines}</tbody></table>"
+    )
 
 
 def legend(entries: Iterable[tuple[str, str, float]]) -> ui.HTML:
