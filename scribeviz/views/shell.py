@@ -21,6 +21,7 @@ from panel.viewable import Viewable
 from scribeviz.data.counts import Counts
 from scribeviz.data.reading_process import keep_reader_waiting
 from scribeviz.data.values import ROUNDINGS
+from scribeviz.fitting.kinds import known_kind_of
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunStatus
@@ -56,6 +57,15 @@ _ICONS = {
 _THEME = {
     "palette": {"primary": {"main": PRIMARY}, "secondary": {"main": "#d55e00"}},
     "typography": {"button": {"textTransform": "none"}},
+    # Names may be long.
+    "components": {
+        "MuiMenuItem": {
+            "styleOverrides": {
+                "root": {"display": "block", "overflow": "hidden", "textOverflow": "ellipsis"}
+            }
+        },
+        "MuiButton": {"styleOverrides": {"root": {"maxWidth": "100%", "overflowWrap": "anywhere"}}},
+    },
 }
 
 _OF_DATA = {"data", "layer", "rounding", "filter"}  # names in an address
@@ -145,7 +155,7 @@ class Shell(pn.viewable.Viewer):
                     stylesheets=[HIDDEN_WHERE_NARROW % ".detail"],
                 ),
                 ui.HTML(
-                    pn.bind(_job_chip, session.fit.param.status),
+                    pn.bind(_job_chip, session.fit.param.at_work, session.fit.param.status),
                     margin=(0, 10),
                     align="center",
                     stylesheets=[HIDDEN_WHERE_NARROW % ":host"],
@@ -385,6 +395,7 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
         _tell("The run of this link is not on this server any more.")
     if run is not None:
         session.fit.look_at(run)
+        _show_settings(session, run)
         if session.data.counts is None:
             try:
                 session.data.counts = await asyncio.to_thread(lambda: run.counts)
@@ -398,6 +409,15 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
         _tell(shell.compare.recall(runs, gene, finished_ids))
     if asked.get("place") in PLACES and session.is_open(asked["place"]):
         shell.go(asked["place"], gene)
+
+
+def _show_settings(session: Session, run: RunFolder) -> None:
+    """Choose on the Model and the Fit page what a run was fitted with."""
+    kind = known_kind_of(run.spec.model)
+    if kind is None:  # a model that this server was not told of
+        return
+    session.model.show(run.spec.model)
+    session.fit.show_settings(run.spec.config, kind.methods)
 
 
 def _data_address(session: Session) -> dict[str, str]:
@@ -452,12 +472,16 @@ def _data_chip(counts: Counts | None) -> str:
     return _chip(f"{counts.n_cells:,} cells x {counts.n_genes:,} genes", name=counts.name)
 
 
-def _job_chip(status: RunStatus | None) -> str:
-    if status is None:
-        return ""
-    if status.state.is_over:
-        return _chip(f"fit {status.state.value}")
-    return _chip(f"fit {status.state.value} · {status.percent} %")
+def _job_chip(
+    at_work: tuple[RunFolder | None, RunStatus | None, int], looked_at: RunStatus | None
+) -> str:
+    """What is being fitted, whichever run is looked at; how that ended where nothing is."""
+    run, status, n_waiting = at_work
+    if run is None or status is None:
+        over = looked_at is not None and looked_at.state.is_over
+        return _chip(f"fit {looked_at.state.value}") if over else ""
+    behind = f" · {n_waiting} waiting" if n_waiting else ""
+    return _chip(f"fitting {run.spec.label} · {status.percent} %{behind}")
 
 
 def _chip(text: str, name: str = "") -> str:

@@ -30,6 +30,7 @@ from scribeviz.views.compare.scoring_view import ScoringView
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.glossary import titles_html
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.parts import (
     TABLE_LOOK,
@@ -440,7 +441,7 @@ def _table(table: pd.DataFrame) -> Viewable:
         show_index=False,
         disabled=True,
         stylesheets=[TABLE_LOOK],
-        titles=_COLUMNS,
+        titles=titles_html(_COLUMNS),
         layout="fit_columns",
         widths={
             "model": 140,

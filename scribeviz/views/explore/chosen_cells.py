@@ -16,6 +16,7 @@ from panel.viewable import Viewable
 
 from scribeviz.data.cells import markers
 from scribeviz.plots.cell_map import cells_map, group_colors, within
+from scribeviz.plots.theme import shortened
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import place_cells
 from scribeviz.views.shared.parts import (
@@ -129,7 +130,7 @@ class CellsView(pn.viewable.Viewer):
             return
         state = self.state
         colors = state.colors()
-        name = state.place.removeprefix("X_").split(",")[0]
+        name = shortened(state.place.removeprefix("X_").split(",")[0])
         picture = cells_map(self._places, colors, (f"{name} 1", f"{name} 2"), state.cells)
         lasso, box = Lasso(source=picture), BoundsXY(source=picture)
         lasso.param.watch(self._lassoed, "geometry")

@@ -18,6 +18,7 @@ from scribeviz.runs.export import as_h5ad
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.shared.arrow_keys import ArrowKeys
+from scribeviz.views.shared.glossary import titles_html
 from scribeviz.views.shared.parts import (
     PRIMARY,
     TABLE_LOOK,
@@ -79,7 +80,7 @@ class GeneTable(pn.viewable.Viewer):
             self._ranked(),
             show_index=False,
             disabled=True,
-            titles=_TITLES,
+            titles=titles_html(_TITLES),
             pagination="remote",
             page_size=_PAGE,
             selectable=1,

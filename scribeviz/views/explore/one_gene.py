@@ -75,7 +75,7 @@ _KINDS = {
     "Rootogram": _Kind(
         _rootogram,
         ROOTOGRAM_LEGEND,
-        "Bars hang from the prediction; square roots make rare counts as visible as common ones. A "
+        "In a rootogram bars hang from the prediction; square roots make rare counts as visible as common ones. A "
         "bar that ends below the band has too many cells, one that ends above it too few.",
     ),
     "Residuals": _Kind(
@@ -98,9 +98,7 @@ class GeneView(pn.viewable.Viewer):
         self._pipe = Pipe(data=self._check)
         self._about = ui.HTML(self._sentence(), sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._title = heading(self.state.gene)
-        self._figures = ui.HTML(
-            self._numbers(), sizing_mode="stretch_width", margin=(0, 0, 10, 0)
-        )
+        self._figures = ui.HTML(self._numbers(), sizing_mode="stretch_width", margin=(0, 0, 10, 0))
         self._watcher = self.state.param.watch(self._show_gene, ["gene", "cells"])
 
     def leave(self) -> None:

@@ -54,6 +54,10 @@ class FitView(pn.viewable.Viewer):
     model = param.ClassSelector(class_=ModelState, constant=True)
     go_on = param.Callable(doc="Called when the user wants to explore the result.")
 
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._offered = ui.Column(sizing_mode="stretch_width", margin=(8, 0, 0, 0))
+
     def __panel__(self) -> Viewable:
         progress = ProgressView(state=self.state, go_on=self.go_on)
         runs = RunList(state=self.state)
@@ -82,15 +86,9 @@ class FitView(pn.viewable.Viewer):
         )
         picker = ui.RadioBoxGroup(label="", options={}, margin=(0, 0, 6, 0))
 
-        usual = next(iter(METHODS))
-
         def follow(*_: param.parameterized.Event) -> None:
-            nonlocal usual
             keys = self.model.methods
-            # Another model has another usual way; one that the user chose stays while it can.
-            if self.state.method not in keys or keys[0] != usual:
-                self.state.method = keys[0]
-            usual = keys[0]
+            self.state.offer(keys)
             options = {METHODS[key].label: key for key in keys}
             picker.param.update(options=options, value=self.state.method, visible=len(keys) > 1)
 
@@ -101,6 +99,7 @@ class FitView(pn.viewable.Viewer):
         picker.param.watch(take, "value")
 
         self.model.param.watch(follow, ["likelihood", "n_components"])
+        self.state.param.watch(follow, "method")
         follow()
         return card(
             "Settings",
@@ -109,6 +108,7 @@ class FitView(pn.viewable.Viewer):
             picker,
             pn.bind(self._inputs_of, self.state.param.method),
             start,
+            self._offered,
         )
 
     def _inputs_of(self, key: str) -> Viewable:
@@ -148,11 +148,35 @@ class FitView(pn.viewable.Viewer):
         form = self.state.configs[key]
         return [number_field(form, name, sizing_mode="stretch_width") for name in names]
 
-    def _start(self) -> None:
+    def _start(self, *, again: bool = False) -> None:
+        counts, spec = self.data.counts, self.model.spec()
+        self._offered[:] = []
         try:
-            self.state.start(self.data.counts, self.model.spec())
+            before = None if again else self.state.finished_before(counts, spec)
+            if before is None:
+                self.state.start(counts, spec)
+            else:
+                self._offer(before)
         except ValueError as problem:
             pn.state.notifications.error(str(problem), duration=0)
+
+    def _offer(self, before: RunFolder) -> None:
+        """The same fit is there: who wants it again says so."""
+
+        def look(_: object) -> None:
+            self._offered[:] = []
+            self.state.look_at(before)
+
+        text = f"This fit exists: the same data, model and settings, {when(before.spec.created)}."
+        self._offered[:] = [
+            notice(text, "info"),
+            ui.FlexBox(
+                button("Look at it", "visibility", look),
+                button(
+                    "Fit again", "replay", lambda _: self._start(again=True), variant="outlined"
+                ),
+            ),
+        ]
 
     def _what(self, counts: Counts | None, _likelihood: str, _n_components: int) -> str:
         if counts is None:
@@ -318,17 +342,11 @@ class ProgressView(pn.viewable.Viewer):
         self._what.object = words_html(f"{run.spec.described} on {run.spec.data_name}: {doing}")
         self._how_to_read.object = words_html(method_of(run.spec.config).trace_doc, faint=True)
         self.unit = unit = method_of(run.spec.config).unit
-        figures = {
-            f"{unit}, of at most {status.n_steps:,}": f"{status.step:,}",
-            "done": f"{status.percent} %",
-            "time left": _time_left(status),
-            f"{unit} per second": short(status.steps_per_second) if status.step else "-",
-            "device": status.device or "-",
-        }
-        self._figures.object = tiles_html(figures)
+        is_waiting = status.state is RunState.QUEUED and status.step == 0
+        self._figures.object = "" if is_waiting else tiles_html(_figures(status, unit))
         starting = status.state is RunState.RUNNING and status.step == 0
         self._bar.param.update(
-            visible=True,
+            visible=not is_waiting,
             value=-1 if starting else status.percent,
             variant="indeterminate" if starting else "determinate",
             color="error" if status.state is RunState.FAILED else "primary",
@@ -396,6 +414,17 @@ def _state_in_words(run: RunFolder, status: RunStatus) -> str:
         RunState.FAILED: "failed",
         RunState.INTERRUPTED: "interrupted",
     }[status.state]
+
+
+def _figures(status: RunStatus, unit: str) -> dict[str, str]:
+    most = f", of at most {status.n_steps:,}" if status.n_steps else ""
+    return {
+        f"{unit}{most}": f"{status.step:,}",
+        "done": f"{status.percent} %",
+        "time left": _time_left(status),
+        f"{unit} per second": short(status.steps_per_second) if status.step else "-",
+        "device": status.device or "-",
+    }
 
 
 def _time_left(status: RunStatus) -> str:

@@ -1,5 +1,7 @@
 """The run that is looked at, and how far it is.  Plain ``param``: it runs without a server."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,10 @@ from scribeviz.runs.damage import DamagedRun, DamagedRunError
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.views.shared.forms import Form, form_for
+
+type _Asked = tuple[
+    ChosenModel, InferenceConfig, str, str
+]  # with the data, and what it starts from
 
 
 class FitState(param.Parameterized):
@@ -29,11 +35,15 @@ class FitState(param.Parameterized):
         doc="Steps after which cells that are not trained on were scored, and their loss.",
     )
     history = param.List([], doc="All runs with their status, newest first.")
+    at_work = param.Tuple(
+        (None, None, 0), doc="The run that is being fitted, its status, and how many wait behind."
+    )
     damaged = param.List([], doc="The runs that cannot be read.")
 
     def __init__(self, **params: Any) -> None:
         configs = {key: form_for(method.config) for key, method in METHODS.items()}
         super().__init__(configs=configs, **params)
+        self._usual = self.method
 
     @property
     def config(self) -> Form:
@@ -46,25 +56,51 @@ class FitState(param.Parameterized):
         Where the same fit is waiting or under way already, as after a double click, that one is
         looked at instead.
         """
+        asked = self._asked(counts, spec)
+        _, config, _, start_from = asked
+        run = self._same_run(asked, lambda state: not state.is_over) or self.store.submit(
+            counts, spec, config, start_from
+        )
+        self.look_at(run)
+        return run
+
+    def finished_before(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
+        """The newest run that is done and fits the same as :meth:`start` would."""
+        asked = self._asked(counts, spec)
+        return self._same_run(asked, lambda state: state is RunState.DONE)
+
+    def _asked(self, counts: Counts, spec: ChosenModel) -> _Asked:
         kind = known_kind_of(spec)
         method = self.method
         if kind is not None and method not in kind.methods:
             method = kind.methods[0]
         before = self.start_of(counts, spec) if method == self.method else None
         config = self.configs[method].value()
-        start_from = "" if before is None else before.id
-        asked = (spec, config, counts.fingerprint, start_from)
-        run = self._under_way(asked) or self.store.submit(counts, spec, config, start_from)
-        self.look_at(run)
-        return run
+        return spec, config, counts.fingerprint, "" if before is None else before.id
 
-    def _under_way(self, asked: tuple[ChosenModel, InferenceConfig, str, str]) -> RunFolder | None:
+    def _same_run(self, asked: _Asked, wanted: Callable[[RunState], bool]) -> RunFolder | None:
         for run, status in self.store.statuses():
             content = run.spec
             same = (content.model, content.config, content.fingerprint, content.start_from) == asked
-            if same and not content.scores and not status.state.is_over:
+            if same and not content.scores and wanted(status.state):
                 return run
         return None
+
+    def offer(self, methods: Sequence[str]) -> None:
+        """Take the usual one of a model's methods, unless the user chose one that it has too."""
+        # Another model has another usual way; one that the user chose stays while it can.
+        if self.method not in methods or methods[0] != self._usual:
+            self.method = methods[0]
+        self._usual = methods[0]
+
+    def show_settings(self, config: InferenceConfig, methods: Sequence[str]) -> None:
+        """Choose the settings of a run, whose model has these methods."""
+        key = method_of(config).key
+        self.configs[key].param.update(
+            {each.name: getattr(config, each.name) for each in fields(config)}
+        )
+        self._usual = methods[0]
+        self.method = key
 
     def start_of(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
         """The newest variational fit of the same model and data, for a sampler to start from."""
@@ -108,6 +144,9 @@ class FitState(param.Parameterized):
             self.history = history
         if damaged != self.damaged:
             self.damaged = damaged
+        at_work = _at_work(history)
+        if at_work != self.at_work:
+            self.at_work = at_work
         if self.run is None:
             return
         try:
@@ -142,3 +181,13 @@ class FitState(param.Parameterized):
             return False
         unfinished = {RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED}
         return self.status.state in unfinished
+
+
+def _at_work(
+    history: list[tuple[RunFolder, RunStatus]],
+) -> tuple[RunFolder | None, RunStatus | None, int]:
+    waiting = sum(status.state is RunState.QUEUED for _, status in history)
+    for run, status in history:
+        if status.state is RunState.RUNNING:
+            return run, status, waiting
+    return None, None, waiting
