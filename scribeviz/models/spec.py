@@ -89,9 +89,9 @@ class ModelSpec:
     guide_rank: int = setting(
         0,
         label="Rank of the covariance",
-        doc="0: every parameter varies by itself in the posterior. A few: so many patterns of genes "
-        "that vary together are fitted too, and one along the odds; slower, with more honest "
-        "intervals.",
+        doc="0: every parameter varies by itself in the posterior. A few: so many patterns of "
+        "genes that vary together are fitted too, and one along the odds; slower, with more "
+        "honest intervals.",
         bounds=(0, 50),
     )
     total_mrna: float = setting(

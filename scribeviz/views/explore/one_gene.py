@@ -75,8 +75,9 @@ _KINDS = {
     "Rootogram": _Kind(
         _rootogram,
         ROOTOGRAM_LEGEND,
-        "In a rootogram bars hang from the prediction; square roots make rare counts as visible as common ones. A "
-        "bar that ends below the band has too many cells, one that ends above it too few.",
+        "In a rootogram bars hang from the prediction; square roots make rare counts as visible as "
+        "common ones. A bar that ends below the band has too many cells, one that ends above it "
+        "too few.",
     ),
     "Residuals": _Kind(
         _residuals,
