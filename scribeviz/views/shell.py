@@ -130,7 +130,7 @@ class Shell(pn.viewable.Viewer):
         self._steps.param.watch(self._stepped, "active")
         self._main = ui.Column(sizing_mode="stretch_width", margin=(14, 28))
         self._python = PythonView(session=session, compare=self.compare)
-        self._visited: dict[str, Viewable] = {}
+        self._visited: dict[str, ui.Column] = {}
         self._asked = 0  # how often a run was opened
         self._said = ""  # the address, as it was last seen or set
         session.param.watch(self._show_place, "place")
@@ -210,6 +210,14 @@ class Shell(pn.viewable.Viewer):
         if explore.explored is None or explore.explored.run_id != run.id:
             explore.opening = f"Opening {run.spec.described} on {run.spec.data_name} …"
         pn.state.execute(partial(self._read_run, run, gene, self._asked))
+
+    def _cancel_opening(self) -> None:
+        """Wait no longer for a run; what is read of it until then is not shown."""
+        self._asked += 1
+        explore = self.session.explore
+        explore.opening = ""
+        if explore.explored is None:
+            self.session.place = "Fit"
 
     async def _read_run(self, run: RunFolder, gene: str, asked: int) -> None:
         """Read in a thread: it takes seconds with many cells, and other clicks must not wait."""
@@ -291,7 +299,9 @@ class Shell(pn.viewable.Viewer):
                 model=session.model,
                 go_on=lambda: self.go("Explore"),
             ),
-            "Explore": lambda: ExploreView(state=session.explore, try_model=self.try_model),
+            "Explore": lambda: ExploreView(
+                state=session.explore, try_model=self.try_model, cancel=self._cancel_opening
+            ),
             "Compare": lambda: CompareView(
                 state=self.compare, data=session.data, model=session.model, fit=session.fit
             ),
@@ -300,10 +310,13 @@ class Shell(pn.viewable.Viewer):
 
     def _show_place(self, *_: param.parameterized.Event) -> None:
         place = self.session.place
-        if place not in self._visited:  # a place keeps its plots and inputs once it was seen
-            self._visited[place] = self._view(place)
-        self._main[:] = [self._visited[place], self._python]
-        self._steps.active = PLACES.index(place)
+        with pn.io.hold():
+            for name, shown in self._visited.items():
+                shown.visible = name == place
+            if place not in self._visited:  # a place stays in the browser once it was seen
+                self._visited[place] = ui.Column(self._view(place), sizing_mode="stretch_width")
+                self._main[:] = [*self._visited.values(), self._python]
+            self._steps.active = PLACES.index(place)
 
     def _stepped(self, event: param.parameterized.Event) -> None:
         place = PLACES[event.new]

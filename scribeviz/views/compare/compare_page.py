@@ -40,6 +40,7 @@ from scribeviz.views.shared.parts import (
     empty,
     flexible,
     heading,
+    in_progress_html,
     in_words,
     legend,
     notice,
@@ -190,7 +191,7 @@ class CompareView(pn.viewable.Viewer):
             state.refuse(runs, "")
             return
         state.runs = runs
-        self._busy.object = words_html("Comparing …", faint=True)
+        self._busy.object = in_progress_html("Comparing …", height=320)
         self._invitation.visible = False
         try:
             explored = await asyncio.to_thread(state.load, runs)

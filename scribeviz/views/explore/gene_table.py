@@ -25,6 +25,7 @@ from scribeviz.views.shared.parts import (
     button,
     card,
     download,
+    in_progress_html,
     words,
     words_html,
 )
@@ -245,7 +246,7 @@ class GeneTable(pn.viewable.Viewer):
     async def _as_h5ad(self) -> BytesIO:
         # It reads and writes every count: other clicks must not wait for it.
         run = RunFolder(self.state.explored.path)
-        self._writing.object = words_html("Writing the AnnData file …", faint=True)
+        self._writing.object = in_progress_html("Writing the AnnData file …")
         try:
             return await asyncio.to_thread(as_h5ad, run)
         finally:

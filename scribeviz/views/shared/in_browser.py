@@ -93,7 +93,18 @@ for (const [kind, mouse] of [["focusin", "mouseover"], ["focusout", "mouseout"]]
     signOf(event)?.dispatchEvent(new MouseEvent(mouse, {bubbles: true})));
 """
 
+# For the seconds of a wait, which styles count (parts.in_progress).
+_SECONDS = """
+if (!window.scribeviz_seconds) {
+  window.scribeviz_seconds = true;
+  CSS.registerProperty({
+    name: "--seconds", syntax: "<integer>", inherits: false, initialValue: "0"
+  });
+}
+"""
+
 SCRIPTS = (
+    _SECONDS,
     _ENTER_ANOTHER_NUMBER,
     _STEPS_ARE_CLOSED_WHERE_NARROW,
     _BACK_AND_FORWARD,

@@ -48,6 +48,25 @@ TABLE_LOOK = """
 """Headings of tables as they are written, as names of models are among them; long names are cut."""
 
 
+# The seconds are said from the third on.  The number is registered by in_browser.py: a style within
+# a part of the page cannot.
+_WAITING = """
+@keyframes turn { to { transform: rotate(1turn); } }
+@keyframes count { from { --seconds: 0; } to { --seconds: 3600; } }
+@keyframes appear { to { opacity: 1; } }
+@keyframes breathe { 50% { opacity: .45; } }
+.turning { display: inline-block; width: 14px; height: 14px; margin-right: 10px;
+  vertical-align: -2px; border: 2px solid currentColor; border-right-color: transparent;
+  border-radius: 50%; box-sizing: border-box; animation: turn 1s linear infinite; }
+.seconds { counter-reset: seconds var(--seconds); opacity: 0;
+  animation: count 3600s linear, appear 0s 3s forwards; }
+.seconds::after { content: " " counter(seconds) " s"; opacity: .7; }
+.place { border-radius: 10px; background: rgba(128, 128, 128, .16);
+  animation: breathe 1.6s ease-in-out infinite; }
+@media (prefers-reduced-motion: reduce) { .turning, .place { animation: none; } }
+"""
+
+
 def text_html(text: str, *, explain: bool = False) -> str:
     """Plain text as HTML; long names in it are cut where the line is, and whole under the mouse.
 
@@ -152,15 +171,30 @@ def empty(text: str) -> Viewable:
     )
 
 
-def in_progress(doing: str) -> Viewable:
-    """What is going on, in words; nothing while they are empty."""
+def in_progress(doing: str, *, height: int = 0) -> Viewable:
+    """What is going on, in words, for how long, and grey in ``height`` pixels of what will come.
+
+    Nothing while ``doing`` is empty.
+    """
     if not doing:
         return ui.Spacer(height=0)
-    return ui.Row(
-        ui.LoadingSpinner(value=True, size=24),
-        ui.HTML(words_html(doing), margin=(0, 0, 0, 8)),
-        styles={"align-items": "center"},
+    return ui.HTML(in_progress_html(doing, height=height), sizing_mode="stretch_width", margin=0)
+
+
+def in_progress_html(doing: str, *, height: int = 0) -> str:
+    """What :func:`in_progress` shows, as HTML; the browser counts the seconds."""
+    place = place_html(height) if height else ""
+    return (
+        f"<style>{_WAITING}</style>"
+        f'<p role="status" style="margin:0 0 8px;line-height:1.45;{_BREAK}"><span class="turning">'
+        f'</span>{text_html(doing)}<span class="seconds"></span></p>{place}'
     )
+
+
+def place_html(height: int) -> str:
+    """Grey where something will be, so many pixels high."""
+    look = f"<style>{_WAITING}</style>"
+    return f'{look}<div class="place" style="height:{height}px" aria-hidden="true"></div>'
 
 
 def tiles(entries: dict[str, str]) -> ui.HTML:

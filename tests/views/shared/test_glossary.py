@@ -40,9 +40,8 @@ def test_a_word_that_newcomers_ask_about_is_explained_in_a_sentence(word):
 
 
 def test_the_longest_word_wins_and_parts_of_words_are_left_alone():
-    assert explained_html("the level of capture is open").endswith(
-        ">level of capture</dfn> is open"
-    )
+    shown = explained_html("the level of capture is open")
+    assert shown.endswith(">level of capture</dfn> is open")
     for text in ("capture-aware", "weightless", "pre-entropy", "nats_2"):
         assert explained_html(text) == text
 
