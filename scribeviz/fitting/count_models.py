@@ -18,9 +18,10 @@ from scribeviz.inference.exact import (
     learn_priors,
     tables_of,
 )
+from scribeviz.inference.exact import settling as exact_settling
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
 from scribeviz.inference.shared_priors import Learned, shared_priors_of
-from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
+from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, settling, svi_checkpoints
 from scribeviz.models.builder import build
 from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
@@ -50,6 +51,10 @@ class SVIFit(Fit[Checkpoint]):
     def n_steps(self) -> int:
         """The most steps that will be done."""
         return self.config.n_steps
+
+    def progress(self, checkpoint: Checkpoint) -> float:
+        """About how much of the fit is done, by the rule that ends it."""
+        return settling(checkpoint, self.config)
 
     def checkpoints(self, start: Checkpoint | None = None) -> Iterator[Checkpoint]:
         """Fit, a checkpoint at a time; go on from ``start`` when it is given."""
@@ -167,6 +172,10 @@ class ExactFit(Fit[ExactCheckpoint]):
     def n_steps(self) -> int:
         """The most steps that will be done."""
         return self.config.n_steps
+
+    def progress(self, checkpoint: ExactCheckpoint) -> float:
+        """About how much of the fit is done, by the rule that ends it."""
+        return exact_settling(checkpoint, self.config)
 
     def checkpoints(self, start: ExactCheckpoint | None = None) -> Iterator[ExactCheckpoint]:
         """Sweep over the genes, a checkpoint at a time; go on from ``start`` when it is given."""

@@ -50,6 +50,10 @@ class Fit[C: AnyCheckpoint](ABC):
     def results(self, checkpoint: C) -> Results:
         """The result that ``checkpoint`` stands for."""
 
+    def progress(self, checkpoint: C) -> float:
+        """About how much of the fit is done, from 0 to 1."""
+        return checkpoint.fraction
+
     def problem(self, results: Any) -> str:
         """Why what came out cannot be used, and what to do; empty where it can."""
         del results

@@ -127,6 +127,8 @@ class RunStatus:
         What the worker is at, in words.
     step, n_steps, steps_per_second
         Progress; ``n_steps`` is the most that will be done.
+    progress
+        About how much of the fit is done, by the rule that ends it, from 0 to 1.
     settled
         Whether the loss had settled when the fit ended.
     device
@@ -144,6 +146,7 @@ class RunStatus:
     step: int = 0
     n_steps: int = 0
     steps_per_second: float = 0.0
+    progress: float = 0.0
     settled: bool = False
     device: str = ""
     pid: int = 0
@@ -154,10 +157,11 @@ class RunStatus:
 
     @property
     def percent(self) -> int:
-        """Share of the work that is done; a settled fit is complete whatever its steps."""
+        """About how much of the fit is done; a settled fit is complete whatever its steps."""
         if self.state is RunState.DONE:
             return 100
-        return int(100 * self.step / self.n_steps) if self.n_steps else 0
+        most = self.step / self.n_steps if self.n_steps else 0.0
+        return int(100 * max(self.progress, most))
 
     @property
     def seconds(self) -> float:

@@ -117,6 +117,8 @@ def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
     folder.update_status(
         doing=method_of(folder.spec.config).doing,
         step=checkpoint.step,
+        # The rule that ends it looks at noisy losses; a bar that goes back is not believed.
+        progress=max(folder.status.progress, fit.progress(checkpoint)),
         n_steps=checkpoint.n_steps,
         steps_per_second=checkpoint.steps_per_second,
         settled=checkpoint.settled,

@@ -33,6 +33,7 @@ from scribeviz.views.shared.parts import (
     number_field,
     page,
     short,
+    text_html,
     tiles_html,
     when,
     words,
@@ -41,6 +42,10 @@ from scribeviz.views.shared.parts import (
 )
 
 _SHOWN_AT_ONCE = 2  # settings of a method; the others are under "More"
+_PHASES = (
+    "display:flex;flex-wrap:wrap;gap:0 22px;list-style:none;margin:0;padding:0;font-size:.9rem"
+)
+_NOW = "font-weight:600"
 _EVERYTHING, _TAIL = "All steps", "Last half"
 _DAMAGED_SHOWN = 5  # runs that cannot be read; the others are counted
 _DELETE, _FOR_GOOD = "Delete it", "Delete it for good"
@@ -287,6 +292,7 @@ class ProgressView(pn.viewable.Viewer):
         self._bar = ui.LinearProgress(
             value=0, sizing_mode="stretch_width", margin=(4, 0, 12, 0), visible=False
         )
+        self._phases = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 2, 0))
         self._problem = ui.Column(sizing_mode="stretch_width")
         self._actions = ui.Row()
         self._how_to_read = words("", faint=True)
@@ -324,6 +330,7 @@ class ProgressView(pn.viewable.Viewer):
             self._what,
             self._problem,
             self._figures,
+            self._phases,
             self._bar,
             self._waiting,
             self._plot,
@@ -334,7 +341,7 @@ class ProgressView(pn.viewable.Viewer):
         run, status = self.state.run, self.state.status
         if run is None or status is None:
             self._what.object = words_html("Nothing has been started yet.")
-            self._figures.object = self._how_to_read.object = ""
+            self._figures.object = self._how_to_read.object = self._phases.object = ""
             self._bar.visible = False
             self._problem[:], self._actions[:] = [], []
             return
@@ -344,11 +351,12 @@ class ProgressView(pn.viewable.Viewer):
         self.unit = unit = method_of(run.spec.config).unit
         is_waiting = status.state is RunState.QUEUED and status.step == 0
         self._figures.object = "" if is_waiting else tiles_html(_figures(status, unit))
-        starting = status.state is RunState.RUNNING and status.step == 0
+        phases, how_far_is_known = _phases(run, status)
+        self._phases.object = phases
         self._bar.param.update(
             visible=not is_waiting,
-            value=-1 if starting else status.percent,
-            variant="indeterminate" if starting else "determinate",
+            value=status.percent if how_far_is_known else -1,
+            variant="determinate" if how_far_is_known else "indeterminate",
             color="error" if status.state is RunState.FAILED else "primary",
         )
         self._problem[:] = [notice(status.error, "error")] if status.error else []
@@ -414,6 +422,30 @@ def _state_in_words(run: RunFolder, status: RunStatus) -> str:
         RunState.FAILED: "failed",
         RunState.INTERRUPTED: "interrupted",
     }[status.state]
+
+
+def _phases(run: RunFolder, status: RunStatus) -> tuple[str, bool]:
+    """The phases of a fit with the one that it is in, as HTML; and whether its bar can say more.
+
+    What a worker is at may be something that is not known here: it is then a phase of its own.
+    """
+    fitting = method_of(run.spec.config).doing
+    if status.state is not RunState.RUNNING:
+        return "", True
+    names = ["reading and compiling", fitting, "checking every gene"]
+    if status.doing in names[1:]:
+        at = names.index(status.doing)
+    elif status.step == 0:
+        at = 0
+    else:
+        names.append(status.doing)
+        at = len(names) - 1
+    shown = "".join(
+        f'<li style="{_NOW if i == at else ""}"{" aria-current=step" if i == at else ""}>'
+        f"{'✓ ' if i < at else ''}{text_html(name)}</li>"
+        for i, name in enumerate(names)
+    )
+    return f'<ol style="{_PHASES}">{shown}</ol>', at == 1
 
 
 def _figures(status: RunStatus, unit: str) -> dict[str, str]:
