@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Array
 
 from scribeviz._cards import shown_by_fields
+from scribeviz.criticism.critique import Critique, criticise_draws
+from scribeviz.criticism.draws import natural_draws
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.gene_tables import constant_of
 from scribeviz.fitting.plan import Fit, batch_size_of
@@ -81,6 +83,17 @@ class SVIFit(Fit[Checkpoint]):
             depth=self.model.depth_of(self.counts),
             gene_priors=self.model.gene_priors,
         )
+
+    def preview(self, checkpoint: Checkpoint) -> Critique:
+        """Every gene judged by the means of the posterior so far.
+
+        That is quick, and too sure of itself: what a fit is judged by in the end also knows how far
+        its posterior scatters.
+        """
+        point = self.results(checkpoint).get_map(use_mean=True, canonical=False, verbose=False)
+        # Twice: what is said of how draws differ needs two, and these do not.
+        means = {name: np.stack([value, value]) for name, value in point.items()}
+        return criticise_draws(self.counts, natural_draws(self.model, means))
 
     def _start(self, *, chosen: bool) -> dict[str, Array]:
         """Start values; the best of several where several are asked for."""

@@ -336,6 +336,16 @@ class RunFolder:
         write_arrays(self.path / "folds.h5", *scores.as_file())
 
     @property
+    def preview_path(self) -> Path:
+        """What a fit that is under way is judged by, from its means; gone when it is over."""
+        return self.path / "preview.h5"
+
+    @property
+    def preview_version(self) -> tuple[int, int]:
+        """Something that differs once the preview is replaced; zeros where there is none."""
+        return _version_of(self.preview_path)
+
+    @property
     def counts_path(self) -> Path:
         """Where the data are."""
         return self.path / "counts.h5"

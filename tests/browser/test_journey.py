@@ -16,7 +16,7 @@ from scribeviz.fitting.kinds import offers
 from scribeviz.views.data.data_state import EXAMPLE
 
 PATIENT = 180_000  # milliseconds: the first fit compiles
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 # Every Bokeh figure of the page, inside whatever shadow roots; gives what its renderers show.
 SERIES = """(name) => {
@@ -164,7 +164,9 @@ def open_tab(page, name):
 
 def tap_gene(page, axis, position):
     """Tap the gene at ``position`` in the picture with that vertical axis; gives its name."""
-    page.get_by_role("heading", name="All genes").scroll_into_view_if_needed()
+    heading = page.get_by_role("heading", name="All genes")
+    expect(heading).to_be_visible(timeout=PATIENT)
+    heading.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     x, y, name = page.evaluate(PLACE_OF_GENE, [axis, position])
     page.mouse.click(x, y)

@@ -21,6 +21,7 @@ from scribeviz.runs.damage import DamagedRun
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.fit.live_genes import LiveGenesView
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.parts import (
     TABLE_LOOK,
@@ -72,7 +73,12 @@ class FitView(pn.viewable.Viewer):
             wrapping(
                 # The settings grow only where they have a line of their own.
                 ui.Column(self._settings(), styles=flexible(1, 290)),
-                ui.Column(progress, runs, styles=flexible(1_000, 400)),
+                ui.Column(
+                    progress,
+                    LiveGenesView(state=self.state),
+                    runs,
+                    styles=flexible(1_000, 400),
+                ),
             ),
         )
 

@@ -29,6 +29,7 @@ class FitState(param.Parameterized):
     run = param.ClassSelector(class_=RunFolder, doc="The run that is looked at.")
     status = param.ClassSelector(class_=RunStatus, doc="How far it is.")
     stopping = param.Boolean(False, doc="Whether it was asked to stop, and goes on yet.")
+    preview = param.Tuple((0, 0), doc="Version of what it is judged by while it goes on.")
     losses = param.Array(np.zeros(0), doc="Its losses so far, in nats.")
     validation = param.Tuple(
         (np.zeros(0, int), np.zeros(0)),
@@ -152,10 +153,13 @@ class FitState(param.Parameterized):
         try:
             self._follow(self.run)
         except DamagedRunError:  # the list says why; or it was deleted
-            self.param.update(run=None, status=None, stopping=False, losses=np.zeros(0))
+            self.param.update(
+                run=None, status=None, stopping=False, losses=np.zeros(0), preview=(0, 0)
+            )
 
     def _follow(self, run: RunFolder) -> None:
         status = run.status
+        self.preview = (0, 0) if status.state.is_over else run.preview_version
         self.stopping = status.state is RunState.RUNNING and run.stop_asked
         if status != self.status:
             grown: dict[str, Any] = {}
