@@ -22,7 +22,6 @@ from scribeviz.views.shared.parts import card, legend, words, words_html
 
 _WORST = 8
 _REPLICATES = 100
-_WRAPPING = {"flexWrap": "wrap", "& .MuiToggleButton-root": {"whiteSpace": "nowrap"}}
 
 
 class LiveGenesView(pn.viewable.Viewer):
@@ -41,8 +40,8 @@ class LiveGenesView(pn.viewable.Viewer):
         self._pipe: Pipe | None = None
         self._newest = Newest(self._update)
         self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 6, 0))
-        self._picker = ui.RadioButtonGroup(
-            label="Worst genes", options=[], size="small", margin=(0, 0, 8, 0), sx=_WRAPPING
+        self._picker = ui.Select(
+            label="Gene, worst first", options=[], width=260, margin=(4, 0, 8, 0)
         )
         self._picker.param.watch(self._chosen, "value")
         self._picture = ui.Column(sizing_mode="stretch_width")
