@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import html
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -18,13 +17,12 @@ from panel import ui
 from panel.util import edit_readonly
 from panel.viewable import Viewable
 
-from scribeviz.data.counts import Counts
 from scribeviz.data.reading_process import keep_reader_waiting
 from scribeviz.data.values import ROUNDINGS
 from scribeviz.fitting.kinds import known_kind_of
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.models.spec import ModelSpec
-from scribeviz.runs.folder import RunFolder, RunStatus
+from scribeviz.runs.folder import RunFolder
 from scribeviz.runs.run import tended_store
 from scribeviz.runs.store import RunStore, default_root
 from scribeviz.views.compare.compare_page import CompareView
@@ -35,6 +33,7 @@ from scribeviz.views.data.filter_link import filter_as_text, filter_from_text
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explored import Explored, load_explored
 from scribeviz.views.fit.fit_page import FitView
+from scribeviz.views.header import data_chip, job_chip
 from scribeviz.views.model.model_page import ModelView
 from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
@@ -150,12 +149,12 @@ class Shell(pn.viewable.Viewer):
             title="scribeviz",
             header=[
                 ui.HTML(
-                    pn.bind(_data_chip, session.data.param.counts),
+                    pn.bind(data_chip, session.data.param.counts),
                     margin=(0, 10),
                     stylesheets=[HIDDEN_WHERE_NARROW % ".detail"],
                 ),
                 ui.HTML(
-                    pn.bind(_job_chip, session.fit.param.at_work, session.fit.param.status),
+                    pn.bind(job_chip, session.fit.param.at_work, session.fit.param.status),
                     margin=(0, 10),
                     align="center",
                     stylesheets=[HIDDEN_WHERE_NARROW % ":host"],
@@ -477,37 +476,3 @@ def _unexpected(error: Exception) -> None:
             "The server's log says more.",
             duration=0,
         )
-
-
-def _data_chip(counts: Counts | None) -> str:
-    if counts is None:
-        return _chip("no data yet")
-    return _chip(f"{counts.n_cells:,} cells x {counts.n_genes:,} genes", name=counts.name)
-
-
-def _job_chip(
-    at_work: tuple[RunFolder | None, RunStatus | None, int], looked_at: RunStatus | None
-) -> str:
-    """What is being fitted, whichever run is looked at; how that ended where nothing is."""
-    run, status, n_waiting = at_work
-    if run is None or status is None:
-        over = looked_at is not None and looked_at.state.is_over
-        return _chip(f"fit {looked_at.state.value}") if over else ""
-    behind = f" · {n_waiting} waiting" if n_waiting else ""
-    return _chip(f"fitting {run.spec.label} · {status.percent} %{behind}")
-
-
-def _chip(text: str, name: str = "") -> str:
-    """A framed word or two; a long ``name`` before them is cut, and whole where the mouse rests."""
-    cut = "display:inline-block;max-width:25vw;overflow:hidden;text-overflow:ellipsis"
-    named = (
-        f'<span title="{html.escape(name)}" style="{cut};vertical-align:bottom">'
-        f"{html.escape(name)}</span>"
-    )
-    content = (
-        f'{named}<span class="detail"> · {html.escape(text)}</span>' if name else html.escape(text)
-    )
-    return (
-        '<span style="color:#fff;border:1px solid #ffffff99;border-radius:14px;padding:4px 12px;'
-        f'font-size:.85rem;opacity:.9;white-space:nowrap">{content}</span>'
-    )

@@ -13,6 +13,7 @@ import pytest
 
 from scribeviz import CellFilter, ModelSpec
 from scribeviz.runs.folder import RunFolder, RunState
+from scribeviz.views import header
 from scribeviz.views import shell as shell_module
 from scribeviz.views.data.data_page import DataView
 from scribeviz.views.explore.explore_page import ExploreView
@@ -230,7 +231,7 @@ def test_a_link_to_a_run_brings_back_its_settings(shell, finish, mixture):
 def test_the_header_says_what_runs(mixture):
     status = mixture.status
     running = replace(status, state=RunState.RUNNING, step=50, n_steps=200)
-    chip = shell_module._job_chip
+    chip = header.job_chip
     assert "fitting nbdm_mix, K = 2 · 25 % · 1 waiting" in chip((mixture, running, 1), status)
     assert "fit done" in chip((None, None, 0), status)
     assert not chip((None, None, 1), None)

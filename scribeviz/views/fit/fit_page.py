@@ -18,7 +18,15 @@ from scribeviz.data.droplets import empty_droplets
 from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.damage import DamagedRun
-from scribeviz.runs.folder import RunFolder, RunState, RunStatus
+from scribeviz.runs.folder import (
+    CHECKING,
+    COMPILING,
+    READING,
+    SCORING,
+    RunFolder,
+    RunState,
+    RunStatus,
+)
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.fit.live_genes import LiveGenesView
@@ -435,11 +443,11 @@ def _phases(run: RunFolder, status: RunStatus) -> tuple[str, bool]:
 
     What a worker is at may be something that is not known here: it is then a phase of its own.
     """
-    fitting = method_of(run.spec.config).doing
-    if status.state is not RunState.RUNNING:
+    if status.state is not RunState.RUNNING or run.spec.scores:
         return "", True
-    names = ["reading and compiling", fitting, "checking every gene"]
-    if status.doing in names[1:]:
+    fitting = method_of(run.spec.config).doing
+    names = [READING, COMPILING, fitting, CHECKING, SCORING]
+    if status.doing in names:
         at = names.index(status.doing)
     elif status.step == 0:
         at = 0
@@ -451,7 +459,7 @@ def _phases(run: RunFolder, status: RunStatus) -> tuple[str, bool]:
         f"{'✓ ' if i < at else ''}{text_html(name)}</li>"
         for i, name in enumerate(names)
     )
-    return f'<ol style="{_PHASES}">{shown}</ol>', at == 1
+    return f'<ol style="{_PHASES}">{shown}</ol>', names[at] == fitting
 
 
 def _figures(status: RunStatus, unit: str) -> dict[str, str]:
