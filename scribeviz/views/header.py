@@ -19,8 +19,9 @@ def job_chip(
     """What is being fitted, whichever run is looked at; how that ended where nothing is."""
     run, status, n_waiting = at_work
     if run is None or status is None:
-        over = looked_at is not None and looked_at.state.is_over
-        return _chip(f"fit {looked_at.state.value}") if over else ""
+        if looked_at is None or not looked_at.state.is_over:
+            return ""
+        return _chip(f"fit {looked_at.state.value}")
     behind = f" · {n_waiting} waiting" if n_waiting else ""
     return _chip(f"fitting {run.spec.label} · {status.percent} %{behind}")
 

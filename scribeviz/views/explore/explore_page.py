@@ -2,6 +2,7 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import panel as pn
 import param
@@ -97,7 +98,7 @@ class ExploreView(pn.viewable.Viewer):
         table, gene = GeneTable(state=state), GeneView(state=state)
         self._shown = [table, gene]
         digest = DigestView(state=state, try_model=self.try_model)
-        columns = [[gene], [digest, table], [self._tabs(explored)]]
+        columns: list[list[Any]] = [[gene], [digest, table], [self._tabs(explored)]]
         return ui.Column(
             *(notice(text, "info") for text in explored.critique.notes),
             wrapping(
