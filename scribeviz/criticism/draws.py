@@ -96,6 +96,18 @@ class NaturalDraws:
         joint = self.weights[:, :, None].astype(float) * self.groups
         return joint.reshape(self.n_draws, -1)
 
+    def of_gene(self, index: int, n_draws: int) -> "NaturalDraws":
+        """One gene alone, with draws that are repeated until there are so many.
+
+        Of a single draw, such as of means, replicates then scatter by chance alone.
+        """
+        kept = np.arange(n_draws) % self.n_draws
+        natural = {
+            name: (value if value.shape[-1] == 1 else value[..., index : index + 1])[kept]
+            for name, value in self.natural.items()
+        }
+        return replace(self, natural=natural, weights=self.weights[kept])
+
     def thinned(self, most: int) -> "NaturalDraws":
         """At most so many of the draws, evenly spaced."""
         if self.n_draws <= most:

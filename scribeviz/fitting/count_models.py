@@ -8,6 +8,8 @@ import numpy as np
 from jaxtyping import Array
 
 from scribeviz._cards import shown_by_fields
+from scribeviz.criticism.critique import Critique, criticise_draws
+from scribeviz.criticism.draws import natural_draws
 from scribeviz.data.component_tables import CellsByDepth
 from scribeviz.data.counts import Counts, CountsError
 from scribeviz.data.gene_tables import constant_of
@@ -21,11 +23,12 @@ from scribeviz.inference.exact import (
     learn_priors,
     tables_of,
 )
+from scribeviz.inference.exact import settling as exact_settling
 from scribeviz.inference.known_labels import KnownLabels
 from scribeviz.inference.mixture_starts import best_start
 from scribeviz.inference.nuts import NUTSCheckpoint, NUTSConfig, nuts_checkpoints
 from scribeviz.inference.shared_priors import Learned, learned_of, shared_priors_of
-from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
+from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, settling, svi_checkpoints
 from scribeviz.inference.weighted_em import (
     FIRST_BETWEEN,
     EMCheckpoint,
@@ -65,6 +68,10 @@ class SVIFit(Fit[Checkpoint]):
         """The most steps that will be done."""
         return self.config.n_steps
 
+    def progress(self, checkpoint: Checkpoint) -> float:
+        """About how much of the fit is done, by the rule that ends it."""
+        return settling(checkpoint, self.config)
+
     def checkpoints(self, start: Checkpoint | None = None) -> Iterator[Checkpoint]:
         """Fit, a checkpoint at a time; go on from ``start`` when it is given."""
         # A resumed fit replaces these values, but needs their shapes all the same.
@@ -90,6 +97,17 @@ class SVIFit(Fit[Checkpoint]):
             depth=self.model.depth_of(self.counts),
             gene_priors=self.model.gene_priors,
         )
+
+    def preview(self, checkpoint: Checkpoint) -> Critique:
+        """Every gene judged by the means of the posterior so far.
+
+        That is quick, and too sure of itself: what a fit is judged by in the end also knows how far
+        its posterior scatters.
+        """
+        point = self.results(checkpoint).get_map(use_mean=True, canonical=False, verbose=False)
+        # Twice: what is said of how draws differ needs two, and these do not.
+        means = {name: np.stack([value, value]) for name, value in point.items()}
+        return criticise_draws(self.counts, natural_draws(self.model, means))
 
     def _start(self, *, chosen: bool) -> dict[str, Array]:
         """Start values; the best of several where several are asked for."""
@@ -229,6 +247,10 @@ class ExactFit(Fit[ExactCheckpoint]):
     def n_steps(self) -> int:
         """The most steps that will be done."""
         return self.config.n_steps
+
+    def progress(self, checkpoint: ExactCheckpoint) -> float:
+        """About how much of the fit is done, by the rule that ends it."""
+        return exact_settling(checkpoint, self.config)
 
     def checkpoints(self, start: ExactCheckpoint | None = None) -> Iterator[ExactCheckpoint]:
         """Sweep over the genes, a checkpoint at a time; go on from ``start`` when it is given."""

@@ -9,7 +9,7 @@ import numpy as np
 from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.plan import Fit, batch_size_of
-from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, svi_checkpoints
+from scribeviz.inference.svi import Checkpoint, SVIConfig, SVIMethod, settling, svi_checkpoints
 from scribeviz.models.custom.model import CustomModel, bind
 from scribeviz.models.custom.sites import check_prediction
 from scribeviz.results.custom_results import CustomResults
@@ -28,6 +28,10 @@ class CustomFit(Fit[Checkpoint]):
     def n_steps(self) -> int:
         """The most steps that will be done."""
         return self.config.n_steps
+
+    def progress(self, checkpoint: Checkpoint) -> float:
+        """About how much of the fit is done, by the rule that ends it."""
+        return settling(checkpoint, self.config)
 
     def checkpoints(self, start: Checkpoint | None = None) -> Iterator[Checkpoint]:
         """Fit, a checkpoint at a time; go on from ``start`` when it is given."""

@@ -88,7 +88,8 @@ METHODS: Mapping[str, Method] = {
         Method(
             key="svi",
             label="Variational inference",
-            doc="Fits a posterior of simple shape: seconds to a minute, for every model.",
+            doc="Variational inference fits a distribution of simple shape to the posterior: "
+            "seconds to a minute, for every model.",
             result="variational",
             trace_doc="The loss is the negative ELBO of all cells: it falls, then wobbles around a "
             "level. Between models of the same data, lower is better.",

@@ -11,6 +11,7 @@ import numpy as np
 
 from scribeviz._cards import shown_by_fields
 from scribeviz._screen import is_interactive
+from scribeviz.criticism.critique import Critique
 from scribeviz.data.counts import Counts
 from scribeviz.fitting.progress import progress as show_progress
 from scribeviz.inference.chains import SamplerWarning
@@ -52,6 +53,15 @@ class Fit[C: AnyCheckpoint](ABC):
     @abstractmethod
     def results(self, checkpoint: C) -> Results:
         """The result that ``checkpoint`` stands for."""
+
+    def progress(self, checkpoint: C) -> float:
+        """About how much of the fit is done, from 0 to 1."""
+        return checkpoint.fraction
+
+    def preview(self, checkpoint: C) -> Critique | None:
+        """Every gene judged by the means of the posterior so far; None where means take long."""
+        del checkpoint
+        return None
 
     def problem(self, results: Any) -> str:
         """Why what came out cannot be used, and what to do; empty where it can."""

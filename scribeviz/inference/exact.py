@@ -6,6 +6,7 @@ A sweep computes the posterior of every gene by quadrature
 probable.  Sweeps cost the same however many cells there are.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -181,6 +182,22 @@ def exact_checkpoints(
         if settled:
             return
         priors = better
+
+
+def settling(checkpoint: ExactCheckpoint, config: ExactConfig) -> float:
+    """About how much of a fit is done, by the rule that ends it, from 0 to 1.
+
+    It ends when a sweep gains less than the tolerance: how far the gain has come there from that of
+    the first sweeps, on a log scale.
+    """
+    if checkpoint.settled:
+        return 1.0
+    falls = -np.diff(checkpoint.losses[_PARTS - 1 :: _PARTS])
+    if falls.size < 2 or config.tolerance <= 0:
+        return checkpoint.fraction
+    first, now = (max(float(fall), config.tolerance) for fall in (falls[0], falls[-1]))
+    came = 1 - math.log(now / config.tolerance) / max(math.log(first / config.tolerance), 1.0)
+    return max(min(came, 1.0), checkpoint.fraction)
 
 
 def tables_of(counts: Counts, spec: ModelSpec) -> GeneTables:

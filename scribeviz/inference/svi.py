@@ -314,11 +314,39 @@ def _program(
 def _has_settled(losses: Float32[np.ndarray, " steps"], tolerance: float) -> bool:
     if tolerance == 0 or losses.size < 2 * _WINDOW:
         return False
+    return _fall(losses, tolerance) <= 1
+
+
+def _fall(losses: Float32[np.ndarray, " steps"], tolerance: float) -> float:
+    """The fall of the loss over the last window, in units of that at which it has settled."""
     before = _finite(losses[-2 * _WINDOW : -_WINDOW])
     after = _finite(losses[-_WINDOW:])
     fall = before.mean() - after.mean()
     error = math.sqrt((before.var() + after.var()) / _WINDOW)
-    return bool(fall <= max(tolerance * abs(after.mean()), 2 * error))
+    settled = max(tolerance * abs(after.mean()), 2 * error)
+    if settled > 0:
+        return float(fall / settled)
+    return math.inf if fall > 0 else 0.0
+
+
+def settling(checkpoint: Checkpoint, config: SVIConfig) -> float:
+    """About how much of a fit is done, by the rule that ends it, from 0 to 1.
+
+    Stages count alike.  Half of one are the steps that it takes at least; the other half is how far
+    the fall of the loss has come, on a log scale, from where it was then to where it has settled.
+    """
+    if checkpoint.settled:
+        return 1.0
+    losses = checkpoint.losses[checkpoint.stage_start :]
+    least = 2 * _WINDOW
+    within = min(losses.size / least, 1.0) / 2
+    if losses.size > least and config.tolerance > 0:
+        first = max(_fall(losses[:least], config.tolerance), math.e)
+        now = max(_fall(losses, config.tolerance), 1.0)
+        if math.isfinite(first) and math.isfinite(now):
+            within += max(1 - math.log(now) / math.log(first), 0.0) / 2
+    staged = (checkpoint.stage + within) / len(_STAGES) if config.tolerance > 0 else 0.0
+    return max(staged, checkpoint.fraction)
 
 
 def _finite(losses: Float32[np.ndarray, " steps"]) -> np.ndarray:

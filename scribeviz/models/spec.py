@@ -88,9 +88,10 @@ class ModelSpec:
     )
     guide_rank: int = setting(
         0,
-        label="Directions in which genes vary together",
-        doc="0: every parameter varies by itself in the posterior. A few: genes vary together in "
-        "so many directions and along the odds; slower, with more honest intervals.",
+        label="Rank of the covariance",
+        doc="0: every parameter varies by itself in the posterior. A few: so many patterns of "
+        "genes that vary together are fitted too, and one along the odds; slower, with more "
+        "honest intervals.",
         bounds=(0, 50),
     )
     total_mrna: float = setting(

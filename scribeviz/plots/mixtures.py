@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 
-from scribeviz.plots.theme import PREDICTED, component_color, look
+from scribeviz.plots.theme import PREDICTED, component_color, distinct, look
 
 
 def entropy_histogram(entropies: Float[np.ndarray, " cells"], k: int) -> hv.Histogram:
@@ -47,8 +47,14 @@ def cross_heatmap(table: pd.DataFrame) -> hv.Overlay:
         Cells per label (rows) and component (columns).
     """
     shares = table.div(table.sum(axis=1).clip(lower=1), axis=0)
+    written = distinct([str(label) for label in table.index])
     rows = [
-        (str(component), str(label), shares.loc[label, component], table.loc[label, component])
+        (
+            str(component),
+            written[str(label)],
+            shares.loc[label, component],
+            table.loc[label, component],
+        )
         for label in table.index[::-1]
         for component in table.columns
     ]
@@ -84,8 +90,9 @@ def component_heatmap(
     names = [str(i + 1) for i in range(len(profiles))]
     most = max(float(np.abs(profiles).max(initial=0.0)), 1.0)
     limit = min(most, 5.0)  # a gene that a component lacks would hide all others
+    written = distinct(genes)
     rows = [
-        (gene, name, float(np.clip(profiles[k, g], -limit, limit)), information[g])
+        (written[gene], name, float(np.clip(profiles[k, g], -limit, limit)), information[g])
         for g, gene in enumerate(genes)
         for k, name in reversed(list(enumerate(names)))
     ]

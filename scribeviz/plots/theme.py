@@ -1,5 +1,6 @@
 """Colours and common looks.  Okabe and Ito's colours: told apart by colour-blind eyes too."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import holoviews as hv
@@ -47,6 +48,32 @@ _SVG_ICON = (
 def component_color(index: int) -> str:
     """Colour of a component, counted from 0; repeats after eight."""
     return COMPONENTS[index % len(COMPONENTS)]
+
+
+def shortened(name: str, length: int = 24) -> str:
+    """A name as it is written on an axis: a long one without its middle.
+
+    Its ends tell names of one file apart.
+
+    Examples
+    --------
+    >>> shortened("CD3E"), shortened("GSE123456_sample_of_a_patient_rep1", 16)
+    ('CD3E', 'GSE12345…nt_rep1')
+    """
+    if len(name) <= length:
+        return name
+    end = length // 2 - 1
+    return f"{name[: length - end - 1]}…{name[-end:]}"
+
+
+def distinct(names: Sequence[str], length: int = 24) -> dict[str, str]:
+    """Every name, and how it is written on an axis; those that would look alike are numbered."""
+    written: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        short = shortened(name, length)
+        alike = sum(shortened(other, length) == short for other in written)
+        written[name] = f"{short} ({alike + 1})" if alike else short
+    return written
 
 
 def look(**more: Any) -> dict[str, Any]:

@@ -128,6 +128,8 @@ class RunStatus:
         What the worker is at, in words.
     step, n_steps, steps_per_second
         Progress; ``n_steps`` is the most that will be done.
+    progress
+        About how much of the fit is done, by the rule that ends it, from 0 to 1.
     settled
         Whether the loss had settled when the fit ended.
     device
@@ -145,6 +147,7 @@ class RunStatus:
     step: int = 0
     n_steps: int = 0
     steps_per_second: float = 0.0
+    progress: float = 0.0
     settled: bool = False
     device: str = ""
     pid: int = 0
@@ -168,10 +171,11 @@ class RunStatus:
 
     @property
     def percent(self) -> int:
-        """Share of the work that is done; a settled fit is complete whatever its steps."""
+        """About how much of the fit is done; a settled fit is complete whatever its steps."""
         if self.state is RunState.DONE:
             return 100
-        return int(100 * self.step / self.n_steps) if self.n_steps else 0
+        most = self.step / self.n_steps if self.n_steps else 0.0
+        return int(100 * max(self.progress, most))
 
     @property
     def seconds(self) -> float:
@@ -333,6 +337,16 @@ class RunFolder:
     def write_fold_scores(self, scores: CellScores) -> None:
         """Keep scores by cross-validation; those of a run that scores are NaN until done."""
         write_arrays(self.path / "folds.h5", *scores.as_file())
+
+    @property
+    def preview_path(self) -> Path:
+        """What a fit that is under way is judged by, from its means; gone when it is over."""
+        return self.path / "preview.h5"
+
+    @property
+    def preview_version(self) -> tuple[int, int]:
+        """Something that differs once the preview is replaced; zeros where there is none."""
+        return version_of(self.preview_path)
 
     @property
     def counts_path(self) -> Path:

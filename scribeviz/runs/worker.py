@@ -30,6 +30,8 @@ from scribeviz.runs.scoring import score_by_folds
 # A checkpoint on disk is for after a crash: a few seconds of work may be lost.
 _SECONDS_BETWEEN_SAVES = 3.0
 _ENDED_EARLY = (LossNotFiniteError, TrainingError)
+_SECONDS_BETWEEN_PREVIEWS = 2.0
+_SHARE_OF_PREVIEWS = 0.1  # of the time of the fit
 _NO_MEMORY = "There was not enough memory for this fit; fewer components or genes need less."
 
 
@@ -116,12 +118,14 @@ def _fit(
     last = folder.read_checkpoint() if folder.has_checkpoint else None
     outcome = RunState.DONE, ""
     saved = time.monotonic()
+    previews = _Previews(folder, fit)
     try:
         for checkpoint in fit.checkpoints(start=last):
             last = checkpoint
             held.check()
             _publish(folder, fit, checkpoint)
             report(checkpoint)
+            previews.follow(checkpoint)
             if time.monotonic() - saved > _SECONDS_BETWEEN_SAVES:
                 folder.write_checkpoint(checkpoint)
                 saved = time.monotonic()
@@ -132,6 +136,8 @@ def _fit(
         traceback.print_exc()
         kept = "" if last is None else f" The fit up to step {last.step:,} is kept."
         outcome = RunState.FAILED, f"{problem}{kept}"
+    finally:
+        folder.preview_path.unlink(missing_ok=True)
     if last is not None:
         held.check()
         folder.write_checkpoint(last)
@@ -140,6 +146,28 @@ def _fit(
         if useless := _conclude(folder, fit, last):
             outcome = RunState.FAILED, useless
     return outcome
+
+
+class _Previews:
+    """Every gene judged now and then while the fit goes on, in under a tenth of its time."""
+
+    def __init__(self, folder: RunFolder, fit: Fit) -> None:
+        self._folder, self._fit = folder, fit
+        self._began = self._last = time.monotonic()
+        self._spent = self._cost = 0.0
+
+    def follow(self, checkpoint: AnyCheckpoint) -> None:
+        """Judge the genes by ``checkpoint``, if it is time to."""
+        now = time.monotonic()
+        affordable = self._spent + self._cost <= _SHARE_OF_PREVIEWS * (now - self._began)
+        if now - self._last < _SECONDS_BETWEEN_PREVIEWS or not affordable:
+            return
+        preview = self._fit.preview(checkpoint)
+        if preview is not None:
+            preview.save(self._folder.preview_path)
+        self._last = time.monotonic()
+        self._cost = self._last - now
+        self._spent += self._cost
 
 
 def _prepare(folder: RunFolder) -> Fit:
@@ -160,6 +188,8 @@ def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
     folder.update_status(
         doing=method_of(folder.spec.config).doing,
         step=checkpoint.step,
+        # The rule that ends it looks at noisy losses; a bar that goes back is not believed.
+        progress=max(folder.status.progress, fit.progress(checkpoint)),
         n_steps=checkpoint.n_steps,
         steps_per_second=checkpoint.steps_per_second,
         settled=checkpoint.settled,

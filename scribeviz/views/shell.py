@@ -19,6 +19,7 @@ from panel.viewable import Viewable
 
 from scribeviz.data.reading_process import keep_reader_waiting
 from scribeviz.data.values import ROUNDINGS
+from scribeviz.fitting.kinds import known_kind_of
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.catalogue import Look
@@ -33,11 +34,11 @@ from scribeviz.views.data.filter_link import filter_as_text, filter_from_text
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explored import Explored, load_explored
 from scribeviz.views.fit.fit_page import FitView
+from scribeviz.views.header import data_chip, job_chip
 from scribeviz.views.model.model_page import ModelView
 from scribeviz.views.model.model_state import PriorState
 from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
-from scribeviz.views.shared.chips import data_chip, job_chip
 from scribeviz.views.shared.closed import forget_views, give_memory_back
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.in_browser import HIDDEN_WHERE_NARROW, SCRIPTS
@@ -114,9 +115,9 @@ class Shell(pn.viewable.Viewer):
             sx=_STEPS_LOOK,
         )
         self._steps.param.watch(self._stepped, "active")
-        self._main = ui.Column(sizing_mode="stretch_width", margin=(20, 28))
+        self._main = ui.Column(sizing_mode="stretch_width", margin=(14, 28))
         self._python = PythonView(session=session, compare=self.compare)
-        self._visited: dict[str, Viewable] = {}
+        self._visited: dict[str, ui.Column] = {}
         self._asked = 0  # how often a run was opened
         self._said = ""  # the address, as it was last seen or set
         self.upkeep = Upkeep(self.refresh, pn.state.curdoc)
@@ -143,7 +144,7 @@ class Shell(pn.viewable.Viewer):
                     stylesheets=[HIDDEN_WHERE_NARROW % ".detail"],
                 ),
                 ui.HTML(
-                    pn.bind(job_chip, session.fit.param.status),
+                    pn.bind(job_chip, session.fit.param.at_work, session.fit.param.status),
                     margin=(0, 10),
                     align="center",
                     stylesheets=[HIDDEN_WHERE_NARROW % ":host"],
@@ -219,6 +220,14 @@ class Shell(pn.viewable.Viewer):
         if explore.explored is None or explore.explored.run_id != run.id:
             explore.opening = f"Opening {run.spec.described} on {run.spec.data_name} …"
         pn.state.execute(partial(self._read_run, run, gene, self._asked))
+
+    def _cancel_opening(self) -> None:
+        """Wait no longer for a run; what is read of it until then is not shown."""
+        self._asked += 1
+        explore = self.session.explore
+        explore.opening = ""
+        if explore.explored is None:
+            self.session.place = "Fit"
 
     async def _read_run(self, run: RunFolder, gene: str, asked: int) -> None:
         """Read in a thread: it takes seconds with many cells, and other clicks must not wait."""
@@ -300,7 +309,9 @@ class Shell(pn.viewable.Viewer):
                 model=session.model,
                 go_on=lambda: self.go("Explore"),
             ),
-            "Explore": lambda: ExploreView(state=session.explore, try_model=self.try_model),
+            "Explore": lambda: ExploreView(
+                state=session.explore, try_model=self.try_model, cancel=self._cancel_opening
+            ),
             "Compare": lambda: CompareView(
                 state=self.compare, data=session.data, model=session.model, fit=session.fit
             ),
@@ -309,10 +320,13 @@ class Shell(pn.viewable.Viewer):
 
     def _show_place(self, *_: param.parameterized.Event) -> None:
         place = self.session.place
-        if place not in self._visited:  # a place keeps its plots and inputs once it was seen
-            self._visited[place] = self._view(place)
-        self._main[:] = [self._visited[place], self._python]
-        self._steps.active = PLACES.index(place)
+        with pn.io.hold():
+            for name, shown in self._visited.items():
+                shown.visible = name == place
+            if place not in self._visited:  # a place stays in the browser once it was seen
+                self._visited[place] = ui.Column(self._view(place), sizing_mode="stretch_width")
+                self._main[:] = [*self._visited.values(), self._python]
+            self._steps.active = PLACES.index(place)
 
     def _stepped(self, event: param.parameterized.Event) -> None:
         place = PLACES[event.new]
@@ -410,6 +424,7 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
         _tell("The run of this link is not on this server any more.")
     if run is not None:
         session.fit.look_at(run)
+        _show_settings(session, run)
         if session.data.counts is None:
             try:
                 session.data.counts = await asyncio.to_thread(lambda: run.counts)
@@ -424,6 +439,15 @@ async def follow_link(shell: Shell, asked: Mapping[str, Any]) -> None:
         _tell(shell.compare.recall(runs, gene, finished_ids))
     if asked.get("place") in PLACES and session.is_open(asked["place"]):
         shell.go(asked["place"], gene)
+
+
+def _show_settings(session: Session, run: RunFolder) -> None:
+    """Choose on the Model and the Fit page what a run was fitted with."""
+    kind = known_kind_of(run.spec.model)
+    if kind is None:  # a model that this server was not told of
+        return
+    session.model.show(run.spec.model)
+    session.fit.show_settings(run.spec.config, kind.methods)
 
 
 def _data_address(session: Session) -> dict[str, str]:

@@ -16,7 +16,7 @@ from scribeviz.fitting.kinds import offers
 from scribeviz.views.data.data_state import EXAMPLE
 
 PATIENT = 180_000  # milliseconds: the first fit compiles
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=60_000)
 
 # Every Bokeh figure of the page, inside whatever shadow roots; gives what its renderers show.
 SERIES = """(name) => {
@@ -164,7 +164,9 @@ def open_tab(page, name):
 
 def tap_gene(page, axis, position):
     """Tap the gene at ``position`` in the picture with that vertical axis; gives its name."""
-    page.get_by_role("heading", name="All genes").scroll_into_view_if_needed()
+    heading = page.get_by_role("heading", name="All genes")
+    expect(heading).to_be_visible(timeout=PATIENT)
+    heading.scroll_into_view_if_needed()
     page.wait_for_timeout(500)
     x, y, name = page.evaluate(PLACE_OF_GENE, [axis, position])
     page.mouse.click(x, y)
@@ -243,14 +245,14 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     shoot("9-gene-log")
 
     # A row of the table is a gene.
-    row = page.locator(".tabulator-row").nth(2)
+    row = page.locator(".tabulator-row:visible").nth(2)
     name = row.locator("[tabulator-field=gene]").inner_text()
     choose_row(row, page.get_by_role("heading", name=name, exact=True))
 
     # The arrow keys go on from there, over the end of a page, and leave text fields alone.
-    genes = page.locator(".tabulator-row [tabulator-field=gene]")
-    chosen = page.locator(".tabulator-row.tabulator-selected [tabulator-field=gene]")
-    number = page.locator(".tabulator-page.active")
+    genes = page.locator(".tabulator-row:visible [tabulator-field=gene]")
+    chosen = page.locator(".tabulator-row:visible.tabulator-selected [tabulator-field=gene]")
+    number = page.locator(".tabulator-page.active:visible")
     before, below = int(number.inner_text()), genes.nth(3).inner_text()
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("heading", name=below, exact=True)).to_be_visible()
@@ -265,7 +267,7 @@ def test_the_journey(page, app_url, shoot, console_errors):  # noqa: PLR0915  on
     expect(page.get_by_role("heading", name=genes.first.inner_text(), exact=True)).to_be_visible()
     page.keyboard.press("ArrowDown")
     expect(page.get_by_role("heading", name=last, exact=True)).to_be_visible()
-    expect(page.locator(".tabulator-row svg title").first).to_contain_text("10 expected")
+    expect(page.locator(".tabulator-row:visible svg title").first).to_contain_text("10 expected")
     shoot("9-gene-keys")
     search.click()
     page.keyboard.press("ArrowDown")
@@ -362,7 +364,7 @@ def test_what_is_recommended_is_exact_and_a_reload_comes_back_to_it(page, app_ur
     expect(page.get_by_role("heading", name="Genes", exact=True)).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("^as expected: "))).to_be_visible()
     shoot("32-exact-explore")
-    row = page.locator(".tabulator-row").nth(3)
+    row = page.locator(".tabulator-row:visible").nth(3)
     gene = row.locator("[tabulator-field=gene]").inner_text()
     choose_row(row, page.get_by_role("heading", name=gene, exact=True))
     expect(page).to_have_url(re.compile("place=Explore.*gene="))
@@ -473,19 +475,21 @@ def test_three_runs_are_compared(page, app_url, fitted, shoot, console_errors):
         fitted(data, ModelSpec(likelihood=name))
     page.goto(f"{app_url}?{urlencode({'place': 'Compare', 'data': data})}")
     expect(page.get_by_text("Tick two runs above")).to_be_visible(timeout=PATIENT)
-    boxes = page.locator(".tabulator-row input[type=checkbox]")
+    boxes = page.locator(".tabulator-row:visible input[type=checkbox]")
     for i in range(3):  # the newest
         boxes.nth(i).check()
     expect(page.get_by_role("heading", name="Gene by gene")).to_be_visible(timeout=PATIENT)
     expect(page.get_by_text("Comparing …")).to_have_count(0, timeout=PATIENT)
-    models = page.locator(".tabulator-cell[tabulator-field=model]")
+    models = page.locator(".tabulator-cell:visible[tabulator-field=model]")
     for name in names:
         expect(models.get_by_text(name, exact=True)).to_be_visible()
     shoot("19-compare")
 
     # A row shows its gene under both models, on the same axes.
     expect(page.get_by_role("heading", name=re.compile(": zinb$"))).to_have_count(1)
-    row = page.locator(".tabulator-row", has=page.locator("[tabulator-field=difference]")).nth(4)
+    row = page.locator(
+        ".tabulator-row:visible", has=page.locator("[tabulator-field=difference]")
+    ).nth(4)
     gene = row.locator("[tabulator-field=gene]").inner_text()
     shown = page.get_by_role("heading", name=f"{gene}: ")
     choose_row(row, shown.first)
@@ -507,13 +511,13 @@ def test_three_runs_are_compared(page, app_url, fitted, shoot, console_errors):
         timeout=PATIENT
     )
     expect(shown).to_have_count(2, timeout=PATIENT)
-    expect(page.locator(".tabulator-row input[type=checkbox]:checked")).to_have_count(3)
+    expect(page.locator(".tabulator-row:visible input[type=checkbox]:checked")).to_have_count(3)
 
     # Runs of other data are refused in a sentence.
     explore(page, app_url, fitted(EXAMPLE, ModelSpec()))
     step(page, "Compare")
     for name in ("PBMC 68k", "hostile"):
-        row = page.locator(".tabulator-row", has_text=name).first
+        row = page.locator(".tabulator-row:visible", has_text=name).first
         row.locator("input[type=checkbox]").check()
     expect(page.get_by_text("they are fits of different data")).to_be_visible(timeout=PATIENT)
     assert not console_errors
@@ -668,7 +672,7 @@ def test_text_from_a_file_stays_text(page, app_url, fitted):
     expect(page.get_by_text("All values are whole numbers")).to_be_visible(timeout=PATIENT)
     run = fitted("hostile <script>.h5ad", ModelSpec(n_components=2))
     explore(page, app_url, run, "hostile <script>.h5ad")
-    cell = page.locator(".tabulator-cell", has_text="<img src=x")
+    cell = page.locator(".tabulator-cell:visible", has_text="<img src=x")
     expect(cell.first).to_be_visible(timeout=PATIENT)
     choose_row(cell.first, page.get_by_role("heading", name="<img src=x onerror=alert(1)>"))
     page.wait_for_timeout(800)

@@ -49,7 +49,7 @@ def test_a_network_and_a_mixture_side_by_side(page, app_url, fitted, shoot, cons
     shoot("network-fit")
 
     click(page, "Explore the result")
-    expect(page.locator(".tabulator-row").first).to_be_visible(timeout=PATIENT)
+    expect(page.locator(".tabulator-row:visible").first).to_be_visible(timeout=PATIENT)
     expect(page.get_by_text("cells that the network was not trained on")).to_be_visible()
     open_tab(page, "Cells")
     expect(page.get_by_role("combobox", name="Where cells lie")).to_contain_text("latent space")
@@ -67,13 +67,13 @@ def test_a_network_and_a_mixture_side_by_side(page, app_url, fitted, shoot, cons
     shoot("network-unusual")
 
     step(page, "Compare")
-    boxes = page.locator(".tabulator-row input[type=checkbox]")
+    boxes = page.locator(".tabulator-row:visible input[type=checkbox]")
     for i in range(2):  # the newest two
         boxes.nth(i).check()
     scored = page.get_by_text(re.compile("On the 70 cells that no network was trained on"))
     expect(scored).to_be_visible(timeout=PATIENT)
     expect(page.get_by_role("heading", name="Gene by gene")).to_be_visible()
-    models = page.locator(".tabulator-cell[tabulator-field=model]")
+    models = page.locator(".tabulator-cell:visible[tabulator-field=model]")
     for name in ("cellvae", "nbvcp_mix, K = 2"):
         expect(models.get_by_text(name, exact=True)).to_be_visible()
     shoot("network-compare")

@@ -19,6 +19,7 @@ from scribeviz.inference.svi import (
     LossNotFiniteError,
     SVIConfig,
     _has_settled,
+    settling,
     svi_checkpoints,
 )
 
@@ -330,3 +331,35 @@ def test_nothing_is_left_traced(key):
     with jax.checking_leaks():
         last = fit(SVIConfig(n_steps=3))[-1]
     assert float(last.params["mean"]) + float(jax.random.uniform(key)) > 0
+
+
+@pytest.mark.parametrize("tolerance", [1e-6, 0.0])
+def test_how_far_a_fit_is_follows_the_rule_that_ends_it(tolerance):
+    config = SVIConfig(n_steps=20_000, tolerance=tolerance)
+    steps = np.arange(3_000)
+    losses = (1e5 + 1e4 * np.exp(-steps / 150)).astype(np.float32)
+
+    def at(step, stage=0, stage_start=0, *, settled=False):
+        checkpoint = Checkpoint(
+            step=step,
+            n_steps=config.n_steps,
+            losses=losses[:step],
+            params={},
+            settled=settled,
+            steps_per_second=0.0,
+            stage=stage,
+            stage_start=stage_start,
+            state=(),
+        )
+        return settling(checkpoint, config)
+
+    done = [at(step) for step in (10, 200, 400, 800, 1_600, 2_200)]
+    if tolerance == 0:
+        assert done == [step / 20_000 for step in (10, 200, 400, 800, 1_600, 2_200)]
+        return
+    assert done == sorted(done)
+    assert 0 < done[0] < 0.02
+    assert done[-1] == pytest.approx(1 / 3, abs=0.03)  # the first of three stages is all but over
+    assert at(2_000, stage=1, stage_start=2_000) == pytest.approx(1 / 3)
+    assert at(2_400, stage=2, stage_start=2_400) == pytest.approx(2 / 3)
+    assert at(2_400, stage=2, stage_start=2_400, settled=True) == 1

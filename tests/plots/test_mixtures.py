@@ -6,7 +6,7 @@ import pytest
 
 from scribeviz.criticism.assignments import cross_table
 from scribeviz.plots.mixtures import component_sizes, cross_heatmap, entropy_histogram
-from scribeviz.plots.theme import COMPONENTS, component_color
+from scribeviz.plots.theme import COMPONENTS, component_color, distinct
 
 KS = (2, 3, 10, 20)
 
@@ -93,3 +93,11 @@ def test_numbers_are_white_only_on_dark_ground(draw):
     assert (mapper.low, mapper.high, len(mapper.palette)) == (0, 1, 2)
     text = figure.renderers[1].data_source.data
     np.testing.assert_allclose(sorted(text["text_color"]), [0.1, 0.2, 0.8, 0.9])
+
+
+def test_long_labels_are_written_short_and_apart():
+    long = [f"{'a' * 30}{i}{'b' * 30}" for i in range(2)]
+    written = distinct([*long, "T cell"])
+    assert written["T cell"] == "T cell"
+    assert len(set(written.values())) == 3
+    assert all(len(text) < 32 for text in written.values())

@@ -2,6 +2,7 @@ import io
 import os
 import re
 import shutil
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -98,6 +99,46 @@ def test_its_status_says_what_is_done_and_genes_come_before_scores(new_run, monk
     assert judged[1][0] is not None
     assert judged[1][1]
     assert run.critique.scores is not None
+
+
+def test_genes_are_judged_while_a_fit_goes_on(new_run, monkeypatch):
+    seen = []
+
+    def look(self, path):
+        seen.append((path.name, self.genes, self.natural.n_draws))
+
+    monkeypatch.setattr(scribeviz.runs.worker, "_SECONDS_BETWEEN_PREVIEWS", 0.0)
+    monkeypatch.setattr(scribeviz.runs.worker, "_SHARE_OF_PREVIEWS", 0.5)
+    monkeypatch.setattr(scribeviz.fitting.count_models.Critique, "save", look)
+    run = new_run(n_steps=5_000)
+    work(run)
+    previews = [entry for entry in seen if entry[0] == "preview.h5"]
+    last, judged, _ = seen[-1]
+    assert last == "critique.h5"
+    assert {n_draws for _, _, n_draws in previews} == {2}
+    genes = previews[-1][1]
+    assert list(genes["gene"]) == list(judged["gene"])
+    np.testing.assert_allclose(genes["predicted_mean"], judged["predicted_mean"], rtol=0.2)
+    assert not run.preview_path.exists()
+
+
+def test_judging_takes_a_tenth_of_the_time_of_a_fit(monkeypatch, tmp_path):
+    clock = SimpleNamespace(now=0.0)
+    saved = []
+
+    class Slow:
+        def preview(self, checkpoint):
+            clock.now += 3.0
+            return SimpleNamespace(save=lambda path: saved.append((checkpoint, path)))
+
+    fake = SimpleNamespace(monotonic=lambda: clock.now)
+    monkeypatch.setattr(scribeviz.runs.worker, "time", fake)
+    previews = scribeviz.runs.worker._Previews(RunFolder(tmp_path), Slow())
+    for checkpoint in range(2_000):
+        clock.now += 0.2
+        previews.follow(checkpoint)
+    assert len(saved) > 10
+    assert len(saved) * 3.0 <= 0.1 * clock.now
 
 
 def test_a_stop_before_the_first_checkpoint_keeps_that_one(new_run):

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import weakref
+from dataclasses import replace
 from types import SimpleNamespace
 
 import anndata
@@ -11,7 +12,8 @@ import panel as pn
 import pytest
 
 from scribeviz import CellFilter, ModelSpec
-from scribeviz.runs.folder import RunFolder
+from scribeviz.runs.folder import RunFolder, RunState
+from scribeviz.views import header
 from scribeviz.views import shell as shell_module
 from scribeviz.views.data.data_page import DataView
 from scribeviz.views.explore.explore_page import ExploreView
@@ -216,3 +218,20 @@ def test_the_server_does_not_keep_the_pages_of_those_who_left(shell):
     page = weakref.ref(shell.__panel__())
     gc.collect()
     assert page() is None
+
+
+def test_a_link_to_a_run_brings_back_its_settings(shell, finish, mixture):
+    session = shell.session
+    session.model.n_components = 7
+    finish(follow_link(shell, {"run": mixture.id}))
+    assert session.model.spec() == mixture.spec.model
+    assert session.fit.config.value() == mixture.spec.config
+
+
+def test_the_header_says_what_runs(mixture):
+    status = mixture.status
+    running = replace(status, state=RunState.RUNNING, progress=0.25)
+    chip = header.job_chip
+    assert "fitting nbdm_mix, K = 2 · 25 % · 1 waiting" in chip((mixture, running, 1), status)
+    assert "fit done" in chip((None, None, 0), status)
+    assert not chip((None, None, 1), None)

@@ -323,6 +323,39 @@ def test_a_fit_that_is_started_twice_is_one(fit, counts):
     assert len(fit.history) == 3
 
 
+def test_a_fit_that_is_done_is_found_by_what_it_fits(fit, counts):
+    run = fit.start(counts, ModelSpec())
+    assert fit.finished_before(counts, ModelSpec()) is None
+    run.update_status(state=RunState.DONE)
+    assert fit.finished_before(counts, ModelSpec()).id == run.id
+    assert fit.finished_before(counts, ModelSpec(n_components=2)) is None
+    fit.config.seed += 1
+    assert fit.finished_before(counts, ModelSpec()) is None
+
+
+def test_what_really_runs_is_known_whatever_is_looked_at(fit, counts):
+    assert fit.at_work == (None, None, 0)
+    first = fit.start(counts, ModelSpec())
+    first.update_status(state=RunState.RUNNING, step=30, n_steps=100)
+    fit.start(counts, ModelSpec(n_components=2))
+    run, status, n_waiting = fit.at_work
+    assert (run.id, status.percent, n_waiting) == (first.id, 30, 1)
+    first.update_status(state=RunState.STOPPED)
+    fit.refresh()
+    assert fit.at_work == (None, None, 1)
+
+
+def test_settings_of_a_run_are_shown_and_stay_when_its_model_is_offered(fit):
+    methods = ("exact", "svi", "mcmc")
+    fit.show_settings(SVIConfig(n_steps=321, seed=5), methods)
+    fit.offer(methods)
+    assert fit.config.value() == SVIConfig(n_steps=321, seed=5)
+    fit.offer(("svi", "mcmc"))  # whose usual way is another
+    assert fit.method == "svi"
+    fit.offer(methods)
+    assert fit.method == "exact"
+
+
 def test_a_queued_fit_is_stopped(fit, counts):
     fit.stop()  # nothing to stop yet
     fit.resume()

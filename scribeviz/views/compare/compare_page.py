@@ -30,6 +30,7 @@ from scribeviz.views.compare.scoring_view import ScoringView
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.glossary import titles_html
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.parts import (
     LISTED_AT_ONCE,
@@ -40,6 +41,7 @@ from scribeviz.views.shared.parts import (
     empty,
     flexible,
     heading,
+    in_progress_html,
     in_words,
     legend,
     notice,
@@ -204,7 +206,7 @@ class CompareView(pn.viewable.Viewer):
             state.refuse(runs, "")
             return
         state.runs = runs
-        self._busy.object = words_html("Comparing …", faint=True)
+        self._busy.object = in_progress_html("Comparing …", height=320)
         self._invitation.visible = False
         try:
             explored = await asyncio.to_thread(state.load, runs)
@@ -454,7 +456,7 @@ def _table(table: pd.DataFrame) -> Viewable:
         show_index=False,
         disabled=True,
         stylesheets=[TABLE_LOOK],
-        titles=_COLUMNS,
+        titles=titles_html(_COLUMNS),
         layout="fit_columns",
         widths={
             "model": 140,

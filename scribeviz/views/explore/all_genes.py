@@ -37,7 +37,7 @@ class AllGenesView(pn.viewable.Viewer):
             "All genes",
             words(
                 "Each point is a gene. The line is what the model expects of genes with that mean. "
-                "Tap a point to see its gene above; draw around some to list them.",
+                "Tap a point to see its gene; draw around some to list them.",
                 faint=True,
             ),
             legend(GENES_LEGEND),

@@ -16,6 +16,7 @@ from panel.viewable import Viewable
 
 from scribeviz.data.cells import markers
 from scribeviz.plots.cell_map import cells_map, group_colors, within
+from scribeviz.plots.theme import shortened
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import place_cells
 from scribeviz.views.shared.parts import (
@@ -23,11 +24,12 @@ from scribeviz.views.shared.parts import (
     button,
     card,
     heading,
+    in_progress,
+    in_progress_html,
     legend,
     notice,
     while_shown,
     words,
-    words_html,
 )
 
 _BY_LASSO, _BY_BOX = "by lasso", "by box"
@@ -47,7 +49,9 @@ class CellsView(pn.viewable.Viewer):
         self._explored = self.state.explored
         self._places: np.ndarray | None = None
         self._streams: list[hv.streams.Stream] = []
-        self._map = ui.Column(words("Placing the cells …", faint=True), sizing_mode="stretch_width")
+        self._map = ui.Column(
+            in_progress("Placing the cells …", height=430), sizing_mode="stretch_width"
+        )
         self._groups = ui.Select(label="Choose a group", options=[], width=240, margin=_FIELD)
         self._groups.param.watch(self._take_group, "value")
         self._markers = ui.Column(sizing_mode="stretch_width")
@@ -84,7 +88,7 @@ class CellsView(pn.viewable.Viewer):
             words(
                 "Draw around cells with the lasso or the box, or choose a group: "
                 + (
-                    "the gene above is then checked in these cells only."
+                    "the chosen gene is then checked in these cells only."
                     if state.can_choose_cells
                     else "what they are is then shown beside them."
                 ),
@@ -111,7 +115,7 @@ class CellsView(pn.viewable.Viewer):
         if pn.state.curdoc is None or place in explored.counts.embeddings:
             self._place_at(place_cells(explored, place))
         else:
-            self._map[:] = [words("Placing the cells …", faint=True)]
+            self._map[:] = [in_progress("Placing the cells …", height=430)]
             pn.state.execute(self._place)
 
     async def _place(self) -> None:
@@ -129,7 +133,7 @@ class CellsView(pn.viewable.Viewer):
             return
         state = self.state
         colors = state.colors()
-        name = state.place.removeprefix("X_").split(",")[0]
+        name = shortened(state.place.removeprefix("X_").split(",")[0])
         picture = cells_map(self._places, colors, (f"{name} 1", f"{name} 2"), state.cells)
         lasso, box = Lasso(source=picture), BoundsXY(source=picture)
         lasso.param.watch(self._lassoed, "geometry")
@@ -178,7 +182,7 @@ class CellsView(pn.viewable.Viewer):
         if pn.state.curdoc is None:
             self._show_markers(self._find_markers())
         else:
-            self._markers[:] = [words("Looking for the genes that mark them …", faint=True)]
+            self._markers[:] = [in_progress("Looking for the genes that mark them …", height=160)]
             pn.state.execute(self._mark)
 
     def _find_markers(self) -> pd.DataFrame | None:
@@ -256,7 +260,7 @@ class CellsView(pn.viewable.Viewer):
 
     async def _rank(self, _: object) -> None:
         cells = self.state.cells
-        self._busy.object = words_html("Judging all genes by these cells …", faint=True)
+        self._busy.object = in_progress_html("Judging all genes by these cells …")
         try:
             table = await asyncio.to_thread(self.state.judge_chosen)
         finally:

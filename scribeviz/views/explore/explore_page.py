@@ -1,5 +1,9 @@
 """See where a model fails: gene by gene, and cell by cell in a mixture."""
 
+import asyncio
+from functools import partial
+from typing import Any
+
 import panel as pn
 import param
 from panel import ui
@@ -15,14 +19,32 @@ from scribeviz.views.explore.mixture import AssignmentView
 from scribeviz.views.explore.one_gene import GeneView
 from scribeviz.views.explore.parameters import ParametersView
 from scribeviz.views.explore.unusual_cells import UnusualView
-from scribeviz.views.shared.parts import empty, flexible, in_progress, notice, page, words, wrapping
+from scribeviz.views.shared.newest import draw
+from scribeviz.views.shared.parts import (
+    GAP,
+    button,
+    empty,
+    flexible,
+    in_progress,
+    in_progress_html,
+    notice,
+    page,
+    place_html,
+    wrapping,
+)
+
+# Share and least width of the columns: the gene, all genes, the tabs.  The first two are beside
+# each other from 1,200 pixels of the window on, all three from 2,000.
+_WIDTHS = ((4, 400), (5, 500), (6, 800))
+_UNTIL_SEEN = 0.05  # seconds: what is said to be coming has left for the browser by then
 
 
 class ExploreView(pn.viewable.Viewer):
-    """The gene table and the chosen gene; beneath, in tabs, all genes, all cells, the groups."""
+    """The chosen gene and the gene table; in tabs all genes, all cells, the groups."""
 
     state = param.ClassSelector(class_=ExploreState, constant=True)
     try_model = param.Callable(doc="Called with a model that the user wants to try next.")
+    cancel = param.Callable(doc="Called when the user waits for a run no longer.")
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
@@ -32,14 +54,39 @@ class ExploreView(pn.viewable.Viewer):
         opening = self.state.param.opening
         return page(
             "Explore",
-            "Which genes does the model get wrong, and how sure is it of its groups?",
-            pn.panel(pn.bind(in_progress, opening)),
+            pn.bind(_lead, self.state.param.explored, opening),
+            pn.panel(pn.bind(self._waiting, opening)),
             # What was looked at before is not what is being opened.
             ui.Column(
                 pn.bind(self._explored, self.state.param.explored),
                 sizing_mode="stretch_width",
                 visible=pn.bind(lambda opening: not opening, opening),
             ),
+        )
+
+    def _waiting(self, opening: str) -> Viewable:
+        """What is being opened, in the shape that it will have."""
+        if not opening:
+            return ui.Spacer(height=0)
+        return ui.Column(
+            ui.FlexBox(
+                ui.HTML(in_progress_html(opening), margin=0),
+                button("Cancel", "close", lambda _: self.cancel(), variant="outlined"),
+                align_items="center",
+                gap=f"0 {GAP}px",
+                margin=(0, 0, 12, 0),
+                sizing_mode="stretch_width",
+            ),
+            wrapping(
+                *(
+                    ui.Column(
+                        ui.HTML(place_html(700), sizing_mode="stretch_width", margin=0),
+                        styles=flexible(share, width),
+                    )
+                    for share, width in _WIDTHS
+                )
+            ),
+            sizing_mode="stretch_width",
         )
 
     def _explored(self, explored: Explored | None) -> Viewable:
@@ -50,15 +97,16 @@ class ExploreView(pn.viewable.Viewer):
         state = self.state
         table, gene = GeneTable(state=state), GeneView(state=state)
         self._shown = [table, gene]
+        digest = DigestView(state=state, try_model=self.try_model)
+        columns: list[list[Any]] = [[gene], [digest, table], [self._tabs(explored)]]
         return ui.Column(
-            words(explored.name, faint=True),
             *(notice(text, "info") for text in explored.critique.notes),
-            DigestView(state=state, try_model=self.try_model),
             wrapping(
-                ui.Column(table, styles=flexible(6, 660)),
-                ui.Column(gene, styles=flexible(4, 400)),
+                *(
+                    ui.Column(*parts, styles=flexible(share, width))
+                    for parts, (share, width) in zip(columns, _WIDTHS, strict=True)
+                )
             ),
-            self._tabs(explored),
             sizing_mode="stretch_width",
         )
 
@@ -78,14 +126,34 @@ class ExploreView(pn.viewable.Viewer):
         places = [ui.Column(sizing_mode="stretch_width", margin=(12, 0)) for _ in makers]
         tabs = ui.Tabs(*zip(makers, places, strict=True), sizing_mode="stretch_width")
 
+        def make(active: int) -> None:
+            if explored is not self.state.explored:  # left meanwhile
+                return
+            view = list(makers.values())[active](state=self.state)
+            if isinstance(view, CellsView):
+                self._shown.append(view)
+            places[active][:] = [view]
+
+        async def make_later(active: int) -> None:
+            await asyncio.sleep(_UNTIL_SEEN)
+            await draw(partial(make, active))
+
         def fill(*_: param.parameterized.Event) -> None:
             place = places[tabs.active]
-            if not len(place):
-                view = list(makers.values())[tabs.active](state=self.state)
-                if isinstance(view, CellsView):
-                    self._shown.append(view)
-                place[:] = [view]
+            if len(place):
+                return
+            if pn.state.curdoc is None:
+                make(tabs.active)
+                return
+            place[:] = [in_progress(f"Drawing: {list(makers)[tabs.active]} …", height=420)]
+            pn.state.execute(partial(make_later, tabs.active))
 
         tabs.param.watch(fill, "active")
         fill()
         return tabs
+
+
+def _lead(explored: Explored | None, opening: str) -> str:
+    if explored is None or opening:
+        return "Which genes does the model get wrong, and how sure is it of its groups?"
+    return explored.name

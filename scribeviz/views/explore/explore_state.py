@@ -18,6 +18,7 @@ from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.cells import LATENT, PCA, UMAP
 from scribeviz.data.counts import Counts
 from scribeviz.models.parameterizations import Site
+from scribeviz.plots.theme import shortened
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore.explored import Explored, fitted_results, posterior_draws
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
@@ -151,7 +152,7 @@ class ExploreState(param.Parameterized):
         exact = counts.lookup.positions(text)
         places = exact or counts.lookup.positions(text, any_case=True)
         if not places:
-            return f"No gene of this run is called {text}."
+            return f"No gene of this run is called {shortened(text, 40)}."
         if len(places) > 1:
             return counts.lookup.ambiguous(text, places)
         self.gene = str(counts.genes[places[0]])

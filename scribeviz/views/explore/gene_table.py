@@ -18,12 +18,14 @@ from scribeviz.runs.export import as_h5ad
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.shared.arrow_keys import ArrowKeys
+from scribeviz.views.shared.glossary import titles_html
 from scribeviz.views.shared.parts import (
     PRIMARY,
     TABLE_LOOK,
     button,
     card,
     download,
+    in_progress_html,
     words,
     words_html,
 )
@@ -51,6 +53,15 @@ _WIDTHS = {
     "scatter": 66,
     "over_poisson": 66,
 }
+_NUMBER = 62  # pixels
+_LEAST_NEEDED_LAST = (
+    "mean",
+    "zeros",
+    "predicted_mean",
+    "predicted_zeros",
+    "over_poisson",
+    "scatter",
+)
 _PAGE = 12  # genes
 _LOOK = f"""
 .tabulator-tableholder:focus-visible {{ outline: 2px solid {PRIMARY}; outline-offset: -2px; }}
@@ -70,7 +81,7 @@ class GeneTable(pn.viewable.Viewer):
             self._ranked(),
             show_index=False,
             disabled=True,
-            titles=_TITLES,
+            titles=titles_html(_TITLES),
             pagination="remote",
             page_size=_PAGE,
             selectable=1,
@@ -87,7 +98,15 @@ class GeneTable(pn.viewable.Viewer):
             },
             sortable={"residuals": False},
             stylesheets=[TABLE_LOOK, _LOOK],
-            configuration={"columnDefaults": {"headerWordWrap": True}},
+            configuration={
+                "columnDefaults": {"headerWordWrap": True},
+                # What the picture of the gene says too is the first to go where it is narrow.
+                "responsiveLayout": "hide",
+                "columns": [
+                    {"field": name, "responsive": rank, "minWidth": _NUMBER}
+                    for rank, name in enumerate(_LEAST_NEEDED_LAST, start=1)
+                ],
+            },
             margin=0,
             formatters={
                 "residuals": {"type": "html"},  # made of numbers alone
@@ -227,7 +246,7 @@ class GeneTable(pn.viewable.Viewer):
     async def _as_h5ad(self) -> BytesIO:
         # It reads and writes every count: other clicks must not wait for it.
         run = RunFolder(self.state.explored.path)
-        self._writing.object = words_html("Writing the AnnData file …", faint=True)
+        self._writing.object = in_progress_html("Writing the AnnData file …")
         try:
             return await asyncio.to_thread(as_h5ad, run)
         finally:

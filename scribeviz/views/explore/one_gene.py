@@ -27,9 +27,8 @@ from scribeviz.views.shared.parts import (
     heading,
     heading_html,
     legend,
+    numbers_html,
     short,
-    tiles,
-    tiles_html,
     words,
     words_html,
 )
@@ -76,8 +75,9 @@ _KINDS = {
     "Rootogram": _Kind(
         _rootogram,
         ROOTOGRAM_LEGEND,
-        "Bars hang from the prediction; square roots make rare counts as visible as common ones. A "
-        "bar that ends below the band has too many cells, one that ends above it too few.",
+        "In a rootogram bars hang from the prediction; square roots make rare counts as visible as "
+        "common ones. A bar that ends below the band has too many cells, one that ends above it "
+        "too few.",
     ),
     "Residuals": _Kind(
         _residuals,
@@ -99,7 +99,7 @@ class GeneView(pn.viewable.Viewer):
         self._pipe = Pipe(data=self._check)
         self._about = ui.HTML(self._sentence(), sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._title = heading(self.state.gene)
-        self._figures = tiles(self._numbers())
+        self._figures = ui.HTML(self._numbers(), sizing_mode="stretch_width", margin=(0, 0, 10, 0))
         self._watcher = self.state.param.watch(self._show_gene, ["gene", "cells"])
 
     def leave(self) -> None:
@@ -127,22 +127,26 @@ class GeneView(pn.viewable.Viewer):
             height=400,
         )
 
-        def how_to_read(kind: str) -> Viewable:
-            shown = _KINDS[kind]
-            return ui.Column(
-                legend(shown.legend),
-                words(shown.how_to_read.format(n_draws=n_draws), faint=True),
-                sizing_mode="stretch_width",
-            )
-
         return ui.Paper(
             self._title,
             self._about,
             self._figures,
-            kind,
-            pn.bind(how_to_read, state.param.kind),
+            ui.FlexBox(kind, log, gap="0 16px", align_items="center", sizing_mode="stretch_width"),
+            pn.bind(lambda kind: legend(_KINDS[kind].legend), state.param.kind),
             picture,
-            log,
+            ui.Details(
+                pn.bind(
+                    lambda kind: words(
+                        _KINDS[kind].how_to_read.format(n_draws=n_draws), faint=True
+                    ),
+                    state.param.kind,
+                ),
+                title="How to read it",
+                collapsed=True,
+                fully_expanded=True,
+                sizing_mode="stretch_width",
+                margin=(4, 0, 0, 0),
+            ),
             variant="outlined",
             elevation=0,
             sx={"padding": "16px", "borderRadius": "10px"},
@@ -160,16 +164,21 @@ class GeneView(pn.viewable.Viewer):
             self._pipe.send(self._check)
             self._title.object = heading_html(self.state.gene)
             self._about.object = self._sentence()
-            self._figures.object = tiles_html(self._numbers())
+            self._figures.object = self._numbers()
 
-    def _numbers(self) -> dict[str, str]:
+    def _numbers(self) -> str:
         check = self._check
-        return {
-            "mean": short(check.observed_mean),
-            "mean, model (90 %)": f"{short(check.mean[0])} to {short(check.mean[2])}",
-            "cells without it": f"{check.observed_zeros:.1%}",
-            "without it, model (90 %)": f"{check.zeros[0]:.1%} to {check.zeros[2]:.1%}",
-        }
+        mean, zeros = check.mean, check.zeros
+        return numbers_html(
+            ["observed", "model (90 %)"],
+            {
+                "mean": [short(check.observed_mean), f"{short(mean[0])} to {short(mean[2])}"],
+                "cells without it": [
+                    f"{check.observed_zeros:.1%}",
+                    f"{zeros[0]:.1%} to {zeros[2]:.1%}",
+                ],
+            },
+        )
 
     def _sentence(self) -> str:
         cells = self.state.checked

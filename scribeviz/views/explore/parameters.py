@@ -16,7 +16,15 @@ from scribeviz.plots.genes import mean_dispersion
 from scribeviz.plots.theme import OBSERVED, PREDICTED, component_color
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import learned_prior, posterior_draws
-from scribeviz.views.shared.parts import card, heading, legend, row, while_shown, words
+from scribeviz.views.shared.parts import (
+    card,
+    heading,
+    in_progress,
+    legend,
+    row,
+    while_shown,
+    words,
+)
 
 _SAME = 0.5  # overlap from which the prior says as much as the data
 _PER_ROW = 3
@@ -30,7 +38,7 @@ class ParametersView(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         self._shown = ui.Column(
-            words("Drawing from the posterior …", faint=True), sizing_mode="stretch_width"
+            in_progress("Drawing from the posterior …", height=420), sizing_mode="stretch_width"
         )
         if pn.state.curdoc is None:
             self._show()

@@ -52,7 +52,7 @@ class UnusualView(pn.viewable.Viewer):
         if pn.state.curdoc is None:
             self._show(unusual_cells(self._explored), place_cells(self._explored, self._place))
             return
-        self._shown[:] = [in_progress("Training an autoencoder …")]
+        self._shown[:] = [in_progress("Training an autoencoder …", height=430)]
         pn.state.execute(self._find)
 
     async def _find(self) -> None:

@@ -18,9 +18,18 @@ from scribeviz.data.droplets import empty_droplets
 from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.damage import DamagedRun
-from scribeviz.runs.folder import RunFolder, RunState, RunStatus
+from scribeviz.runs.folder import (
+    CHECKING,
+    COMPILING,
+    READING,
+    SCORING,
+    RunFolder,
+    RunState,
+    RunStatus,
+)
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.fit.live_genes import LiveGenesView
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.parts import (
     LISTED_AT_ONCE,
@@ -34,6 +43,7 @@ from scribeviz.views.shared.parts import (
     number_field,
     page,
     short,
+    text_html,
     tiles_html,
     when,
     words,
@@ -42,6 +52,10 @@ from scribeviz.views.shared.parts import (
 )
 
 _SHOWN_AT_ONCE = 2  # settings of a method; the others are under "More"
+_PHASES = (
+    "display:flex;flex-wrap:wrap;gap:0 22px;list-style:none;margin:0;padding:0;font-size:.9rem"
+)
+_NOW = "font-weight:600"
 _EVERYTHING, _TAIL = "All steps", "Last half"
 _DAMAGED_SHOWN = 5  # runs that cannot be read; the others are counted
 _DELETE, _FOR_GOOD = "Delete it", "Delete it for good"
@@ -55,6 +69,10 @@ class FitView(pn.viewable.Viewer):
     model = param.ClassSelector(class_=ModelState, constant=True)
     go_on = param.Callable(doc="Called when the user wants to explore the result.")
 
+    def __init__(self, **params: object) -> None:
+        super().__init__(**params)
+        self._offered = ui.Column(sizing_mode="stretch_width", margin=(8, 0, 0, 0))
+
     def __panel__(self) -> Viewable:
         progress = ProgressView(state=self.state, go_on=self.go_on)
         runs = RunList(state=self.state)
@@ -64,7 +82,12 @@ class FitView(pn.viewable.Viewer):
             wrapping(
                 # The settings grow only where they have a line of their own.
                 ui.Column(self._settings(), styles=flexible(1, 290)),
-                ui.Column(progress, runs, styles=flexible(1_000, 400)),
+                ui.Column(
+                    progress,
+                    LiveGenesView(state=self.state),
+                    runs,
+                    styles=flexible(1_000, 400),
+                ),
             ),
         )
 
@@ -83,15 +106,9 @@ class FitView(pn.viewable.Viewer):
         )
         picker = ui.RadioBoxGroup(label="", options={}, margin=(0, 0, 6, 0))
 
-        usual = next(iter(METHODS))
-
         def follow(*_: param.parameterized.Event) -> None:
-            nonlocal usual
             keys = self.model.methods
-            # Another model has another usual way; one that the user chose stays while it can.
-            if self.state.method not in keys or keys[0] != usual:
-                self.state.method = keys[0]
-            usual = keys[0]
+            self.state.offer(keys)
             options = {METHODS[key].label: key for key in keys}
             picker.param.update(options=options, value=self.state.method, visible=len(keys) > 1)
 
@@ -102,6 +119,7 @@ class FitView(pn.viewable.Viewer):
         picker.param.watch(take, "value")
 
         self.model.param.watch(follow, ["likelihood", "n_components"])
+        self.state.param.watch(follow, "method")
         follow()
         return card(
             "Settings",
@@ -110,6 +128,7 @@ class FitView(pn.viewable.Viewer):
             picker,
             pn.bind(self._inputs_of, self.state.param.method),
             start,
+            self._offered,
         )
 
     def _inputs_of(self, key: str) -> Viewable:
@@ -149,11 +168,35 @@ class FitView(pn.viewable.Viewer):
         form = self.state.configs[key]
         return [number_field(form, name, sizing_mode="stretch_width") for name in names]
 
-    def _start(self) -> None:
+    def _start(self, *, again: bool = False) -> None:
+        counts, spec = self.data.counts, self.model.spec()
+        self._offered[:] = []
         try:
-            self.state.start(self.data.counts, self.model.spec())
+            before = None if again else self.state.finished_before(counts, spec)
+            if before is None:
+                self.state.start(counts, spec)
+            else:
+                self._offer(before)
         except ValueError as problem:
             pn.state.notifications.error(str(problem), duration=0)
+
+    def _offer(self, before: RunFolder) -> None:
+        """The same fit is there: who wants it again says so."""
+
+        def look(_: object) -> None:
+            self._offered[:] = []
+            self.state.look_at(before)
+
+        text = f"This fit exists: the same data, model and settings, {when(before.spec.created)}."
+        self._offered[:] = [
+            notice(text, "info"),
+            ui.FlexBox(
+                button("Look at it", "visibility", look),
+                button(
+                    "Fit again", "replay", lambda _: self._start(again=True), variant="outlined"
+                ),
+            ),
+        ]
 
     def _what(self, counts: Counts | None, _likelihood: str, _n_components: int) -> str:
         if counts is None:
@@ -276,6 +319,7 @@ class ProgressView(pn.viewable.Viewer):
         self._bar = ui.LinearProgress(
             value=0, sizing_mode="stretch_width", margin=(4, 0, 12, 0), visible=False
         )
+        self._phases = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 2, 0))
         self._problem = ui.Column(sizing_mode="stretch_width")
         self._actions = ui.Row()
         self._how_to_read = words("", faint=True)
@@ -313,6 +357,7 @@ class ProgressView(pn.viewable.Viewer):
             self._what,
             self._problem,
             self._figures,
+            self._phases,
             self._bar,
             self._waiting,
             self._plot,
@@ -323,7 +368,7 @@ class ProgressView(pn.viewable.Viewer):
         run, status = self.state.run, self.state.status
         if run is None or status is None:
             self._what.object = words_html("Nothing has been started yet.")
-            self._figures.object = self._how_to_read.object = ""
+            self._figures.object = self._how_to_read.object = self._phases.object = ""
             self._bar.visible = False
             self._problem[:], self._actions[:] = [], []
             return
@@ -331,19 +376,14 @@ class ProgressView(pn.viewable.Viewer):
         self._what.object = words_html(f"{run.spec.described} on {run.spec.data_name}: {doing}")
         self._how_to_read.object = words_html(method_of(run.spec.config).trace_doc, faint=True)
         self.unit = unit = method_of(run.spec.config).unit
-        figures = {
-            f"{unit}, of at most {status.n_steps:,}": f"{status.step:,}",
-            "done": f"{status.percent} %",
-            "time left": _time_left(status),
-            f"{unit} per second": short(status.steps_per_second) if status.step else "-",
-            "device": status.device or "-",
-        }
-        self._figures.object = tiles_html(figures)
-        starting = status.state is RunState.RUNNING and status.step == 0
+        is_waiting = status.state is RunState.QUEUED and status.step == 0
+        self._figures.object = "" if is_waiting else tiles_html(_figures(status, unit))
+        phases, how_far_is_known = _phases(run, status)
+        self._phases.object = phases
         self._bar.param.update(
-            visible=True,
-            value=-1 if starting else status.percent,
-            variant="indeterminate" if starting else "determinate",
+            visible=not is_waiting,
+            value=status.percent if how_far_is_known else -1,
+            variant="determinate" if how_far_is_known else "indeterminate",
             color="error" if status.state is RunState.FAILED else "primary",
         )
         self._problem[:] = [notice(status.error, "error")] if status.error else []
@@ -414,6 +454,41 @@ def _stopped_in_words(status: RunStatus) -> str:
         return "stopped before its first step"
     doing = "" if status.is_settled else f"; {status.doing} …"
     return f"stopped; what was fitted until then is kept{doing}"
+
+
+def _phases(run: RunFolder, status: RunStatus) -> tuple[str, bool]:
+    """The phases of a fit with the one that it is in, as HTML; and whether its bar can say more.
+
+    What a worker is at may be something that is not known here: it is then a phase of its own.
+    """
+    if status.state is not RunState.RUNNING or run.spec.scores:
+        return "", True
+    fitting = method_of(run.spec.config).doing
+    names = [READING, COMPILING, fitting, CHECKING, SCORING]
+    if status.doing in names:
+        at = names.index(status.doing)
+    elif status.step == 0:
+        at = 0
+    else:
+        names.append(status.doing)
+        at = len(names) - 1
+    shown = "".join(
+        f'<li style="{_NOW if i == at else ""}"{" aria-current=step" if i == at else ""}>'
+        f"{'✓ ' if i < at else ''}{text_html(name)}</li>"
+        for i, name in enumerate(names)
+    )
+    return f'<ol style="{_PHASES}">{shown}</ol>', names[at] == fitting
+
+
+def _figures(status: RunStatus, unit: str) -> dict[str, str]:
+    most = f", of at most {status.n_steps:,}" if status.n_steps else ""
+    return {
+        f"{unit}{most}": f"{status.step:,}",
+        "done": f"{status.percent} %",
+        "time left": _time_left(status),
+        f"{unit} per second": short(status.steps_per_second) if status.step else "-",
+        "device": status.device or "-",
+    }
 
 
 def _time_left(status: RunStatus) -> str:

@@ -1,5 +1,7 @@
 """The run that is looked at, and how far it is.  Plain ``param``: it runs without a server."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,10 @@ from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.runs.store import RunStore
 from scribeviz.views.shared.forms import Form, form_for
 
+type _Asked = tuple[
+    ChosenModel, InferenceConfig, str, str
+]  # with the data, and what it starts from
+
 
 class FitState(param.Parameterized):
     """The run that is looked at, and how far it is."""
@@ -24,18 +30,23 @@ class FitState(param.Parameterized):
     run = param.ClassSelector(class_=RunFolder, doc="The run that is looked at.")
     status = param.ClassSelector(class_=RunStatus, doc="How far it is.")
     stopping = param.Boolean(False, doc="Whether it was asked to stop, and goes on yet.")
+    preview = param.Tuple((0, 0), doc="Version of what it is judged by while it goes on.")
     losses = param.Array(np.zeros(0), doc="Its losses so far, in nats.")
     validation = param.Tuple(
         (np.zeros(0, int), np.zeros(0)),
         doc="Steps after which cells that are not trained on were scored, and their loss.",
     )
     history = param.List([], doc="All runs with their status, newest first.")
+    at_work = param.Tuple(
+        (None, None, 0), doc="The run that is being fitted, its status, and how many wait behind."
+    )
     damaged = param.List([], doc="The runs that cannot be read.")
 
     def __init__(self, **params: Any) -> None:
         configs = {key: form_for(method.config) for key, method in METHODS.items()}
         self._of_states = 0  # of the look that was copied last
         super().__init__(configs=configs, **params)
+        self._usual = self.method
 
     @property
     def config(self) -> Form:
@@ -48,25 +59,51 @@ class FitState(param.Parameterized):
         Where the same fit is waiting or under way already, as after a double click, that one is
         looked at instead.
         """
+        asked = self._asked(counts, spec)
+        _, config, _, start_from = asked
+        run = self._same_run(asked, lambda state: not state.is_over) or self.store.submit(
+            counts, spec, config, start_from
+        )
+        self.look_at(run)
+        return run
+
+    def finished_before(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
+        """The newest run that is done and fits the same as :meth:`start` would."""
+        asked = self._asked(counts, spec)
+        return self._same_run(asked, lambda state: state is RunState.DONE)
+
+    def _asked(self, counts: Counts, spec: ChosenModel) -> _Asked:
         kind = known_kind_of(spec)
         method = self.method
         if kind is not None and method not in kind.methods:
             method = kind.methods[0]
         before = self.start_of(counts, spec) if method == self.method else None
         config = self.configs[method].value()
-        start_from = "" if before is None else before.id
-        asked = (spec, config, counts.fingerprint, start_from)
-        run = self._under_way(asked) or self.store.submit(counts, spec, config, start_from)
-        self.look_at(run)
-        return run
+        return spec, config, counts.fingerprint, "" if before is None else before.id
 
-    def _under_way(self, asked: tuple[ChosenModel, InferenceConfig, str, str]) -> RunFolder | None:
-        for run, status in self.store.glance().active:
+    def _same_run(self, asked: _Asked, wanted: Callable[[RunState], bool]) -> RunFolder | None:
+        for run, status in self.store.glance().runs:
             content = run.spec
             same = (content.model, content.config, content.fingerprint, content.start_from) == asked
-            if same and not content.scores and not status.state.is_over:
+            if same and not content.scores and wanted(status.state):
                 return run
         return None
+
+    def offer(self, methods: Sequence[str]) -> None:
+        """Take the usual one of a model's methods, unless the user chose one that it has too."""
+        # Another model has another usual way; one that the user chose stays while it can.
+        if self.method not in methods or methods[0] != self._usual:
+            self.method = methods[0]
+        self._usual = methods[0]
+
+    def show_settings(self, config: InferenceConfig, methods: Sequence[str]) -> None:
+        """Choose the settings of a run, whose model has these methods."""
+        key = method_of(config).key
+        self.configs[key].param.update(
+            {each.name: getattr(config, each.name) for each in fields(config)}
+        )
+        self._usual = methods[0]
+        self.method = key
 
     def start_of(self, counts: Counts, spec: ChosenModel) -> RunFolder | None:
         """The newest variational fit of the same model and data, for a sampler to start from."""
@@ -111,22 +148,32 @@ class FitState(param.Parameterized):
             self.history = look.runs
             if look.damaged != self.damaged:
                 self.damaged = look.damaged
+        at_work = _at_work(look.active)
+        if at_work != self.at_work:
+            self.at_work = at_work
         if self.run is None:
             return
         try:
             self._follow(self.run)
         except DamagedRunError:  # the list says why; or it was deleted
-            self.param.update(run=None, status=None, stopping=False, losses=np.zeros(0))
+            self.param.update(
+                run=None, status=None, stopping=False, losses=np.zeros(0), preview=(0, 0)
+            )
 
     def is_behind(self, look: Look) -> bool:
         """Whether ``look`` has news for this session; may be asked from any thread."""
         run, status = self.run, self.status
-        return look.of_states != self._of_states or any(
-            run is not None and one.id == run.id and now != status for one, now in look.active
+        return (
+            look.of_states != self._of_states
+            or _at_work(look.active) != self.at_work
+            or any(
+                run is not None and one.id == run.id and now != status for one, now in look.active
+            )
         )
 
     def _follow(self, run: RunFolder) -> None:
         status = self.store.status(run)
+        self.preview = (0, 0) if status.state.is_over else run.preview_version
         self.stopping = status.state is RunState.RUNNING and run.stop_asked
         if status != self.status:
             grown: dict[str, Any] = {}
@@ -152,3 +199,13 @@ class FitState(param.Parameterized):
             return False
         unfinished = {RunState.STOPPED, RunState.FAILED, RunState.INTERRUPTED}
         return self.status.state in unfinished
+
+
+def _at_work(
+    active: Sequence[tuple[RunFolder, RunStatus]],
+) -> tuple[RunFolder | None, RunStatus | None, int]:
+    waiting = sum(status.state is RunState.QUEUED for _, status in active)
+    for run, status in active:
+        if status.state is RunState.RUNNING:
+            return run, status, waiting
+    return None, None, waiting

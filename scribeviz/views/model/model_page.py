@@ -279,8 +279,9 @@ class ModelView(pn.viewable.Viewer):
 
     def _about_rank(self, _likelihood: str, _n_components: int) -> str:
         text = (
-            "0 treats every parameter as independent of the others, which is quick and makes some "
-            "intervals too narrow; 5 is a good first choice for honest ones."
+            "The rank of the covariance: 0 treats every parameter as independent of the others, "
+            "which is quick and makes some intervals too narrow; 5 is a good first choice for "
+            "honest ones."
         )
         if self.state.methods[0] != "svi":
             text = f"Only for fits by gradients: an exact posterior takes its own shape. {text}"

@@ -27,7 +27,15 @@ from scribeviz.plots.ppc import LEGEND, ppc_histogram
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.newest import Newest, draw
-from scribeviz.views.shared.parts import empty, heading, legend, short, words, words_html
+from scribeviz.views.shared.parts import (
+    empty,
+    heading,
+    in_progress,
+    legend,
+    short,
+    words,
+    words_html,
+)
 
 _LEAD = (
     "What data sets would look like if the priors were all that is known: wide bands are as they "
@@ -67,7 +75,9 @@ class PriorCheckView(pn.viewable.Viewer):
         self._about = ui.HTML("", sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         # Of the gene, then of all genes, in one column: a second one, empty at first and filled
         # while the page arrives, now and then stays empty in the browser.
-        self._pictures = ui.Column(sizing_mode="stretch_width")
+        self._pictures = ui.Column(
+            in_progress("Asking the priors …", height=300), sizing_mode="stretch_width"
+        )
         self._pipe: Pipe | None = None  # of the picture, once there is one
         self._newest = Newest(self._update)
         self._learned: _Learned | None = None

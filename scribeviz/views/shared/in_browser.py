@@ -58,10 +58,72 @@ document.addEventListener("visibilitychange", tell);
 tell();
 """
 
+# What is cut for lack of room is whole where the mouse rests, also in tables and select boxes.
+_WHOLE_UNDER_THE_MOUSE = """
+document.addEventListener("mouseover", (event) => {
+  const [part] = event.composedPath();
+  if (!(part instanceof HTMLElement) || part.childElementCount > 0) return;
+  const is_cut = getComputedStyle(part).textOverflow === "ellipsis"
+    && part.scrollWidth > part.clientWidth;
+  if (is_cut) part.title = part.textContent;
+});
+"""
+
+# Words of the glossary are explained under the mouse and by keyboard, in one box for all: it must
+# not be cut by the part of the page that the word stands in.  The signs of fields say what they
+# mean under the mouse only (panel-material-ui 0.16): here also while the field has the focus.
+_MEANINGS = """
+const box = document.createElement("div");
+box.id = "meaning";
+box.setAttribute("aria-hidden", "true");  // a screen reader is told by the word itself
+box.style.cssText = "position:fixed;z-index:9999;max-width:min(340px, 90vw);padding:8px 12px;"
+  + "border-radius:8px;background:#1f2937;color:#fff;font:14px/1.45 Roboto,sans-serif;"
+  + "box-shadow:0 2px 10px #0006;display:none;pointer-events:none";
+document.body.append(box);
+const hide = () => { box.style.display = "none"; };
+const show = (event) => {
+  const word = event.composedPath().find((part) => part.dataset?.meaning);
+  if (!word) return hide();
+  box.textContent = word.dataset.meaning;
+  box.style.display = "block";
+  const at = word.getBoundingClientRect();
+  const left = Math.min(at.left, window.innerWidth - box.offsetWidth - 8);
+  const below = at.bottom + 6;
+  const fits = below + box.offsetHeight < window.innerHeight;
+  box.style.left = `${Math.max(8, left)}px`;
+  box.style.top = `${fits ? below : at.top - box.offsetHeight - 6}px`;
+};
+for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, show);
+document.addEventListener("focusout", hide);
+document.addEventListener("scroll", hide, true);
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
+const signOf = (event) => {
+  const [field] = event.composedPath();
+  return field.tagName === "INPUT" && event.target.shadowRoot
+    ? field.getRootNode().querySelector("[data-testid=InfoOutlinedIcon]") : null;
+};
+for (const [kind, mouse] of [["focusin", "mouseover"], ["focusout", "mouseout"]])
+  document.addEventListener(kind, (event) =>
+    signOf(event)?.dispatchEvent(new MouseEvent(mouse, {bubbles: true})));
+"""
+
+# For the seconds of a wait, which styles count (parts.in_progress).
+_SECONDS = """
+if (!window.scribeviz_seconds) {
+  window.scribeviz_seconds = true;
+  CSS.registerProperty({
+    name: "--seconds", syntax: "<integer>", inherits: false, initialValue: "0"
+  });
+}
+"""
+
 SCRIPTS = (
+    _SECONDS,
     _ENTER_ANOTHER_NUMBER,
     _STEPS_ARE_CLOSED_WHERE_NARROW,
     _BACK_AND_FORWARD,
+    _WHOLE_UNDER_THE_MOUSE,
+    _MEANINGS,
     _WHETHER_LOOKED_AT,
 )
 """Run when the document is ready."""

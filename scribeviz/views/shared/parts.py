@@ -1,6 +1,7 @@
 """Small pieces that several pages share.  All text is escaped: files cannot speak HTML."""
 
 import html
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
@@ -11,12 +12,21 @@ from bokeh.models import PrintfTickFormatter
 from panel import ui
 from panel.viewable import Viewable
 
+from scribeviz.views.shared.glossary import explained_html
+
 GAP = 16
 PRIMARY = "#0e7fa6"
 """Of buttons, links and the header.  It can be read on white and, as text, on a dark page."""
 
 
-_BREAK = "overflow-wrap:anywhere"  # names of files, genes and cells may be long, without a blank
+_BREAK = "overflow-wrap:anywhere"
+# Names of files, genes and cells may have hundreds of characters, without a blank.
+_LONG_NAME = re.compile(r"(\S{36,}[^\s:;,.])")
+
+_CUT = (
+    "display:inline-block;max-width:min(100%,36ch);overflow:hidden;text-overflow:ellipsis;"
+    "white-space:nowrap;vertical-align:bottom"
+)
 
 _SEVERITIES = {
     "info": (PRIMARY, "i"),
@@ -30,23 +40,67 @@ LISTED_AT_ONCE = 200
 """Runs in a list; older ones on demand, since a page carries all that it lists."""
 
 TABLE_LOOK = """
+.tabulator .tabulator-row .tabulator-cell:not([style*="display: none"]) {
+  display: inline-block !important; text-overflow: ellipsis !important;
+}
 .tabulator .tabulator-header .tabulator-col .tabulator-col-title {
   text-transform: none !important; letter-spacing: 0 !important;
   font-size: .8rem !important; line-height: 1.25 !important;
 }
 """
-"""Headings of tables as they are written: names of models are among them, and clipped otherwise."""
+"""Headings of tables as they are written, as names of models are among them; long names are cut."""
 
 
-def page(title: str, lead: str, *content: Viewable) -> Viewable:
-    """A place: its title, one sentence about it, and what is there."""
+# The seconds are said from the third on.  The number is registered by in_browser.py: a style within
+# a part of the page cannot.
+_WAITING = """
+@keyframes turn { to { transform: rotate(1turn); } }
+@keyframes count { from { --seconds: 0; } to { --seconds: 3600; } }
+@keyframes appear { to { opacity: 1; } }
+@keyframes breathe { 50% { opacity: .45; } }
+.turning { display: inline-block; width: 14px; height: 14px; margin-right: 10px;
+  vertical-align: -2px; border: 2px solid currentColor; border-right-color: transparent;
+  border-radius: 50%; box-sizing: border-box; animation: turn 1s linear infinite; }
+.seconds { counter-reset: seconds var(--seconds); opacity: 0;
+  animation: count 3600s linear, appear 0s 3s forwards; }
+.seconds::after { content: " " counter(seconds) " s"; opacity: .7; }
+.place { border-radius: 10px; background: rgba(128, 128, 128, .16);
+  animation: breathe 1.6s ease-in-out infinite; }
+@media (prefers-reduced-motion: reduce) { .turning, .place { animation: none; } }
+"""
+
+
+def text_html(text: str, *, explain: bool = False) -> str:
+    """Plain text as HTML; long names in it are cut where the line is, and whole under the mouse.
+
+    With ``explain`` the words of the field are explained where they stand first.
+    """
+    parts = []
+    for i, part in enumerate(_LONG_NAME.split(text)):
+        escaped = html.escape(part)
+        if i % 2:
+            parts.append(f'<span title="{escaped}" style="{_CUT}">{escaped}</span>')
+        else:
+            parts.append(explained_html(escaped) if explain else escaped)
+    return "".join(parts)
+
+
+def page(title: str, lead: str | Callable[..., str], *content: Viewable) -> Viewable:
+    """A place: its title, one sentence about it, which may be bound, and what is there."""
     head = ui.HTML(
-        f'<h1 style="font-size:1.55rem;font-weight:600;margin:0">{html.escape(title)}</h1>'
-        f'<p style="margin:4px 0 0;opacity:.75">{html.escape(lead)}</p>',
+        pn.bind(_head_html, title, lead) if callable(lead) else _head_html(title, lead),
         sizing_mode="stretch_width",
-        margin=(0, 0, GAP, 0),
+        margin=(0, 0, 12, 0),
     )
     return ui.Column(head, *content, sizing_mode="stretch_width")
+
+
+def _head_html(title: str, lead: str) -> str:
+    return (
+        '<div style="display:flex;flex-wrap:wrap;align-items:baseline;gap:0 14px">'
+        f'<h1 style="font-size:1.55rem;font-weight:600;margin:0">{text_html(title)}</h1>'
+        f'<p style="margin:0;opacity:.75;min-width:0;{_BREAK}">{text_html(lead)}</p></div>'
+    )
 
 
 def card(title: str, *content: Viewable, **options: object) -> ui.Paper:
@@ -96,7 +150,7 @@ def heading(text: str) -> ui.HTML:
 def heading_html(text: str) -> str:
     """A heading within a page, as HTML."""
     style = f"font-size:1.02rem;font-weight:600;margin:0;{_BREAK}"
-    return f'<h2 style="{style}">{html.escape(text)}</h2>'
+    return f'<h2 style="{style}">{text_html(text, explain=True)}</h2>'
 
 
 def words(text: str, *, faint: bool = False) -> ui.HTML:
@@ -107,28 +161,43 @@ def words(text: str, *, faint: bool = False) -> ui.HTML:
 def words_html(text: str, *, faint: bool = False) -> str:
     """A paragraph of plain text, as HTML."""
     style = f"margin:0;line-height:1.45;{_BREAK}" + (";opacity:.7;font-size:.9rem" if faint else "")
-    return f'<p style="{style}">{html.escape(text)}</p>'
+    return f'<p style="{style}">{text_html(text, explain=True)}</p>'
 
 
 def empty(text: str) -> Viewable:
     """What stands where nothing is yet: a sentence that says what to do."""
     return ui.HTML(
         '<div style="border:1px dashed rgba(128,128,128,.5);border-radius:10px;padding:36px;'
-        f'text-align:center;opacity:.8">{html.escape(text)}</div>',
+        f'text-align:center;opacity:.8">{text_html(text)}</div>',
         sizing_mode="stretch_width",
         margin=(0, 0, GAP, 0),
     )
 
 
-def in_progress(doing: str) -> Viewable:
-    """What is going on, in words; nothing while they are empty."""
+def in_progress(doing: str, *, height: int = 0) -> Viewable:
+    """What is going on, in words, for how long, and grey in ``height`` pixels of what will come.
+
+    Nothing while ``doing`` is empty.
+    """
     if not doing:
         return ui.Spacer(height=0)
-    return ui.Row(
-        ui.LoadingSpinner(value=True, size=24),
-        ui.HTML(words_html(doing), margin=(0, 0, 0, 8)),
-        styles={"align-items": "center"},
+    return ui.HTML(in_progress_html(doing, height=height), sizing_mode="stretch_width", margin=0)
+
+
+def in_progress_html(doing: str, *, height: int = 0) -> str:
+    """What :func:`in_progress` shows, as HTML; the browser counts the seconds."""
+    place = place_html(height) if height else ""
+    return (
+        f"<style>{_WAITING}</style>"
+        f'<p role="status" style="margin:0 0 8px;line-height:1.45;{_BREAK}"><span class="turning">'
+        f'</span>{text_html(doing)}<span class="seconds"></span></p>{place}'
     )
+
+
+def place_html(height: int) -> str:
+    """Grey where something will be, so many pixels high."""
+    look = f"<style>{_WAITING}</style>"
+    return f'{look}<div class="place" style="height:{height}px" aria-hidden="true"></div>'
 
 
 def tiles(entries: dict[str, str]) -> ui.HTML:
@@ -140,18 +209,40 @@ def tiles_html(entries: dict[str, str]) -> str:
     """A row of figures with their names, as HTML."""
     cells = "".join(
         '<div style="min-width:90px"><div style="font-size:1.25rem;font-weight:600;'
-        f'line-height:1.3">{html.escape(value)}</div>'
-        f'<div style="opacity:.7;font-size:.85rem">{html.escape(name)}</div></div>'
+        f'line-height:1.3">{text_html(value)}</div>'
+        f'<div style="opacity:.7;font-size:.85rem">{text_html(name, explain=True)}</div></div>'
         for name, value in entries.items()
     )
     return f'<div style="display:flex;flex-wrap:wrap;gap:10px 28px">{cells}</div>'
+
+
+def numbers_html(columns: list[str], rows: dict[str, list[str]]) -> str:
+    """A few numbers as a small table: names of columns, and by name of row its values."""
+    faint = "font-weight:400;opacity:.7;font-size:.85rem"
+    head = "".join(
+        f'<th scope="col" style="{faint};text-align:right">{text_html(name)}</th>'
+        for name in columns
+    )
+    lines = "".join(
+        f'<tr><th scope="row" style="{faint};text-align:left">{text_html(name)}</th>'
+        + "".join(
+            f'<td style="font-weight:600;text-align:right">{text_html(value)}</td>'
+            for value in values
+        )
+        + "</tr>"
+        for name, values in rows.items()
+    )
+    return (
+        '<table style="border-spacing:22px 2px;margin:0 -22px"><thead><tr><td></td>'
+        f"{head}</tr></thead><tbody>{lines}</tbody></table>"
+    )
 
 
 def legend(entries: Iterable[tuple[str, str, float]]) -> ui.HTML:
     """Coloured squares with what they stand for: label, colour, opacity."""
     squares = "".join(
         f'<span style="display:inline-flex;align-items:center;gap:6px"><span style="width:12px;'
-        f'height:12px;background:{color};opacity:{opacity}"></span>{html.escape(label)}</span>'
+        f'height:12px;background:{color};opacity:{opacity}"></span>{text_html(label)}</span>'
         for label, color, opacity in entries
     )
     return ui.HTML(
@@ -172,7 +263,7 @@ def notice(text: str, severity: str) -> ui.HTML:
         f'<div role="alert" style="display:flex;gap:10px;border-left:4px solid {color};'
         f'background:{color}14;border-radius:6px;padding:10px 14px;line-height:1.45">'
         f'<span style="color:{color};font-weight:700" aria-hidden="true">{mark}</span>'
-        f'<span style="min-width:0;{_BREAK}">{html.escape(text)}</span></div>',
+        f'<span style="min-width:0;{_BREAK}">{text_html(text, explain=True)}</span></div>',
         sizing_mode="stretch_width",
         margin=(0, 0, 10, 0),
     )

@@ -7,4 +7,13 @@ from scribeviz.views.shared.parts import PRIMARY
 THEME = {
     "palette": {"primary": {"main": PRIMARY}, "secondary": {"main": "#d55e00"}},
     "typography": {"button": {"textTransform": "none"}},
+    # Names may be long.
+    "components": {
+        "MuiMenuItem": {
+            "styleOverrides": {
+                "root": {"display": "block", "overflow": "hidden", "textOverflow": "ellipsis"}
+            }
+        },
+        "MuiButton": {"styleOverrides": {"root": {"maxWidth": "100%", "overflowWrap": "anywhere"}}},
+    },
 }

@@ -1,3 +1,5 @@
+import html
+
 import pytest
 from panel import ui
 
@@ -83,3 +85,13 @@ def test_a_number_field_keeps_to_the_bounds():
     assert (state.n_steps, field.value) == (1_000_000, 1_000_000)
     state.n_steps = 7
     assert field.value == 7
+
+
+def test_long_names_are_cut_and_whole_under_the_mouse():
+    name = "GSE123456_" + "<b>sample" * 15
+    shown = parts.text_html(f"a fit of {name}: done")
+    whole = html.escape(name)
+    assert f'title="{whole}"' in shown
+    assert shown.startswith("a fit of <span")
+    assert shown.endswith(f">{whole}</span>: done")
+    assert parts.text_html("CD3E & others") == "CD3E &amp; others"
