@@ -70,7 +70,8 @@ async def visit(url: str) -> WebSocketClientConnection:
     page = await AsyncHTTPClient().fetch(url, request_timeout=120)
     token = re.search(r'"token":"([^"]+)"', page.body.decode())
     assert token is not None
-    to = HTTPRequest(f"{url.replace('http', 'ws', 1)}/ws", request_timeout=120)
+    path, _, query = url.replace("http", "ws", 1).partition("?")
+    to = HTTPRequest(f"{path}/ws?{query}", request_timeout=120)
     connection = await websocket_connect(to, subprotocols=["bokeh", token[1]])
     for _ in range(_FRAMES):  # the server's greeting
         await connection.read_message()
