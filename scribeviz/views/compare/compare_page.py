@@ -460,9 +460,9 @@ def _table(table: pd.DataFrame) -> Viewable:
         layout="fit_columns",
         widths={
             "model": 140,
-            "described": 170,
+            "described": 155,
             "state": 80,
-            "elpd_loo": 130,
+            "elpd_loo": 145,
             "difference": 115,
             "method": 80,
             "p_loo": 70,
