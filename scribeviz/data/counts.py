@@ -30,11 +30,10 @@ class CountsError(ValueError):
     --------
     >>> import numpy as np
     >>> import scribeviz
-    >>> try:
-    ...     scribeviz.as_counts(np.array([[0.5, 2.0]]))
-    ... except scribeviz.CountsError as problem:
-    ...     print(problem.can_round)
-    True
+    >>> scribeviz.as_counts(np.array([[-1.0, 2.0]]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    scribeviz.data.counts.CountsError: counts holds negative values ...
     """
 
     def __init__(
