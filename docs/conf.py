@@ -25,6 +25,7 @@ BESIDE = {
     "scribeviz/views/shared/glossary.md": "glossary.md",
 }
 _LINK = re.compile(r"\]\((?P<path>(?!\w+:)[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
+_WORD = re.compile(r"^\*\*(.+?)\*\*: ", re.MULTILINE)
 
 project = "scribeviz"
 author = "the authors of scribeviz"
@@ -117,7 +118,14 @@ def _follow_links(app: Sphinx, docname: str, source: list[str]) -> None:
     source[0] = _LINK.sub(lead, source[0])
 
 
+def _define_words(_: Sphinx, docname: str, source: list[str]) -> None:
+    """Make the dashboard's words a list of definitions."""
+    if docname == "glossary":
+        source[0] = _WORD.sub(r"\n\1\n: ", source[0])
+
+
 def setup(app: Sphinx) -> None:
     """Hook in what is copied and where links lead."""
     app.connect("config-inited", _copy_pages)
     app.connect("source-read", _follow_links)
+    app.connect("source-read", _define_words)
