@@ -1,9 +1,13 @@
 """Settings as plain data: one dataclass field says all that a form or a check needs."""
 
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import Field, field, fields
 from numbers import Integral, Real
 from typing import Any
+
+_LATER_SECTION = re.compile(r"\n\n(Notes|References|Examples)\n-")
 
 
 def setting(
@@ -21,6 +25,29 @@ def setting(
     """
     notes = {"label": label, "doc": doc, "unit": unit, "bounds": bounds, "choices": choices}
     return field(default=default, metadata=notes)
+
+
+def document_settings[C](cls: type[C]) -> type[C]:
+    """Add every setting of a dataclass to its docstring, as numpydoc has parameters."""
+    entries = "".join(
+        f"{f.name} : {_allowed(f)}\n    {f.metadata['label']}. {f.metadata['doc']}\n"
+        for f in fields(cls)
+        if f.metadata
+    )
+    text = inspect.getdoc(cls) or ""
+    later = _LATER_SECTION.search(text)
+    end = later.start() if later else len(text)
+    cls.__doc__ = f"{text[:end]}\n\nParameters\n----------\n{entries.rstrip()}{text[end:]}"
+    return cls
+
+
+def _allowed(f: Field) -> str:
+    choices = f.metadata["choices"]
+    kind = f.type if isinstance(f.type, str) else getattr(f.type, "__name__", str(f.type))
+    described = f"{{{', '.join(map(repr, choices))}}}" if choices else kind
+    if f.metadata["bounds"] is not None:
+        described += f" in {_interval(*f.metadata['bounds'])} {f.metadata['unit']}".rstrip()
+    return f"{described}, default {f.default!r}"
 
 
 def check_settings(spec: Any) -> None:

@@ -3,7 +3,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
-from scribeviz._settings import check_settings, setting
+from scribeviz._settings import check_settings, document_settings, setting
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,29 @@ class Oven:
 
     def __post_init__(self):
         check_settings(self)
+
+
+@document_settings
+@dataclass(frozen=True)
+class Pan(Oven):
+    """A pan.
+
+    Notes
+    -----
+    Of iron.
+    """
+
+
+def test_help_lists_the_settings_before_the_notes():
+    head, listed, notes = Pan.__doc__.partition("Parameters\n----------\n")
+    assert (head, notes.partition("Notes\n")[2]) == ("A pan.\n\n", "-----\nOf iron.")
+    assert listed
+    assert notes.startswith(
+        "heat : int in [0, 250] degrees, default 180\n    Heat. How hot.\n"
+        "salt : float in [0.0, inf), default 0.5\n    Salt. How much.\n"
+    )
+    assert "mode : {'fan', 'grill'}, default 'fan'\n    Mode. Which.\n" in notes
+    assert "note : str, default ''\n    Note. Anything." in notes
 
 
 def test_a_field_carries_all_that_a_form_needs():

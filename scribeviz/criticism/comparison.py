@@ -43,6 +43,17 @@ def compare(scores: Mapping[str, CellScores | None]) -> pd.DataFrame:
     ------
     ValueError
         If the models were not scored on the same cells and genes.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> counts = scribeviz.demo()
+    >>> learned = scribeviz.fit(counts, "nb", progress=False)
+    >>> priors = {"mu": ("lognormal", 0, 1), "r": ("lognormal", 0, 1)}
+    >>> given = scribeviz.fit(counts, "nb", priors=priors, progress=False)
+    >>> table = scribeviz.compare({"given": given.loo(counts), "learned": learned.loo(counts)})
+    >>> table.index.tolist()
+    ['learned', 'given']
     """
     scored = {name: one for name, one in scores.items() if one is not None}
     if not scored:

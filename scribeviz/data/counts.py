@@ -25,6 +25,15 @@ class CountsError(ValueError):
         The layer of the same file that does hold counts, when there is one.
     can_round
         Whether these are counts with fractions, which ``rounding`` makes whole.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scribeviz
+    >>> scribeviz.as_counts(np.array([[-1.0, 2.0]]))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    scribeviz.data.counts.CountsError: counts holds negative values ...
     """
 
     def __init__(
@@ -36,7 +45,17 @@ class CountsError(ValueError):
 
 
 class CountsWarning(UserWarning):
-    """What was accepted as counts has something that its user should know."""
+    """What was accepted as counts has something that its user should know.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import numpy as np
+    >>> import scribeviz
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore", scribeviz.CountsWarning)
+    ...     counts = scribeviz.as_counts(np.array([[0.0, 2.0], [1.0, 0.0]]))
+    """
 
 
 def _plain(message: str) -> str:
@@ -100,6 +119,18 @@ class Counts:
         Further names of every gene, parted by ``|``; None where the data tell none.
     mitochondrial
         Which genes the data mark as mitochondrial; None where they mark none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scribeviz
+    >>> counts = scribeviz.as_counts(np.array([[0, 2, 1], [7, 1, 0]]))
+    >>> counts.n_cells, counts.n_genes
+    (2, 3)
+    >>> counts.cell_totals.tolist()
+    [3.0, 8.0]
+    >>> counts.gene("gene 2").tolist()
+    [2, 1]
     """
 
     matrix: sp.csr_array
@@ -165,7 +196,13 @@ class Counts:
         return self.select_genes(np.flatnonzero(self.gene_totals > 0))
 
     def select_genes(self, index: np.ndarray) -> "Counts":
-        """Keep the genes at ``index`` (integers), in that order."""
+        """Keep the genes at ``index`` (integers), in that order.
+
+        Parameters
+        ----------
+        index
+            Positions of the genes, from 0.
+        """
         return replace(
             self,
             matrix=_canonical(self.matrix[:, index]),
@@ -176,7 +213,13 @@ class Counts:
         )
 
     def select_cells(self, index: np.ndarray) -> "Counts":
-        """Keep the cells at ``index`` (integers), in that order."""
+        """Keep the cells at ``index`` (integers), in that order.
+
+        Parameters
+        ----------
+        index
+            Positions of the cells, from 0.
+        """
         return replace(
             self,
             matrix=_canonical(self.matrix[index]),
@@ -188,7 +231,18 @@ class Counts:
         )
 
     def gene(self, name: str) -> np.ndarray:
-        """Counts of one gene in all cells, shape ``(n_cells,)``."""
+        """Counts of one gene in all cells, shape ``(n_cells,)``.
+
+        Parameters
+        ----------
+        name
+            As for :meth:`gene_index`.
+
+        Raises
+        ------
+        KeyError
+            If no gene has that name, or if it may be several.
+        """
         return self.gene_at(self.gene_index(name))
 
     def gene_at(self, index: int) -> np.ndarray:
@@ -211,7 +265,13 @@ class Counts:
         return GeneLookup(self.genes, self.gene_ids, self.aliases)
 
     def save(self, path: Path) -> None:
-        """Write to one HDF5 file."""
+        """Write to one HDF5 file.
+
+        Parameters
+        ----------
+        path
+            A file; one that exists is replaced.
+        """
         arrays = {
             "data": self.matrix.data,
             "indices": self.matrix.indices,

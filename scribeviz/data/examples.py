@@ -38,6 +38,15 @@ def demo() -> Counts:
     References
     ----------
     .. [1] Zheng et al. (2017), Nat. Commun. 8, 14049.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> counts = scribeviz.demo()
+    >>> counts.n_cells, counts.n_genes
+    (700, 765)
+    >>> counts.obs["bulk_labels"].nunique()
+    10
     """
     with warnings.catch_warnings():
         # Old encodings and the insides of the packages that read them, nothing about the data.

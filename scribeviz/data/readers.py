@@ -160,7 +160,41 @@ def _checked(data: Any, layer: str | None, name: str | None, rounding: Rounding 
 
 
 def read(path: str | Path, layer: str | None = None, *, rounding: Rounding | None = None) -> Counts:
-    """Open a file or folder and check the counts in it; as :func:`as_counts` of a path."""
+    """Open a file or folder and check the counts in it; as :func:`as_counts` of a path.
+
+    Parameters
+    ----------
+    path
+        A file or folder of any format in ``FORMATS``; ``~`` is the user's folder.
+    layer
+        Which matrix of the file; ``None`` for ``X``.
+    rounding
+        What to do with fractions, as for :func:`as_counts`.
+
+    Returns
+    -------
+    Counts
+        Cells in rows, genes in columns.
+
+    Raises
+    ------
+    CountsError
+        If there is no such file, it is damaged or of no known format, or holds no counts.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import pandas as pd
+    >>> import scribeviz
+    >>> cells = pd.Index(["cell 1", "cell 2"], name="cell")
+    >>> table = pd.DataFrame({"CD3D": [0, 2], "LYZ": [7, 1]}, index=cells)
+    >>> with TemporaryDirectory() as folder:
+    ...     table.to_csv(Path(folder) / "cells.csv")
+    ...     counts = scribeviz.read(Path(folder) / "cells.csv")
+    >>> counts.gene("LYZ").tolist()
+    [7, 1]
+    """
     return as_counts(Path(_local(path)), layer, rounding=rounding)
 
 

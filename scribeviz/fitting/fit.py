@@ -45,8 +45,8 @@ def fit(  # noqa: PLR0913  what one call has to say
     model
         A key of ``scribeviz.models.likelihoods.LIKELIHOODS`` (``"nb"``, ``"nbvcp"`` …), also
         with ``_mix``; a whole :class:`ModelSpec`; a :class:`CellVAE`; a :class:`CustomModel` or
-        :class:`NetworkModel`, or the key of a registered one; or a module of your own
-        (:func:`scribeviz.fitting.network_fits.prepare_network`).
+        :class:`NetworkModel`, or the key of a registered one; or a module of your own, a subclass
+        of :class:`VAE` or :class:`ProbabilisticModule`.
     n_components
         Number of components; more than one makes a mixture.
     priors
@@ -54,8 +54,9 @@ def fit(  # noqa: PLR0913  what one call has to say
     layer
         Where the counts are, unless in ``X``: a layer's name, or ``"raw"``.
     inference_method
-        ``"exact"`` (``nb``), ``"em"`` (``nb`` with components), ``"svi"`` (variational), ``"mcmc"``
-        (NUTS) or ``"training"`` (of networks); the usual one of the model when left out.
+        ``"exact"`` (quadrature, of ``"nb"`` without components), ``"em"`` (of ``"nb"`` with
+        components), ``"svi"`` (variational), ``"mcmc"`` (NUTS) or ``"training"`` (of networks); the
+        usual one of the model when left out.
     start_from
         A fit of the same model to the same data to go on from; for ``"mcmc"`` well worth having.
     networks
@@ -63,9 +64,9 @@ def fit(  # noqa: PLR0913  what one call has to say
     progress
         Show a progress bar.
     **settings
-        The fields of :class:`SVIConfig` (``n_steps``, ``learning_rate``, ``tolerance``, ``seed``
-        …), of :class:`ExactConfig`, of :class:`EMConfig` (``n_starts``, ``labels`` …), of
-        :class:`NUTSConfig` (``n_warmup``, ``n_samples``, ``n_chains`` …), or of
+        The fields of :class:`ExactConfig` (``n_sweeps`` …), of :class:`EMConfig` (``n_starts``,
+        ``labels`` …), of :class:`SVIConfig` (``n_steps``, ``learning_rate``, ``tolerance``,
+        ``seed`` …), of :class:`NUTSConfig` (``n_warmup``, ``n_samples``, ``n_chains`` …), or of
         :class:`TrainingConfig` (``max_epochs``, ``batch_size``, ``validation_share`` …).
 
     Returns

@@ -66,6 +66,13 @@ def held_out(  # noqa: PLR0913  what one call has to say
         If no cell, or none but test cells, would be left.
     ValueError
         If ``test_share`` is not between 0 and 1.
+
+    Examples
+    --------
+    ::
+
+        scores = {model: scribeviz.held_out(counts, model) for model in ("nb", "nbvcp")}
+        scribeviz.compare(scores)
     """
     if not 0 < test_share < 1:
         raise ValueError(f"test_share={test_share} should lie between 0 and 1.")
@@ -133,6 +140,13 @@ def cross_validate(
         If cells of a custom model have parameters of their own, which nothing is known of.
     ValueError
         If there are fewer than two folds, or two models of one name.
+
+    Examples
+    --------
+    ::
+
+        scores = scribeviz.cross_validate(counts, ["nb", "nbvcp"], folds=5)
+        scribeviz.compare(scores)
     """
     counts = as_counts(data, layer=layer)
     named = models if isinstance(models, Mapping) else _by_name(models)
@@ -189,6 +203,12 @@ def check_posterior(  # noqa: PLR0913
         to sampled standard deviations, and ``spread_low``, ``spread_high``, between which nine of
         ten lie; ``shift``, the median distance of the means in sampled standard deviations;
         ``worst_r_hat`` of the sampler; ``verdict`` in words.
+
+    Examples
+    --------
+    ::
+
+        scribeviz.check_posterior(counts, "nbdm")[["spread", "shift", "verdict"]]
     """
     spec = model_named(model, n_components, priors)
     kind_of(spec).check_method(METHODS["mcmc"])
@@ -212,10 +232,30 @@ def check_posterior(  # noqa: PLR0913
 def compare_posteriors(ours: ScribeSVIResults, sampled: ScribeMCMCResults) -> pd.DataFrame:
     """What :func:`check_posterior` says, of two fits of the same model that are there already.
 
+    Parameters
+    ----------
+    ours
+        A variational fit.
+    sampled
+        A sampled one, of the same model and genes.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As of :func:`check_posterior`.
+
     Raises
     ------
     ValueError
         If they are not of the same model and genes.
+
+    Examples
+    --------
+    ::
+
+        ours = scribeviz.fit(counts, "nbdm")
+        sampled = scribeviz.fit(counts, "nbdm", inference_method="mcmc", start_from=ours)
+        scribeviz.compare_posteriors(ours, sampled)
     """
     if ours.model_config != sampled.model_config or not np.array_equal(ours.genes, sampled.genes):
         raise ValueError(

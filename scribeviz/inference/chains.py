@@ -22,7 +22,16 @@ _MOST_UNCHANGED = 0.5  # share of the values from which on a chain does not move
 
 
 class SamplerWarning(UserWarning):
-    """The draws of a sampler say nothing about the posterior; the message names a cure."""
+    """The draws of a sampler say nothing about the posterior; the message names a cure.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> import scribeviz
+    >>> with warnings.catch_warnings():
+    ...     # Chains that are stuck end a script here.
+    ...     warnings.simplefilter("error", scribeviz.SamplerWarning)
+    """
 
 
 @shown_by_fields

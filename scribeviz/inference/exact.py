@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from scribeviz._cards import shown_by_fields
-from scribeviz._settings import check_settings, setting
+from scribeviz._settings import check_settings, document_settings, setting
 from scribeviz.data.counts import Counts
 from scribeviz.data.gene_tables import GeneTables, gene_tables
 from scribeviz.inference.gene_quadrature import N_DISPERSIONS, Region, first_region, quadrature
@@ -34,9 +34,17 @@ _SOME_GENES = 500
 _PARTS = 4  # of a sweep: so often a checkpoint is yielded
 
 
+@document_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExactConfig:
-    """When to end; every number is a control of the app."""
+    """When to end; every number is a control of the app.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> scribeviz.ExactConfig(n_sweeps=10).tolerance
+    1.0
+    """
 
     n_sweeps: int = setting(
         30,

@@ -23,7 +23,7 @@ from numpyro.infer import NUTS
 from numpyro.infer.util import constrain_fn, unconstrain_fn
 
 from scribeviz._cards import shown_by_fields
-from scribeviz._settings import check_settings, setting
+from scribeviz._settings import check_settings, document_settings, setting
 from scribeviz.inference.programs import Programs, by_content, layout_of
 
 type Samples = Mapping[str, Any]
@@ -34,9 +34,17 @@ _JITTER = 0.05  # of the chains' starts, on the unconstrained scale
 _BUDGET_BYTES = 4_000_000_000
 
 
+@document_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NUTSConfig:
-    """How to sample; every number is a control of the app."""
+    """How to sample; every number is a control of the app.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> scribeviz.NUTSConfig(n_warmup=200, n_samples=300, n_chains=4).n_steps
+    2000
+    """
 
     n_warmup: int = setting(
         500,

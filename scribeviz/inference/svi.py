@@ -25,7 +25,7 @@ from numpyro.infer.svi import SVIState
 from numpyro.infer.util import transform_fn
 
 from scribeviz._cards import shown_by_fields
-from scribeviz._settings import check_settings, setting
+from scribeviz._settings import check_settings, document_settings, setting
 from scribeviz.inference.programs import Programs, by_content, layout_of
 
 type Params = Mapping[str, Array]
@@ -43,9 +43,21 @@ _LARGEST_PACE = 4_096  # steps
 _ADAM = optax.inject_hyperparams(optax.adam)(learning_rate=1.0)
 
 
+@document_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SVIConfig:
-    """How to fit; every number is a control of the app."""
+    """How to fit; every number is a control of the app.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> scribeviz.SVIConfig(n_steps=500).learning_rate
+    0.05
+    >>> scribeviz.SVIConfig(n_steps=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: n_steps=0 is outside [1, 1,000,000] steps.
+    """
 
     n_steps: int = setting(
         20_000,

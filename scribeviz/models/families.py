@@ -132,6 +132,12 @@ class BetaPrime(dist.Distribution):
     ----------
     alpha, beta
         Those of the probability; positive.
+
+    Examples
+    --------
+    >>> from scribeviz import stats
+    >>> float(stats.BetaPrime(3.0, 4.0).mean)
+    2.0
     """
 
     arg_constraints = {"alpha": constraints.positive, "beta": constraints.positive}

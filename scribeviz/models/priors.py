@@ -66,7 +66,27 @@ class PriorFamily:
 
 @dataclass(frozen=True, slots=True)
 class Prior:
-    """A prior as data: a family and its numbers."""
+    """A prior as data: a family and its numbers.
+
+    Parameters
+    ----------
+    family
+        A key of ``PRIOR_FAMILIES``, such as ``"lognormal"``, or ``"learned"``.
+    numbers
+        Its parameters, in the family's order.
+
+    Raises
+    ------
+    ValueError
+        If there is no such family, or its numbers are too few, too many or out of bounds.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> prior = scribeviz.Prior("lognormal", (0.0, 1.0))
+    >>> prior.quantiles([0.05, 0.5, 0.95]).round(2).tolist()
+    [0.19, 1.0, 5.18]
+    """
 
     family: str
     numbers: tuple[float, ...]

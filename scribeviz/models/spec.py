@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from scribeviz._cards import Card, shown_as
-from scribeviz._settings import check_settings, setting
+from scribeviz._settings import check_settings, document_settings, setting
 from scribeviz.models.guides import GUIDE_FAMILIES, LOW_RANK
 from scribeviz.models.likelihood import GIVEN
 from scribeviz.models.likelihoods import LIKELIHOODS, PARAMETERIZATIONS
@@ -50,12 +50,27 @@ def _prior_in_words(prior: Prior) -> str:
 
 
 @shown_as(_card)
+@document_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelSpec:
     """A model of a count matrix, as data: it hashes, compares, prints and goes to JSON.
 
     ``priors`` holds only what differs from the sites' own priors; it is given as a mapping from
     site to prior and kept as sorted pairs.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> priors = {"r": ("gamma", 2, 1)}
+    >>> spec = scribeviz.ModelSpec(likelihood="nbvcp", n_components=2, priors=priors)
+    >>> spec.name, spec.described
+    ('nbvcp_mix', 'negative binomial with capture, 2 components')
+    >>> [site.key for site in spec.sites]
+    ['p', 'r', 'p_capture', 'mixing_weights']
+    >>> scribeviz.ModelSpec(n_components=0)
+    Traceback (most recent call last):
+        ...
+    ValueError: n_components=0 is outside [1, 20].
     """
 
     likelihood: str = setting(

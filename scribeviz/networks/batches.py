@@ -74,6 +74,13 @@ def split_cells(
     ------
     ValueError
         If nothing would be left to train on.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> split = scribeviz.split_cells(100, validation=0.1, test=0.2, seed=1)
+    >>> split.train.size, split.validation.size, split.test.size
+    (72, 8, 20)
     """
     rng = np.random.default_rng(seed)
     kinds = np.zeros(n_cells, int) if labels is None else np.unique(labels, return_inverse=True)[1]

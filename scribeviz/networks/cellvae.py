@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from scribeviz._settings import check_settings, setting
+from scribeviz._settings import check_settings, document_settings, setting
 
 CELLVAE = "cellvae"
 """Name of the model in runs, files and URLs."""
@@ -49,6 +49,7 @@ LIBRARIES: Mapping[str, Choice] = {
 }
 
 
+@document_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellVAE:
     """A variational autoencoder of counts, the simplified scVI.
@@ -59,6 +60,12 @@ class CellVAE:
     Notes
     -----
     Lopez et al. 2018, Nat. Methods 15, 1053.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> scribeviz.CellVAE(n_latent=5).described
+    'variational autoencoder, 5 dimensions'
     """
 
     likelihood: str = setting(
@@ -136,9 +143,17 @@ class CellVAE:
         return {CELLVAE: asdict(self)}
 
 
+@document_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingConfig:
-    """How a network is trained; every number is a control of the app."""
+    """How a network is trained; every number is a control of the app.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> scribeviz.TrainingConfig(max_epochs=20).batch_size
+    128
+    """
 
     max_epochs: int = setting(
         400,

@@ -30,7 +30,19 @@ type _Trace = Mapping[str, Mapping[str, Any]]
 
 
 class ProbabilisticModule(Amortized):
-    """A pair of NumPyro functions of a minibatch."""
+    """A pair of NumPyro functions of a minibatch.
+
+    Examples
+    --------
+    ::
+
+        class Mine(scribeviz.ProbabilisticModule):
+            def __init__(self, n_genes, *, rngs): ...
+            def model(self, batch): ...  # samples "z" and "counts"
+            def guide(self, batch): ...  # samples "z"
+
+        results = scribeviz.fit(counts, Mine)
+    """
 
     @abstractmethod
     def model(self, batch: CountBatch) -> None:

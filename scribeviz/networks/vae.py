@@ -110,7 +110,20 @@ class Amortized(nnx.Module):
 
 
 class VAE(Amortized):
-    """The explicit interface: inference, generative process and loss, one after the other."""
+    """The explicit interface: inference, generative process and loss, one after the other.
+
+    Examples
+    --------
+    ::
+
+        class MyVAE(scribeviz.VAE):
+            def __init__(self, n_genes, *, rngs): ...
+            def inference(self, batch, key): ...  # {"mean": …, "variance": …, "z": …}
+            def generative(self, batch, inferred): ...  # a distribution of counts
+            def loss(self, batch, inferred, counts): ...  # Terms, cell by cell
+
+        results = scribeviz.fit(counts, MyVAE)
+    """
 
     @abstractmethod
     def inference(self, batch: CountBatch, key: PRNGKeyArray) -> Inferred:

@@ -37,6 +37,15 @@ def compute_histogram_percentiles(
         Whole numbers from the smallest count to one more than the largest.
     histogram_percentiles
         A row per percentile.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scribeviz import stats
+    >>> data_sets = np.array([[0, 1, 1, 2], [0, 0, 1, 1], [1, 1, 2, 2]])
+    >>> edges, rows = stats.compute_histogram_percentiles(data_sets, percentiles=(50,))
+    >>> edges.tolist(), rows.tolist()
+    ([0, 1, 2, 3], [[0.25, 0.5, 0.25]])
     """
     values, largest = _whole(samples, sample_axis, None)
     edges = np.arange(values.min(), largest + 2)
@@ -74,6 +83,15 @@ def compute_histogram_credible_regions(
     dict
         ``bin_edges``, and ``regions``: by percentage ``lower``, ``upper`` and ``median``, a value
         per bin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scribeviz import stats
+    >>> data_sets = np.array([[0, 1, 1, 2], [0, 0, 1, 1], [1, 1, 2, 2]])
+    >>> bands = stats.compute_histogram_credible_regions(data_sets, credible_regions=(50,))
+    >>> bands["regions"][50]["median"].tolist()
+    [0.25, 0.5, 0.25]
     """
     del batch_size
     values, largest = _whole(samples, sample_axis, max_bin)
@@ -97,6 +115,15 @@ def compute_ecdf_percentiles(
         Whole numbers from the smallest to the largest count.
     ecdf_percentiles
         A row per percentile.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scribeviz import stats
+    >>> data_sets = np.array([[0, 1, 1, 2], [0, 0, 1, 1], [1, 1, 2, 2]])
+    >>> counts, rows = stats.compute_ecdf_percentiles(data_sets, percentiles=(50,))
+    >>> counts.tolist(), rows.tolist()
+    ([0, 1, 2], [[0.25, 0.75, 1.0]])
     """
     values, largest = _whole(samples, sample_axis, None)
     points = np.arange(values.min(), largest + 1)
@@ -122,6 +149,15 @@ def compute_ecdf_credible_regions(
     dict
         ``bin_edges`` (the counts), and ``regions``: by percentage ``lower``, ``upper`` and
         ``median``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scribeviz import stats
+    >>> data_sets = np.array([[0, 1, 1, 2], [0, 0, 1, 1], [1, 1, 2, 2]])
+    >>> bands = stats.compute_ecdf_credible_regions(data_sets, credible_regions=(50,))
+    >>> bands["regions"][50]["median"].tolist()
+    [0.25, 0.75, 1.0]
     """
     del batch_size
     values, largest = _whole(samples, sample_axis, max_bin)

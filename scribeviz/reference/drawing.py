@@ -27,7 +27,14 @@ _SHADES = {"dark_": (0.0, 0.3), "": (0.0, 0.0), "light_": (1.0, 0.45), "pale_": 
 
 
 def colors() -> dict[str, tuple[float, float, float]]:
-    """Red, green and blue by name: ``blue``, with ``dark_``, ``light_`` or ``pale_`` before it."""
+    """Red, green and blue by name: ``blue``, with ``dark_``, ``light_`` or ``pale_`` before it.
+
+    Examples
+    --------
+    >>> from scribeviz import viz
+    >>> viz.colors()["blue"]
+    (0.0, 0.447, 0.698)
+    """
     return {
         f"{shade}{hue}": tuple(part + (towards - part) * share for part in rgb)  # type: ignore[misc]
         for hue, rgb in _HUES.items()
@@ -36,7 +43,18 @@ def colors() -> dict[str, tuple[float, float, float]]:
 
 
 def matplotlib_style() -> None:
-    """Plain pictures from here on: a light grid and no frame."""
+    """Plain pictures from here on: a light grid and no frame.
+
+    Examples
+    --------
+    >>> import matplotlib as mpl
+    >>> from scribeviz import viz
+    >>> with mpl.rc_context():
+    ...     viz.matplotlib_style()
+    ...     has_grid = mpl.rcParams["axes.grid"]
+    >>> has_grid
+    True
+    """
     import matplotlib as mpl
     from cycler import cycler
 
@@ -100,6 +118,16 @@ ground_truth_label
     ------
     ValueError
         If the distribution is of many values.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> import scipy.stats
+    >>> from scribeviz import viz
+    >>> axis = Figure().subplots()
+    >>> viz.plot_posterior(axis, scipy.stats.beta(2, 5), ground_truth=0.3)
+    >>> len(axis.lines)
+    2
     """
     fn = (
         numpyro_to_scipy(distribution)
@@ -161,6 +189,15 @@ def plot_histogram_credible_regions(
     -------
     matplotlib.axes.Axes
         ``ax``.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from scribeviz import stats, viz
+    >>> axis = Figure().subplots()
+    >>> regions = stats.compute_histogram_credible_regions([[0, 1, 1, 2], [0, 0, 1, 1]])
+    >>> len(viz.plot_histogram_credible_regions(axis, regions).collections)
+    3
     """
     x = hist_results["bin_edges"][:-1][:max_bin]
     for region, look in _layers(hist_results, colors, cmap, alpha, label_prefix):
@@ -184,7 +221,28 @@ def plot_histogram_credible_regions_stairs(
     label_prefix: str = "",
     max_bin: int | None = None,
 ) -> "Axes":
-    """As :func:`plot_histogram_credible_regions`, with a step for each bin."""
+    """As :func:`plot_histogram_credible_regions`, with a step for each bin.
+
+    Parameters
+    ----------
+    ax, hist_results, colors, cmap, alpha, plot_median, median_color, median_alpha, \
+    median_linewidth, label_prefix, max_bin
+        As for :func:`plot_histogram_credible_regions`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from scribeviz import stats, viz
+    >>> axis = Figure().subplots()
+    >>> regions = stats.compute_histogram_credible_regions([[0, 1, 1, 2], [0, 0, 1, 1]])
+    >>> len(viz.plot_histogram_credible_regions_stairs(axis, regions).patches)
+    4
+    """
     edges = hist_results["bin_edges"]
     edges = edges if max_bin is None else edges[: max_bin + 1]
     for region, look in _layers(hist_results, colors, cmap, alpha, label_prefix):
@@ -226,6 +284,15 @@ label_prefix, max_bin
     -------
     matplotlib.axes.Axes
         ``ax``.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from scribeviz import stats, viz
+    >>> axis = Figure().subplots()
+    >>> regions = stats.compute_ecdf_credible_regions([[0, 1, 1, 2], [0, 0, 1, 1]])
+    >>> len(viz.plot_ecdf_credible_regions(axis, regions).collections)
+    3
     """
     if drawstyle not in {"steps-post", "steps-pre", "steps-mid"}:
         raise ValueError(f"drawstyle={drawstyle!r} is none of steps-post, steps-pre, steps-mid.")
@@ -253,7 +320,28 @@ def plot_ecdf_credible_regions_stairs(
     label_prefix: str = "",
     max_bin: int | None = None,
 ) -> "Axes":
-    """As :func:`plot_ecdf_credible_regions`, with a step that ends at the next count."""
+    """As :func:`plot_ecdf_credible_regions`, with a step that ends at the next count.
+
+    Parameters
+    ----------
+    ax, ecdf_results, colors, cmap, alpha, plot_median, median_color, median_alpha, \
+    median_linewidth, label_prefix, max_bin
+        As for :func:`plot_ecdf_credible_regions`.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        ``ax``.
+
+    Examples
+    --------
+    >>> from matplotlib.figure import Figure
+    >>> from scribeviz import stats, viz
+    >>> axis = Figure().subplots()
+    >>> regions = stats.compute_ecdf_credible_regions([[0, 1, 1, 2], [0, 0, 1, 1]])
+    >>> len(viz.plot_ecdf_credible_regions_stairs(axis, regions).patches)
+    4
+    """
     points = ecdf_results["bin_edges"]
     steps = {**ecdf_results, "bin_edges": np.append(points, points[-1] + 1)}
     return plot_histogram_credible_regions_stairs(

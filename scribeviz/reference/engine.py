@@ -27,7 +27,15 @@ _ADAM, _ELBO = numpyro.optim.Adam(1e-3), TraceMeanField_ELBO()
 
 
 class SVIInferenceEngine:
-    """The reference's name for a fit by variational inference."""
+    """The reference's name for a fit by variational inference.
+
+    Examples
+    --------
+    ::
+
+        config = scribe.ModelConfig("nbdm")
+        fitted = scribe.svi.SVIInferenceEngine.run_inference(config, matrix, *matrix.shape)
+    """
 
     @staticmethod
     def run_inference(
@@ -94,7 +102,16 @@ class SVIInferenceEngine:
 
 
 class SVIResultsFactory:
-    """The reference's name for putting a fit's results together."""
+    """The reference's name for putting a fit's results together.
+
+    Examples
+    --------
+    ::
+
+        scribe.svi.SVIResultsFactory.create_results(
+            fitted, config, None, matrix, *matrix.shape, "nbdm", None, {}
+        )
+    """
 
     @staticmethod
     def create_results(

@@ -20,6 +20,16 @@ def git_root(current_path: str | Path | None = None) -> str | None:
     ----------
     current_path
         Where to begin; the working directory when left out.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from scribeviz import utils
+    >>> with TemporaryDirectory() as folder:
+    ...     (Path(folder) / ".git").mkdir()
+    ...     root = utils.git_root(folder)
+    >>> root == str(Path(folder).resolve())
+    True
     """
     start = Path.cwd() if current_path is None else Path(current_path).resolve()
     roots = (folder for folder in (start, *start.parents) if (folder / ".git").exists())
@@ -28,7 +38,17 @@ def git_root(current_path: str | Path | None = None) -> str | None:
 
 @contextmanager
 def use_cpu() -> Iterator[None]:
-    """Let JAX compute on the processor inside a ``with`` block, where there is a GPU too."""
+    """Let JAX compute on the processor inside a ``with`` block, where there is a GPU too.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> from scribeviz import utils
+    >>> with utils.use_cpu():
+    ...     device = next(iter(jnp.zeros(2).devices()))
+    >>> device.platform
+    'cpu'
+    """
     with jax.default_device(jax.devices("cpu")[0]):
         yield
 
@@ -45,6 +65,13 @@ def numpyro_to_scipy(distribution: dist.Distribution) -> Any:
     ------
     ValueError
         If its family is none of those that are known here; the message has these.
+
+    Examples
+    --------
+    >>> import numpyro.distributions as dist
+    >>> from scribeviz import utils
+    >>> float(utils.numpyro_to_scipy(dist.Gamma(2.0, 4.0)).mean())
+    0.5
     """
     fn = distribution
     if isinstance(fn, dist.Independent):

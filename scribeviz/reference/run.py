@@ -298,6 +298,14 @@ def rerun_scribe(
     ValueError
         If ``counts`` have other genes or another number of cells, or a built-in model is given
         ``custom_args``.
+
+    Examples
+    --------
+    >>> import scribeviz as scribe
+    >>> counts, _ = scribe.simulate("zinb", n_cells=40, n_genes=5)
+    >>> results = scribe.run_scribe(counts, zero_inflated=True, n_steps=200, progress=False)
+    >>> scribe.rerun_scribe(results, counts, n_steps=100, progress=False).loss_history.size
+    300
     """
     if not isinstance(results, ScribeSVIResults | CustomResults):
         raise TypeError(
@@ -367,6 +375,11 @@ def ModelConfig(  # noqa: N802  the reference's own name
     ------
     ValueError
         If something is not known, or not possible together.
+
+    Examples
+    --------
+    >>> ModelConfig("nbdm_mix", n_components=3, r_param_prior=(0, 1)).described
+    'negative binomial, 3 components'
     """
     _check_method(inference_method)
     unknown = [name for name in site_priors if not name.endswith("_param_prior")]

@@ -28,6 +28,13 @@ def sample_dirichlet_from_parameters(
     -------
     jax.Array
         ``(draws, variables)``, or ``(draws, variables, n_samples_dirichlet)`` for several.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scribeviz import stats
+    >>> stats.sample_dirichlet_from_parameters(np.ones((10, 3)), n_samples_dirichlet=4).shape
+    (10, 3, 4)
     """
     key = key_or_default(rng_key)
     drawn = dist.Dirichlet(jnp.asarray(parameter_samples)).sample(key, (n_samples_dirichlet,))
@@ -52,6 +59,14 @@ def fit_dirichlet_mle(
     -------
     jax.Array
         Shape ``(variables,)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scribeviz import stats
+    >>> shares = np.random.default_rng(0).dirichlet([1.0, 2.0, 5.0], size=5_000)
+    >>> stats.fit_dirichlet_mle(shares).round(1).tolist()
+    [1.0, 2.0, 5.0]
     """
     del max_iter, tol
     return jnp.asarray(fit_dirichlet(samples, axis=sample_axis))
@@ -60,5 +75,19 @@ def fit_dirichlet_mle(
 def fit_dirichlet_minka(
     samples: Any, max_iter: int = 1000, tol: float = 1e-7, sample_axis: int = 0
 ) -> Array:
-    """The same as :func:`fit_dirichlet_mle`: both ask for the maximum of one likelihood."""
+    """The same as :func:`fit_dirichlet_mle`: both ask for the maximum of one likelihood.
+
+    Parameters
+    ----------
+    samples, max_iter, tol, sample_axis
+        As for :func:`fit_dirichlet_mle`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from scribeviz import stats
+    >>> shares = np.random.default_rng(0).dirichlet([1.0, 2.0, 5.0], size=5_000)
+    >>> stats.fit_dirichlet_minka(shares).shape
+    (3,)
+    """
     return fit_dirichlet_mle(samples, max_iter, tol, sample_axis)

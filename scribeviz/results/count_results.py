@@ -72,11 +72,34 @@ class CountResults(Shown, ABC):
         n_samples: int = 100,
         store_samples: bool = True,
     ) -> dict[str, np.ndarray]:
-        """Draws of every parameter and of what follows from them, a leading axis of draws."""
+        """Draws of every parameter and of what follows from them.
+
+        Parameters
+        ----------
+        rng_key
+            A JAX key; the same one gives the same draws.
+        n_samples
+            How many.
+        store_samples
+            Whether they are kept in ``posterior_samples``.
+
+        Returns
+        -------
+        dict
+            By name an array with a leading axis of draws.
+        """
 
     @abstractmethod
     def get_map(self, use_mean: bool = False, canonical: bool = True) -> dict[str, np.ndarray]:
-        """A point estimate of every parameter."""
+        """A point estimate of every parameter.
+
+        Parameters
+        ----------
+        use_mean
+            Means in place of modes that do not exist.
+        canonical
+            Also p and r, where the parameterization has others.
+        """
 
     @abstractmethod
     def quantiles_of(
@@ -94,6 +117,18 @@ class CountResults(Shown, ABC):
         self, param: str, quantiles: Sequence[float] = (0.025, 0.5, 0.975)
     ) -> dict[float, np.ndarray]:
         """Quantiles of the posterior of a site, or of what follows from the sites.
+
+        Parameters
+        ----------
+        param
+            Its name, such as ``"r"`` or ``"mu"``.
+        quantiles
+            Shares from 0 to 1.
+
+        Returns
+        -------
+        dict
+            By quantile an array of the parameter's shape: ``(genes,)`` of a gene's.
 
         Raises
         ------

@@ -72,6 +72,14 @@ class CustomResults(Shown):
         A second name of each gene, where there were any.
     posterior_samples, predictive_samples
         What was drawn last with ``store_samples=True``.
+
+    Examples
+    --------
+    ::
+
+        results = scribeviz.fit(counts, scribeviz.CustomModel(...))
+        results.gene_table(counts)
+        results.get_posterior_samples(n_samples=100)
     """
 
     params: Mapping[str, np.ndarray]

@@ -60,6 +60,18 @@ class ExactResults(DrawnResults):
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples
         What was drawn last with ``store_samples=True``.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> counts = scribeviz.demo()
+    >>> results = scribeviz.fit(counts, "nb", progress=False)
+    >>> results.get_posterior_quantiles("mu", [0.05, 0.95])[0.05].shape
+    (765,)
+    >>> results["LYZ"].genes.tolist()
+    ['LYZ']
+    >>> results.loo(counts).elpd.shape
+    (700,)
     """
 
     tables: GeneTables = field(repr=False)

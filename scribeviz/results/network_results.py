@@ -93,6 +93,14 @@ class CellVAEResults(Shown):
         Cell-level metadata, where there were any.
     gene_ids
         A second name of each gene, where there were any.
+
+    Examples
+    --------
+    ::
+
+        vae = scribeviz.fit(counts, scribeviz.CellVAE(n_latent=10))
+        vae.get_latent_representation(counts)  # (cells, 10)
+        vae.get_normalized_expression(counts, ["CD3D", "LYZ"], library_size=1e4)
     """
 
     module: Amortized

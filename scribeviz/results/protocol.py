@@ -21,6 +21,16 @@ class Results(Protocol):
 
     What a kind of model cannot do raises :class:`scribeviz._offered.NotOfferedError` with a
     sentence.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> counts = scribeviz.demo()
+    >>> results = scribeviz.fit(counts, "nb", progress=False)
+    >>> isinstance(results, scribeviz.Results)
+    True
+    >>> results.model_type, results.n_cells, results.settled
+    ('nb', 700, True)
     """
 
     def __hash__(self) -> int:

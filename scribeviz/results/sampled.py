@@ -60,6 +60,14 @@ class ScribeMCMCResults(ReferenceMembers):
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples, prior_predictive_samples
         What was chosen or drawn last with ``store_samples=True``.
+
+    Examples
+    --------
+    ::
+
+        sampled = scribeviz.fit(counts, "nbdm", inference_method="mcmc")
+        sampled.diagnostics.sentences  # do the chains agree?
+        sampled.get_samples()["r"]  # (draws, genes)
     """
 
     samples: Mapping[str, np.ndarray]

@@ -76,6 +76,18 @@ class ScribeSVIResults(DrawnResults):
         The priors that were learned from all genes, where the model has such.
     gene_ids
         A second name of each gene, where there were any.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> counts, truth = scribeviz.simulate("nbdm", n_cells=50, n_genes=5)
+    >>> results = scribeviz.fit(counts, "nbdm", n_steps=300, progress=False)
+    >>> results.get_posterior_samples(n_samples=10)["r"].shape
+    (10, 5)
+    >>> results.get_map()["r"].shape
+    (5,)
+    >>> results.loss_history.size
+    300
     """
 
     params: Mapping[str, np.ndarray]

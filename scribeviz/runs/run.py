@@ -183,6 +183,14 @@ def submit(
     ------
     CountsError, ValueError
         As :func:`scribeviz.fit`.
+
+    Examples
+    --------
+    ::
+
+        run = scribeviz.submit(counts, "nbvcp")  # goes on in the background
+        run.wait()
+        run.result
     """
     chosen = chosen_by(model, n_components, priors)
     config = kind_of(chosen).config(inference_method, settings)

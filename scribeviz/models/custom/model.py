@@ -73,6 +73,28 @@ class CustomModel:
     ------
     CustomModelError, TypeError
         If the description contradicts itself; what depends on data is found by :func:`check`.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> import numpyro
+    >>> import numpyro.distributions as dist
+    >>> import scribeviz
+    >>> def model(n_cells, n_genes, counts=None):
+    ...     rate = numpyro.sample("rate", dist.Gamma(1.0, 1.0).expand([n_genes]).to_event(1))
+    ...     with numpyro.plate("cells", n_cells):
+    ...         numpyro.sample("counts", dist.Poisson(rate).to_event(1), obs=counts)
+    >>> def guide(n_cells, n_genes, counts=None):
+    ...     alpha = numpyro.param("alpha", jnp.ones(n_genes), constraint=dist.constraints.positive)
+    ...     beta = numpyro.param("beta", jnp.ones(n_genes), constraint=dist.constraints.positive)
+    ...     numpyro.sample("rate", dist.Gamma(alpha, beta).to_event(1))
+    >>> of_gene = {"type": "gene-specific"}
+    >>> parameters = {"alpha": of_gene, "beta": of_gene}
+    >>> mine = scribeviz.CustomModel(
+    ...     key="my-poisson", model=model, guide=guide, param_spec=parameters
+    ... )
+    >>> mine.details
+    'Parameters: alpha (gene-specific), beta (gene-specific)'
     """
 
     key: str

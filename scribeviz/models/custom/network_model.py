@@ -19,6 +19,16 @@ class NetworkModel:
         :class:`scribeviz.networks.probabilistic.ProbabilisticModule` will do.
     label, use_when
         What the user reads.
+
+    Examples
+    --------
+    ::
+
+        mine = scribeviz.NetworkModel(
+            key="my-vae", make=MyVAE, label="My VAE", use_when="To see what is inside."
+        )
+        scribeviz.register_model(mine)  # the picker offers it
+        scribeviz.fit(counts, mine)
     """
 
     key: str

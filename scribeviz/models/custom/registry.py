@@ -38,6 +38,11 @@ _keys_of_files: dict[Path, tuple[str, ...]] = {}
 def register_model[M: OwnModel](custom: M) -> M:
     """Add a model, or a network, to ``CUSTOM_MODELS`` and give it back.
 
+    Parameters
+    ----------
+    custom
+        What the picker, the command line and :func:`scribeviz.fit` are to know by its key.
+
     Raises
     ------
     CustomModelError
@@ -45,6 +50,15 @@ def register_model[M: OwnModel](custom: M) -> M:
     TypeError
         If it is no :class:`~scribeviz.models.custom.model.CustomModel` and no
         :class:`~scribeviz.models.custom.network_model.NetworkModel`.
+
+    Examples
+    --------
+    ::
+
+        mine = scribeviz.register_model(
+            scribeviz.CustomModel(key="my-nb", model=model, guide=guide, param_spec=spec)
+        )
+        scribeviz.fit(counts, "my-nb")
     """
     if not isinstance(custom, CustomModel | NetworkModel):
         raise TypeError(
@@ -69,10 +83,23 @@ def load_models(path: Path | str) -> tuple[OwnModel, ...]:
 
     A file that is loaded again replaces its models.  When it fails, nothing has changed.
 
+    Parameters
+    ----------
+    path
+        A file that ends in ``.py``; it is run, so only one that is trusted.
+
     Raises
     ------
     CustomModelError
         If there is no such file, it is no Python, it fails, or it registers nothing.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> scribeviz.load_models("/no/such/my_models.py")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    scribeviz.models.custom.arguments.CustomModelError: there is no file ...
     """
     file = _checked_file(path)
     before = dict(CUSTOM_MODELS)
@@ -206,10 +233,23 @@ class CustomSpec:
 def registered_model(key: str) -> OwnModel:
     """The registered model of this key.
 
+    Parameters
+    ----------
+    key
+        Its name in runs and files.
+
     Raises
     ------
     CustomModelError
         If no model of this key is registered here.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> scribeviz.registered_model("my-nb")  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    scribeviz.models.custom.arguments.CustomModelError: the model 'my-nb' is not ...
     """
     return CustomSpec(key).model
 

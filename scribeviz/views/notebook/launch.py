@@ -76,6 +76,12 @@ def launch(
         If the port is taken.
     CountsError, ValueError
         As :class:`scribeviz.Dashboard`.
+
+    Examples
+    --------
+    ::
+
+        scribeviz.launch(adata)
     """
     fitted = isinstance(what, RunFolder | Results)
     given = data if fitted else what
