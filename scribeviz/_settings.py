@@ -31,7 +31,7 @@ def document_settings[C](cls: type[C]) -> type[C]:
     """Add every setting of a dataclass to its docstring, as numpydoc has parameters."""
     entries = "".join(
         f"{f.name} : {_allowed(f)}\n    {f.metadata['label']}. {f.metadata['doc']}\n"
-        for f in fields(cls)
+        for f in fields(cls)  # type: ignore[arg-type]  # of a dataclass
         if f.metadata
     )
     text = inspect.getdoc(cls) or ""
