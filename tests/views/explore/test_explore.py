@@ -1,5 +1,6 @@
 """The tabs beneath the gene: groups of cells, several genes, all counts, and the Python."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -41,7 +42,8 @@ def named(view, label):
 
 
 def texts(view):
-    return " ".join(str(html.object) for html in pn.panel(view).select(ui.HTML))
+    html = " ".join(str(part.object) for part in pn.panel(view).select(ui.HTML))
+    return re.sub(r"</?dfn\b[^>]*>", "", html)  # the marks of words that are explained
 
 
 def test_a_tab_is_made_when_it_is_opened(explore):
