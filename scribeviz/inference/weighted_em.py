@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import digamma, entr, gammaln, softmax
 
-from scribeviz._settings import check_settings, setting
+from scribeviz._settings import check_settings, document_settings, setting
 from scribeviz.data.component_tables import CellsByDepth
 from scribeviz.inference.component_moments import Moments, log_likelihood, moments_of
 from scribeviz.inference.component_quadrature import ComponentRegion, first_region
@@ -41,9 +41,17 @@ FIRST_BETWEEN = 0.7
 _OVERSHOOT = 1.5  # EM of a spread creeps; steps up to twice as long still rise
 
 
+@document_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EMConfig:
-    """When to end, and where to begin; every number is a control of the app."""
+    """When to end, and where to begin; every number is a control of the app.
+
+    Examples
+    --------
+    >>> import scribeviz
+    >>> scribeviz.EMConfig(n_starts=3).n_sweeps
+    100
+    """
 
     n_sweeps: int = setting(
         100,

@@ -70,6 +70,12 @@ class MixtureResults(DrawnResults):
         As of :class:`ScribeSVIResults`.
     posterior_samples, predictive_samples
         What was drawn last with ``store_samples=True``.
+
+    Examples
+    --------
+    >>> results = scribeviz.fit(adata, "nb", n_components=5)  # doctest: +SKIP
+    >>> results.get_posterior_quantiles("mu", [0.05, 0.95])[0.05].shape  # doctest: +SKIP
+    (5, 16634)
     """
 
     tables: ComponentTables = field(repr=False)
