@@ -230,7 +230,7 @@ def test_a_link_to_a_run_brings_back_its_settings(shell, finish, mixture):
 
 def test_the_header_says_what_runs(mixture):
     status = mixture.status
-    running = replace(status, state=RunState.RUNNING, progress=0.25)
+    running = replace(status, state=RunState.RUNNING, progress=0.25, step=20)
     chip = header.job_chip
     assert "fitting nbdm_mix, K = 2 · 25 % · 1 waiting" in chip((mixture, running, 1), status)
     assert "fit done" in chip((None, None, 0), status)
