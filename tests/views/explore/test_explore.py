@@ -90,6 +90,8 @@ def test_cells_are_chosen_on_the_map(explore):
 def test_cells_are_chosen_by_group(explore, hostile):
     view = CellsView(state=explore)
     groups = named(view, "Choose a group")
+    assert groups.options == ["", "1", "2"], "a mixture begins with its components"
+    explore.color_by = "entropy of the assignment"
     assert not groups.visible, "entropies are no groups"
     explore.color_by = "component"
     assert groups.visible
