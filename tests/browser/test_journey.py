@@ -456,7 +456,7 @@ def test_a_model_of_ones_own_from_the_page(page, app_url, shoot):
     shoot("17-own-model")
     go_to_the_fit(page)
     expect(page.get_by_label("Sampling (NUTS)")).not_to_be_visible()
-    field = page.get_by_label("At most")
+    field = page.get_by_role("textbox", name="At most")
     field.click()  # focused, the number loses its comma, and with it what was selected
     field.fill("200")
     field.press("Enter")
