@@ -176,7 +176,7 @@ def test_the_dashboard_in_jupyterlab(lab, page, console_errors, shoot):
 
     # To a gene's picture.
     explore.click()
-    expect(dashboard.get_by_text("Bars are the data.")).to_be_visible(timeout=PATIENT)
+    expect(dashboard.get_by_role("rowheader", name="cells without it")).to_be_visible(timeout=PATIENT)
     shoot("jupyter-2-explore")
 
     # A lasso is a variable.
@@ -201,7 +201,7 @@ def test_the_dashboard_in_jupyterlab(lab, page, console_errors, shoot):
     # A second dashboard beside it has a gene of its own.
     lab.run("second")
     second = lab.cell("second")
-    expect(second.get_by_text("Bars are the data.")).to_be_attached(timeout=PATIENT)
+    expect(second.get_by_role("rowheader", name="cells without it")).to_be_attached(timeout=PATIENT)
     assert lab.run("read").split() == ["CD3D", "13"]
 
     # A kernel that was started anew finds the runs.
