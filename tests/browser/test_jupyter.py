@@ -141,6 +141,7 @@ LASSO = """() => {
   const figure = Bokeh.index.roots.flatMap(all).find((view) =>
     view.model.type.endsWith("Figure") && view.model.below[0].axis_label === "umap 1");
   figure.model.toolbar.tools.find((tool) => tool.type === "LassoSelectTool").active = true;
+  figure.el.scrollIntoView({block: "center"});
   const box = figure.el.getBoundingClientRect(), frame = figure.frame.bbox;
   return [box.x + frame.x0, box.y + frame.y0, frame.width, frame.height];
 }"""
@@ -176,7 +177,8 @@ def test_the_dashboard_in_jupyterlab(lab, page, console_errors, shoot):
 
     # To a gene's picture.
     explore.click()
-    expect(dashboard.get_by_role("rowheader", name="cells without it")).to_be_visible(timeout=PATIENT)
+    numbers = dashboard.get_by_role("rowheader", name="cells without it")
+    expect(numbers).to_be_visible(timeout=PATIENT)
     shoot("jupyter-2-explore")
 
     # A lasso is a variable.
