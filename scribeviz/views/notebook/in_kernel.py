@@ -9,10 +9,18 @@ import panel as pn
 from panel.io.notebook import JupyterCommJSBinary, JupyterCommManagerBinary
 
 from scribeviz._screen import is_notebook
+from scribeviz.views.shared.in_browser import FIGURES_ARE_WAITED_FOR
 
 _LOG = logging.getLogger(__name__)
 _EXTENSIONS = ("tabulator", "filedropper")
 _REFRESH_SECONDS = 0.25
+_ONCE_BOKEH_IS_THERE = """
+const look = setInterval(() => {
+  if (!window.Bokeh?.Models) return;
+  clearInterval(look);
+  %s
+}, 50);
+"""
 
 
 def load_in_notebook() -> None:
@@ -22,8 +30,11 @@ def load_in_notebook() -> None:
     Where it is there already, nothing is fetched again.
     """
     if is_notebook():
+        from IPython.display import Javascript, display
+
         JupyterCommManagerBinary.client_comm = _InMainThread
         pn.extension(*_EXTENSIONS, notifications=True)
+        display(Javascript(_ONCE_BOKEH_IS_THERE % FIGURES_ARE_WAITED_FOR))
 
 
 class _InMainThread(JupyterCommJSBinary):

@@ -117,7 +117,24 @@ if (!window.scribeviz_seconds) {
 }
 """
 
+FIGURES_ARE_WAITED_FOR = """
+const figure = Bokeh.Models.get("Plot").prototype.default_view.prototype;
+if (!figure.waited_for) {
+  figure.waited_for = true;
+  for (const name of ["_measure_layout", "_after_layout"]) {
+    const whole = figure[name];
+    figure[name] = function () { if (this.layout != null) whole.call(this); };
+  }
+}
+"""
+"""Whatever changes its size has Bokeh 3.10 measure all of the page.
+
+A figure that was just added, and has no layout yet, throws then, and the rest of the server's
+message is lost.  It is laid out in a moment: until then it has nothing to measure.
+"""
+
 SCRIPTS = (
+    FIGURES_ARE_WAITED_FOR,
     _SECONDS,
     _ENTER_ANOTHER_NUMBER,
     _STEPS_ARE_CLOSED_WHERE_NARROW,
