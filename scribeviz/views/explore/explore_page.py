@@ -9,6 +9,7 @@ import param
 from panel import ui
 from panel.viewable import Viewable
 
+from scribeviz._screen import is_notebook
 from scribeviz.views.explore.all_genes import AllGenesView, CalibrationView, SeveralGenesView
 from scribeviz.views.explore.chosen_cells import CellsView
 from scribeviz.views.explore.digest import DigestView
@@ -142,7 +143,8 @@ class ExploreView(pn.viewable.Viewer):
             place = places[tabs.active]
             if len(place):
                 return
-            if pn.state.curdoc is None:
+            # A kernel does one thing after the other: what is drawn later does not follow there.
+            if pn.state.curdoc is None or is_notebook():
                 make(tabs.active)
                 return
             place[:] = [in_progress(f"Drawing: {list(makers)[tabs.active]} …", height=420)]
