@@ -42,6 +42,7 @@ from scribeviz.runs.lease import (
 _LOG = logging.getLogger(__name__)
 _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_BETWEEN_COMPLAINTS = 600.0  # about the same trouble
+_SECONDS_TO_END = 2.0  # for the threads of a worker that was killed
 _SECONDS_TO_ANSWER = 10.0  # of a worker that is asked to stop; then it is ended
 
 
@@ -279,9 +280,11 @@ class RunStore:
         lease = holder_of(run.path)
         worker = self._workers.get(run.id)
         is_child = worker is not None and lease is not None and worker.pid == lease.pid
-        # Of a child of ours poll() knows best, and without it a dead one stays a zombie.
-        code = worker.poll() if worker is not None and is_child else None
-        if lease is not None and code is None and self._is_alive(run, lease):
+        is_alive = lease is not None and self._is_alive(run, lease)
+        code = None
+        if worker is not None and is_child:  # without being asked a dead one stays a zombie
+            code = worker.poll() if is_alive else _exit_code(worker)
+        if lease is not None and code is None and is_alive:
             if lease.is_here and run.seconds_unanswered > _SECONDS_TO_ANSWER:
                 _kill(lease.pid)
             return True
@@ -385,6 +388,14 @@ def _kill(pid: int) -> None:
             each.kill()
     except psutil.NoSuchProcess:  # it has ended by itself
         pass
+
+
+def _exit_code(worker: subprocess.Popen) -> int | None:
+    """How a worker ended that is seen to be dead: its threads may need a moment longer."""
+    try:
+        return worker.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        return None
 
 
 def how_it_died(code: int) -> str:

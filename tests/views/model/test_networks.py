@@ -1,5 +1,7 @@
 """Networks on the pages: their settings, their losses, and where their cells lie."""
 
+import re
+
 import numpy as np
 import panel as pn
 import pytest
@@ -71,7 +73,7 @@ def test_cards_of_models_of_counts_make_way_for_the_network(html_of):
 
 def _cards(shown):
     for part in shown.select(ui.Paper):
-        yield part[0].object.split(">")[1].split("<")[0], part
+        yield re.sub("<.*?>", "", part[0].object).strip(), part
 
 
 def test_the_way_to_fit_follows_the_model(store):
