@@ -12,7 +12,7 @@ from scribeviz.criticism.assignments import assigned, assignment_probabilities
 from scribeviz.data.counts import plain_counts
 from scribeviz.data.tables import cell_rows
 from scribeviz.fitting.count_models import prepare_fit
-from scribeviz.fitting.plan import progress_bar
+from scribeviz.fitting.progress import progress
 from scribeviz.inference.svi import SVIConfig
 
 QUICK = {"n_steps": 60, "progress": False}
@@ -200,9 +200,9 @@ def test_a_fit_promotes_no_ranks_in_silence(small_counts, n_components):
 
 def test_the_bar_shows_steps_and_ends_full(capsys):
     prepared = prepare_fit(plain_counts(np.eye(4) + 1), ModelSpec(), SVIConfig(n_steps=200))
-    with progress_bar(prepared) as report:
+    with progress(prepared.n_steps) as report:
         for checkpoint in prepared.checkpoints():
-            report(checkpoint)
+            report(checkpoint, prepared.losses(checkpoint))
     shown = capsys.readouterr().err
     assert "200/200" in shown
     assert f"loss {checkpoint.losses[-50:].mean():,.1f}" in shown
