@@ -22,6 +22,8 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
+from scribeviz._cards import shown_by_fields
+
 _WARMEST = 1e4
 _N_PARTS = 10
 
@@ -39,6 +41,7 @@ class Reliability(NamedTuple):
     observed: Float[np.ndarray, " parts"]
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Calibration:
     """Calibrated assignments.

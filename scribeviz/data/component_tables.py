@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from jaxtyping import Float, Int
 from scipy.special import gammaln
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts
 from scribeviz.data.depth_nodes import DepthNodes, depth_nodes, shares
 from scribeviz.data.gene_tables import GeneTables, gene_tables
@@ -29,6 +30,7 @@ from scribeviz.data.tables import indexed_pairs
 _ERROR = 1e-6
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class ComponentTables:
     """Everything that the counts say about each gene in each component.

@@ -15,9 +15,11 @@ import pandas as pd
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts, CountsError
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class KnownLabels:
     """Labels of cells.

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Float
 
+from scribeviz._cards import shown_by_fields
 from scribeviz.data.counts import Counts
 from scribeviz.inference.known_labels import KnownLabels
 from scribeviz.inference.weighted_em import EMConfig, Mixture, em_checkpoints
@@ -20,6 +21,7 @@ _SWEEPS = 8
 _TOLERANCE = 1e-5
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class MixtureStart:
     """Where a mixture starts.

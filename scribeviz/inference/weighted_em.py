@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import digamma, entr, gammaln, softmax
 
+from scribeviz._cards import shown_by_fields
 from scribeviz._settings import check_settings, document_settings, setting
 from scribeviz.data.component_tables import CellsByDepth
 from scribeviz.inference.component_moments import Moments, log_likelihood, moments_of
@@ -100,6 +101,7 @@ class EMConfig:
         return self.n_sweeps
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EMCheckpoint:
     """The fit so far, complete in itself.
@@ -137,6 +139,7 @@ class EMCheckpoint:
         return self.step / self.n_steps
 
 
+@shown_by_fields
 @dataclass(frozen=True, slots=True, eq=False)
 class Mixture:
     """What is fitted, and what it is fitted to.

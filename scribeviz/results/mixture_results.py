@@ -11,6 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 from scipy.special import digamma, softmax
 from scipy.stats import beta
 
+from scribeviz._cards import shown_by_fields
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.assignments import Assignments, assigned
 from scribeviz.criticism.calibration import halves
@@ -42,6 +43,7 @@ _OWN = ("cells_above", "stretch_cells")  # what differs where components have th
 
 
 @keeps_draws
+@shown_by_fields
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MixtureResults(DrawnResults):
     """The posterior of a mixture whose genes are independent given where cells belong.
