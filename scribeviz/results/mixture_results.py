@@ -11,7 +11,7 @@ from jaxtyping import Float, PRNGKeyArray
 from scipy.special import digamma, softmax
 from scipy.stats import beta
 
-from scribeviz._cards import shown_by_fields
+from scribeviz._cards import shown_as
 from scribeviz._storage import read_arrays, write_arrays
 from scribeviz.criticism.assignments import Assignments, assigned
 from scribeviz.criticism.calibration import halves
@@ -28,6 +28,7 @@ from scribeviz.models.depth import Depth
 from scribeviz.models.gene_priors import GenePriors
 from scribeviz.models.parameterizations import MIXING
 from scribeviz.models.spec import ModelSpec
+from scribeviz.results.card import result_card
 from scribeviz.results.count_files import shared_arrays, shared_from, shared_meta
 from scribeviz.results.count_results import columns_of, generator_of, select_genes
 from scribeviz.results.drawn import SEED, keeps_draws
@@ -43,7 +44,7 @@ _OWN = ("cells_above", "stretch_cells")  # what differs where components have th
 
 
 @keeps_draws
-@shown_by_fields
+@shown_as(result_card)
 @dataclass(frozen=True, kw_only=True, eq=False)
 class MixtureResults(DrawnResults):
     """The posterior of a mixture whose genes are independent given where cells belong.
