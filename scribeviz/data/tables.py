@@ -60,12 +60,26 @@ class Entries(NamedTuple):
     counts_of_gene: tuple[Float32[np.ndarray, "blocks rows width"], ...] = ()
 
 
+class GeneOrder(NamedTuple):
+    """Which gene each row of some rectangles is: no gene has two, genes without one come last."""
+
+    genes: Int32[np.ndarray, " genes"]
+    position: Int32[np.ndarray, " genes"]  # of every gene, in that order
+
+
 class SurvivalSteps(NamedTuple):
     """Genes whose tables are about equally long: one row each, padded with weight 0."""
 
-    gene: Int32[np.ndarray, " rows"]
     step: Float32[np.ndarray, "rows width"]  # j
     weight: Float32[np.ndarray, "rows width"]  # S_g(j)
+
+
+class SurvivalStretches(NamedTuple):
+    """Genes with about as many long stretches: one row each, padded with weight 0."""
+
+    start: Float32[np.ndarray, "rows width"]  # the first j
+    length: Float32[np.ndarray, "rows width"]
+    weight: Float32[np.ndarray, "rows width"]  # S_g(j) of all of them
 
 
 class SurvivalTable(NamedTuple):
@@ -73,9 +87,9 @@ class SurvivalTable(NamedTuple):
 
     Attributes
     ----------
-    steps
+    steps, genes_of_steps
         The entries of S_g(j), grouped by length.
-    stretch_gene, stretch_start, stretch_length, stretch_weight
+    stretches, genes_of_stretches
         Where S_g stays the same over many j (a few cells with very many counts): one closed form.
     gene_total, cells_with_gene
         Counts per gene, and in how many cells it is seen at all.
@@ -94,10 +108,9 @@ class SurvivalTable(NamedTuple):
     """
 
     steps: tuple[SurvivalSteps, ...]
-    stretch_gene: Int32[np.ndarray, " stretches"]
-    stretch_start: Float32[np.ndarray, " stretches"]
-    stretch_length: Float32[np.ndarray, " stretches"]
-    stretch_weight: Float32[np.ndarray, " stretches"]
+    genes_of_steps: GeneOrder
+    stretches: tuple[SurvivalStretches, ...]
+    genes_of_stretches: GeneOrder
     gene_total: Float32[np.ndarray, " genes"]
     cells_with_gene: Float32[np.ndarray, " genes"]
     cell_total: Float32[np.ndarray, " cells"]
@@ -192,12 +205,16 @@ def survival_table(counts: Counts) -> SurvivalTable:
     long = length > LONGEST_STRETCH_OF_STEPS
     # int64 totals: float32 would lose counts above 2**24.
     factorials = (pairs.repeats * gammaln(pairs.value + 1.0)).sum()
+    gene, *stepwise = _step_by_step(pairs.gene[~long], start[~long], length[~long], weight[~long])
+    steps, genes_of_steps = _rows_of_genes(gene, stepwise, counts.n_genes)
+    closed, genes_of_stretches = _rows_of_genes(
+        pairs.gene[long], [start[long], length[long], weight[long]], counts.n_genes
+    )
     return SurvivalTable(
-        steps=_steps(pairs.gene[~long], start[~long], length[~long], weight[~long]),
-        stretch_gene=pairs.gene[long].astype(np.int32),
-        stretch_start=start[long].astype(np.float32),
-        stretch_length=length[long].astype(np.float32),
-        stretch_weight=weight[long].astype(np.float32),
+        steps=tuple(SurvivalSteps(*arrays) for arrays in steps),
+        genes_of_steps=genes_of_steps,
+        stretches=tuple(SurvivalStretches(*arrays) for arrays in closed),
+        genes_of_stretches=genes_of_stretches,
         gene_total=counts.gene_totals.astype(np.float32),
         cells_with_gene=np.bincount(counts.matrix.indices, minlength=counts.n_genes).astype(
             np.float32
@@ -352,26 +369,30 @@ def stretches(pairs: DistinctPairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]
     return start, pairs.value - start, weight
 
 
-def _steps(
+def _step_by_step(
     gene: np.ndarray, start: np.ndarray, length: np.ndarray, weight: np.ndarray
-) -> tuple[SurvivalSteps, ...]:
-    """Write stretches out step by step and group the genes by their number of steps."""
-    gene = np.repeat(gene, length)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Stretches, written out: gene, j and weight of every step."""
     first = np.repeat(np.cumsum(length) - length, length)
-    step = np.repeat(start, length) + np.arange(gene.size) - first
-    weight = np.repeat(weight, length)
+    step = np.repeat(start, length) + np.arange(first.size) - first
+    return np.repeat(gene, length), step, np.repeat(weight, length)
+
+
+def _rows_of_genes(
+    gene: np.ndarray, values: list[np.ndarray], n_genes: int
+) -> tuple[list[list[np.ndarray]], GeneOrder]:
+    """Arrays sorted by gene as rectangles with a row a gene; the last array is the weight."""
     genes, begins, lengths = np.unique(gene, return_index=True, return_counts=True)
-    groups = []
+    rectangles, order = [], []
     for rows, width in _by_width(lengths) if genes.size else []:
         column = np.arange(width)
         inside = column < lengths[rows, None]
-        source = np.where(inside, begins[rows, None] + column, 0)
-        groups.append(
-            SurvivalSteps(
-                gene=genes[rows].astype(np.int32),
-                # Padding repeats a real step with weight 0: ln(r + j) stays finite.
-                step=step[source].astype(np.float32),
-                weight=np.where(inside, weight[source], 0).astype(np.float32),
-            )
-        )
-    return tuple(groups)
+        source = np.where(inside, begins[rows, None] + column, begins[rows, None])
+        # Padding repeats what the gene has, with weight 0: its logarithm stays finite.
+        arrays = [value[source].astype(np.float32) for value in values]
+        arrays[-1] = np.where(inside, arrays[-1], np.float32(0))
+        rectangles.append(arrays)
+        order.append(genes[rows])
+    order.append(np.setdiff1d(np.arange(n_genes), genes))
+    of_rows = np.concatenate(order)
+    return rectangles, GeneOrder(of_rows.astype(np.int32), np.argsort(of_rows).astype(np.int32))

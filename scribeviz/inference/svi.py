@@ -13,6 +13,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -260,6 +261,9 @@ def svi_checkpoints(  # noqa: PLR0913  the whole of a fit
 
 type _Program = tuple[Callable, Callable]
 
+# A gradient that scatters, as that of a step on some of the cells does, then adds in one order.
+_REPEATABLE = {"xla_gpu_exclude_nondeterministic_ops": True}
+
 # Compiling takes seconds, many fits take less.  A program holds its model but no data.
 _PROGRAMS: Programs[_Program] = Programs(most=8)
 
@@ -301,7 +305,7 @@ def _program(
         return svi.init(key, data, init_params=initial)
 
     # A loop with a length known only at run time: one compiled program for chunks of any size.
-    @jax.jit
+    @partial(jax.jit, compiler_options=_REPEATABLE)
     def advance(
         state: SVIState, data: PyTree, rate: Array, done: Array, length: Array
     ) -> tuple[SVIState, Array, Params]:

@@ -123,7 +123,10 @@ class CountModel:
         if self._cell_sites:
             with self._cells() as cells:
                 for site in self._cell_sites:
-                    chosen = [parameter[cells] for parameter in self._declare(site)]
+                    chosen = [
+                        parameter.at[cells].get(unique_indices=True)
+                        for parameter in self._declare(site)
+                    ]
                     fn = self.guide_of(site).conditional(
                         site, chosen, partial(self._deviation, drawn)
                     )

@@ -1,13 +1,18 @@
-"""Sums over padded lists: gathered block by block, never scattered, never all at once."""
+"""Gathering whose gradient gathers too, and sums over padded lists.
 
-from collections.abc import Callable
+A gradient that scatters would be slow on a processor, and on a GPU it adds in an order that differs
+from run to run, so that the same seed would not give the same fit.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, ArrayLike, Float, Int
 
-from scribeviz.data.tables import PaddedLists
+from scribeviz.data.tables import GeneOrder, PaddedLists
 
 
 def for_each_list(
@@ -77,11 +82,7 @@ sum_over_lists.defvjp(_forward, _backward)
 def at_pairs(
     values: Float[Array, "rows genes"], pair_gene: Int[Array, " pairs"], pairs_of_gene: PaddedLists
 ) -> Float[Array, "rows pairs"]:
-    """Values of the gene of every pair, ``values[:, pair_gene]``.
-
-    The gradient gathers as well: on a GPU a scatter adds in an order that differs from run to run,
-    so that the same seed would not give the same fit.
-    """
+    """Values of the gene of every pair, ``values[:, pair_gene]``."""
     del pairs_of_gene
     return values[:, pair_gene]
 
@@ -98,3 +99,38 @@ def _pairs_backward(pairs_of_gene: PaddedLists, slope: Array) -> tuple[Array, No
 
 
 at_pairs.defvjp(_pairs_forward, _pairs_backward)
+
+
+def with_genes[Rectangle: tuple](
+    values: Float[Array, " genes"], order: GeneOrder, rectangles: Sequence[Rectangle]
+) -> Iterator[tuple[Float[Array, "rows 1"], Rectangle]]:
+    """Every rectangle, with the value of the gene of each of its rows.
+
+    Parameters
+    ----------
+    values
+        One per gene.
+    order
+        Which gene each row is.
+    rectangles
+        Each of several arrays of one shape.
+    """
+    ends = np.cumsum([rectangle[0].shape[0] for rectangle in rectangles])
+    rows = jnp.split(_in_order(values, order)[:, None], ends)[:-1]
+    return zip(rows, rectangles, strict=True)
+
+
+@jax.custom_vjp
+def _in_order(values: Float[Array, " genes"], order: GeneOrder) -> Float[Array, " genes"]:
+    return values[order.genes]
+
+
+def _order_forward(values: Array, order: GeneOrder) -> tuple[Array, GeneOrder]:
+    return values[order.genes], order
+
+
+def _order_backward(order: GeneOrder, slope: Array) -> tuple[Array, None]:
+    return slope[order.position], None
+
+
+_in_order.defvjp(_order_forward, _order_backward)

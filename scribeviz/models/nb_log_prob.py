@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from scribeviz.data.tables import CellBatch, CellRows, SurvivalTable
 from scribeviz.models.likelihood import log_depth_of
-from scribeviz.models.lists import at_pairs, sum_over_lists
+from scribeviz.models.lists import at_pairs, sum_over_lists, with_genes
 from scribeviz.models.parameterizations import Values
 from scribeviz.models.special import log_rising
 from scribeviz.models.zeros import log_zero, sum_log_sigmoid, sum_log_zero
@@ -35,15 +35,12 @@ def log_prob_table(table: SurvivalTable, natural: Values) -> Float[Array, ""]:
     eta = log_odds_of_cells(natural)[0]
     single = {name: natural[name][0] for name in ("log_r", "gate_logit") if name in natural}
     r = jnp.exp(single["log_r"])
-    rising = sum(
-        (
-            (jnp.log(r[group.gene][:, None] + group.step) * group.weight).sum()
-            for group in table.steps
-        ),
-        start=jnp.zeros((), r.dtype),
-    )
-    start = r[table.stretch_gene] + table.stretch_start
-    rising += (table.stretch_weight * log_rising(start, table.stretch_length)).sum()
+    rising = jnp.zeros((), r.dtype)
+    for of_gene, (step, weight) in with_genes(r, table.genes_of_steps, table.steps):
+        rising += (jnp.log(of_gene + step) * weight).sum()
+    for of_gene, stretch in with_genes(r, table.genes_of_stretches, table.stretches):
+        long = log_rising(of_gene + stretch.start, stretch.length)
+        rising += (long * stretch.weight).sum()
     hit = _mean_hit(table, jax.nn.log_sigmoid(eta))
     by_gene, further = _zeros_of_table(table, single, jax.nn.log_sigmoid(-eta))
     # Gene by gene before the sum: hits and misses nearly cancel, and float32 keeps more that way.

@@ -32,7 +32,7 @@ from scribeviz.models.likelihood import (
     StartSettings,
     log_depth_of,
 )
-from scribeviz.models.lists import at_pairs, for_each_list, sum_over_lists
+from scribeviz.models.lists import at_pairs, for_each_list, sum_over_lists, with_genes
 from scribeviz.models.moments import grouped
 from scribeviz.models.nb_likelihood import NegativeBinomialLikelihood
 from scribeviz.models.nb_scores import log_rising_to_rounding
@@ -114,13 +114,12 @@ class OwnDispersion(NegativeBinomialLikelihood):
         log_mean, log_r = natural["log_mean"][0], natural["log_r"][0]
         r = jnp.exp(log_r)
         rising = jnp.zeros((), r.dtype)
-        for group in table.steps:
-            ratio = group.step * jnp.exp(-log_r[group.gene])[:, None]
-            rising += (jnp.log1p(ratio) * group.weight).sum()
-        start = r[table.stretch_gene] + table.stretch_start
-        stretch = log_rising(start, table.stretch_length)
-        stretch -= table.stretch_length * log_r[table.stretch_gene]
-        rising += (table.stretch_weight * stretch).sum()
+        for log_of_gene, (step, weight) in with_genes(log_r, table.genes_of_steps, table.steps):
+            rising += (jnp.log1p(step * jnp.exp(-log_of_gene)) * weight).sum()
+        stretches = with_genes(log_r, table.genes_of_stretches, table.stretches)
+        for log_of_gene, (start, length, weight) in stretches:
+            long = log_rising(jnp.exp(log_of_gene) + start, length) - length * log_of_gene
+            rising += (long * weight).sum()
         depth = table.depth
         assert depth is not None  # noqa: S101  the builder adds it where odds are the genes' own
         misses = jax.nn.softplus((log_mean - log_r)[:, None] + depth.place)

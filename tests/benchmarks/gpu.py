@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +25,7 @@ from numpyro.infer.util import log_density
 from scribeviz.data.counts import Counts, plain_counts
 from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.fitting.network_fits import prepare_network
+from scribeviz.inference.exact import ExactConfig
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.spec import model_spec
 from scribeviz.networks.cellvae import CellVAE, TrainingConfig
@@ -42,7 +43,31 @@ COLUMNS = (
     "resumed, same fit",
     "peak memory",
 )
-MODELS = (("nbdm", 1), ("zinbvcp", 1), ("nbvcp", 2), ("nbvcp", 5), ("cellvae", 1))
+
+
+class Case(NamedTuple):
+    """A model, and how it is fitted."""
+
+    model: str
+    k: int = 1
+    batch: int = 0
+
+    def __str__(self) -> str:
+        components = f", K = {self.k}" if self.k > 1 else ""
+        return f"{self.model}{components}" + (f", {self.batch} cells a step" if self.batch else "")
+
+
+CASES = (
+    Case("nbdm"),
+    Case("zinbvcp"),
+    Case("nbvcp", k=2),
+    Case("nbvcp", k=5),
+    Case("cellvae"),
+    Case("nb"),
+    Case("nb", batch=128),
+    Case("nb", k=5),
+)
+THROUGH_THE_WORKER = {"nbvcp": SVIConfig(n_steps=2_000), "nb": ExactConfig()}
 
 
 @dataclass(frozen=True)
@@ -79,19 +104,20 @@ def simulated(n_cells: int, n_genes: int) -> Counts:
     return plain_counts(matrix, name=f"{n_cells:,} cells x {n_genes:,} genes")
 
 
-def fit_of(setting: Setting, model: str, k: int, n_steps: int) -> Any:
+def fit_of(setting: Setting, case: Case, n_steps: int) -> Any:
     """A fit of exactly so many steps (epochs of a network)."""
-    if model == "cellvae":
+    if case.model == "cellvae":
         config = TrainingConfig(max_epochs=n_steps, patience=n_steps, seed=1)
         return prepare_network(setting.counts, CellVAE(), config)
-    spec = model_spec(model, n_components=k)
-    return prepare_fit(setting.counts, spec, SVIConfig(n_steps=n_steps, tolerance=0.0, seed=1))
+    spec = model_spec(case.model, n_components=case.k)
+    config = SVIConfig(n_steps=n_steps, tolerance=0.0, seed=1, batch_size=case.batch)
+    return prepare_fit(setting.counts, spec, config)
 
 
-def milliseconds(setting: Setting, device: jax.Device, model: str, k: int, steps: int) -> float:
+def milliseconds(setting: Setting, device: jax.Device, case: Case, steps: int) -> float:
     """Of a step, at the best pace between two checkpoints; compilation is in the first."""
     with jax.default_device(device):
-        paces = [c.steps_per_second for c in fit_of(setting, model, k, steps).checkpoints()]
+        paces = [c.steps_per_second for c in fit_of(setting, case, steps).checkpoints()]
     return 1e3 / max(paces[1:] or paces)
 
 
@@ -112,38 +138,38 @@ def same(one: Any, other: Any) -> str:
     return f"off by {apart:.0e}"
 
 
-def repeats(setting: Setting, model: str, k: int) -> tuple[str, str]:
+def repeats(setting: Setting, case: Case) -> tuple[str, str]:
     """Whether the same seed gives the same fit, at once and after a stop."""
-    n = 3 if model == "cellvae" else setting.repeated
+    n = 3 if case.model == "cellvae" else setting.repeated
     with jax.default_device(setting.device):
-        unbroken = list(fit_of(setting, model, k, n).checkpoints())
-        again = list(fit_of(setting, model, k, n).checkpoints())
-        resumed = list(fit_of(setting, model, k, n).checkpoints(start=unbroken[0]))
+        unbroken = list(fit_of(setting, case, n).checkpoints())
+        again = list(fit_of(setting, case, n).checkpoints())
+        resumed = list(fit_of(setting, case, n).checkpoints(start=unbroken[0]))
     return same(again[-1], unbroken[-1]), same(resumed[-1], unbroken[-1])
 
 
-def numbers(setting: Setting, model: str, k: int) -> tuple[str, str]:
+def numbers(setting: Setting, case: Case) -> tuple[str, str]:
     """Relative errors of a value and of its slopes, the device against the processor."""
-    if model == "cellvae":
+    if case.model == "cellvae":
         losses = []
         for device in (setting.device, setting.cpu):
             with jax.default_device(device):
-                first, *_ = fit_of(setting, model, k, 1).checkpoints()
+                first, *_ = fit_of(setting, case, 1).checkpoints()
             losses.append(float(first.losses[0]))
         return f"{abs(losses[0] / losses[1] - 1):.0e} (first loss)", "-"
-    fit = fit_of(setting, model, k, 1)
+    fit = fit_of(setting, case, 1)
     params = fit.model.posterior_means(next(iter(fit.checkpoints())).params)
 
     def density(values: Any, tables: Any) -> Any:
         return log_density(fit.model.model, (tables,), {}, values)[0]
 
-    found = []
+    both = []
     for device in (setting.device, setting.cpu):
         with jax.default_device(device):
             tables = jax.tree.map(jnp.asarray, fit.tables)
             values = {name: jnp.asarray(np.asarray(value)) for name, value in params.items()}
-            found.append(jax.device_get(jax.jit(jax.value_and_grad(density))(values, tables)))
-    (value, slopes), (exact, wanted) = found
+            both.append(jax.device_get(jax.jit(jax.value_and_grad(density))(values, tables)))
+    (value, slopes), (exact, wanted) = both
     off = max(
         float(np.max(np.abs(slopes[name] - wanted[name])) / np.max(np.abs(wanted[name])))
         for name in wanted
@@ -151,17 +177,16 @@ def numbers(setting: Setting, model: str, k: int) -> tuple[str, str]:
     return f"{abs(value / exact - 1):.0e}", f"{off:.0e}"
 
 
-def row(setting: Setting, model: str, k: int) -> dict[str, str]:
+def row(setting: Setting, case: Case) -> dict[str, str]:
     """One line of the table."""
-    steps = 12 if model == "cellvae" else setting.steps
-    gpu = milliseconds(setting, setting.device, model, k, steps)
-    cpu = milliseconds(setting, setting.cpu, model, k, 3 if model == "cellvae" else steps // 4)
-    value, slopes = numbers(setting, model, k)
-    again, resumed = repeats(setting, model, k)
+    steps = 12 if case.model == "cellvae" else setting.steps
+    gpu = milliseconds(setting, setting.device, case, steps)
+    cpu = milliseconds(setting, setting.cpu, case, 3 if case.model == "cellvae" else steps // 4)
+    value, slopes = numbers(setting, case)
+    again, resumed = repeats(setting, case)
     memory = (setting.device.memory_stats() or {}).get("peak_bytes_in_use")
-    label = model if k == 1 else f"{model}, K = {k}"
     cells = (
-        label,
+        str(case),
         f"{gpu:.2f}",
         f"{cpu:.2f}",
         f"{cpu / gpu:.1f}",
@@ -174,11 +199,9 @@ def row(setting: Setting, model: str, k: int) -> dict[str, str]:
     return dict(zip(COLUMNS, cells, strict=True))
 
 
-def through_the_worker(setting: Setting, folder: Path) -> str:
+def through_the_worker(setting: Setting, model: str, folder: Path) -> str:
     """A whole fit as the dashboard does it, in a process of its own."""
-    run = create_run(
-        folder / "run", setting.counts, model_spec("nbvcp"), SVIConfig(n_steps=setting.steps)
-    )
+    run = create_run(folder, setting.counts, model_spec(model), THROUGH_THE_WORKER[model])
     environment = dict(worker_environment())
     if setting.device.platform == "cpu":
         environment["JAX_PLATFORMS"] = "cpu"
@@ -197,7 +220,7 @@ def through_the_worker(setting: Setting, folder: Path) -> str:
     if status.error or not RunFolder(run.path).has_results:
         raise RuntimeError(f"the worker ended as {status.state}: {status.error}")
     return (
-        f"A fit of nbvcp through the worker: {status.state}, {status.step:,} steps on "
+        f"A fit of {model} through the worker: {status.state}, {status.step:,} steps on "
         f"{status.device}, {time.monotonic() - started:.0f} s with start, compilation and checks."
     )
 
@@ -235,34 +258,38 @@ def main() -> int:
     counts = simulated(n_cells, n_genes)
     setting = Setting(counts, device, cpu, steps, repeated=60)
     rows, failures = [], []
-    for model, k in MODELS:
-        if chosen.only not in {None, model}:
+    for case in CASES:
+        if chosen.only not in {None, case.model}:
             continue
-        few = replace(setting, steps=steps // 10 if model == "zinbvcp" or k > 1 else steps)
-        began = time.monotonic()
-        made, problem = attempt(
-            f"{model}, K = {k}", lambda few=few, m=model, k=k: row(few, m, k), end - began
+        few = replace(
+            setting, steps=steps // 10 if case.model == "zinbvcp" or case.k > 1 else steps
         )
+        began = time.monotonic()
+        made, problem = attempt(str(case), lambda few=few, case=case: row(few, case), end - began)
         if made is None:
             failures.append(problem)
             made = {"model": problem}
         rows.append(made)
         print(made, f"{time.monotonic() - began:.0f} s", flush=True)
-    worker, problem = "", ""
-    if chosen.only is None:
+    whole_fits = []
+    for model in THROUGH_THE_WORKER if chosen.only is None else ():
         with tempfile.TemporaryDirectory() as folder:
-            left = end - time.monotonic()
-            worker, problem = attempt(
-                "the worker", lambda: through_the_worker(setting, Path(folder)), left
+            sentence, problem = attempt(
+                f"{model} through the worker",
+                lambda model=model, run=Path(folder) / "run": through_the_worker(
+                    setting, model, run
+                ),
+                end - time.monotonic(),
             )
-    failures += [problem] if problem else []
+        whole_fits.append(sentence or problem)
+        failures += [problem] if problem else []
     print()
     print(
         f"{device.device_kind} against {os.cpu_count()} processor cores, JAX {jax.__version__}, "
         f"{counts.name}, float32.\n"
     )
     print("\n".join(table(rows)))
-    print(f"\n{worker or problem}")
+    print("\n" + "\n\n".join(whole_fits))
     return 1 if failures else 0
 
 

@@ -2,13 +2,13 @@
 
 import jax
 
-from tests.benchmarks.gpu import COLUMNS, Setting, attempt, row, simulated, table
+from tests.benchmarks.gpu import COLUMNS, Case, Setting, attempt, row, simulated, table
 
 
 def test_a_row_of_the_table():
     cpu = jax.devices("cpu")[0]
     setting = Setting(simulated(60, 30), cpu, cpu, steps=40, repeated=20)
-    cells = row(setting, "nbdm", 1)
+    cells = row(setting, Case("nbdm"))
     assert list(cells) == list(COLUMNS)
     assert cells["same seed, same fit"] == cells["resumed, same fit"] == "bit for bit"
     assert cells["value off by"] == cells["slopes off by"] == "0e+00"

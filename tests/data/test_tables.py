@@ -18,27 +18,29 @@ def brute_force(matrix):
     }
 
 
+def with_genes(order, rectangles):
+    """Rows of the rectangles, each with its gene."""
+    rows = [row for rectangle in rectangles for row in zip(*rectangle, strict=True)]
+    return zip(order.genes[: len(rows)], rows, strict=True)
+
+
 def entries_of(table):
     """The same, read back from the table; no entry may be there twice."""
-    found = []
-    for group in table.steps:
-        rows, columns = np.nonzero(group.weight)
-        found += zip(
-            group.gene[rows],
-            group.step[rows, columns],
-            group.weight[rows, columns],
-            strict=True,
-        )
-    for gene, start, length, weight in zip(
-        table.stretch_gene,
-        table.stretch_start,
-        table.stretch_length,
-        table.stretch_weight,
-        strict=True,
-    ):
-        found += [(gene, start + j, weight) for j in range(int(length))]
-    by_place = {(int(gene), int(step)): int(weight) for gene, step, weight in found}
-    assert len(by_place) == len(found)
+    entries = [
+        (gene, j, w)
+        for gene, (step, weight) in with_genes(table.genes_of_steps, table.steps)
+        for j, w in zip(step, weight, strict=True)
+        if w
+    ]
+    entries += [
+        (gene, first + j, w)
+        for gene, stretches in with_genes(table.genes_of_stretches, table.stretches)
+        for first, length, w in zip(*stretches, strict=True)
+        if w
+        for j in range(int(length))
+    ]
+    by_place = {(int(gene), int(step)): int(weight) for gene, step, weight in entries}
+    assert len(by_place) == len(entries)
     return by_place
 
 
@@ -105,8 +107,9 @@ def test_survival_table_is_small_where_counts_are_far_apart():
     matrix[:, 0] = [1, 2, 1_000_000]
     table = survival_table(plain_counts(matrix))
     assert sum(group.weight.size for group in table.steps) == 2
-    assert table.stretch_length.tolist() == [999_998]
-    assert table.stretch_start.tolist() == [2]
+    (stretch,) = table.stretches
+    assert stretch.length.tolist() == [[999_998]]
+    assert stretch.start.tolist() == [[2]]
 
 
 def test_padding_repeats_a_step_of_its_own_gene(matrix):
@@ -141,6 +144,13 @@ def test_cell_rows_seen_from_the_pairs(matrix):
     cells_of_pair = lists_of(rows.cells_of_pair, len(matrix))
     for gene, count, cells in zip(rows.pair_gene, rows.pair_count, cells_of_pair, strict=True):
         assert sorted(cells) == np.flatnonzero(matrix[:, gene] == count).tolist()
+
+
+def test_a_gene_has_one_row_of_steps_and_one_of_stretches(matrix):
+    table = survival_table(plain_counts(matrix))
+    for order in (table.genes_of_steps, table.genes_of_stretches):
+        assert sorted(order.genes) == list(range(matrix.shape[1]))
+        assert order.genes[order.position].tolist() == list(range(matrix.shape[1]))
 
 
 @pytest.mark.parametrize(
@@ -179,5 +189,6 @@ def test_sizes_on_blood_cells(shared_data):
         n_entries = matrix.max(axis=0).sum()
     table = survival_table(counts)
     steps = sum(int((group.weight > 0).sum()) for group in table.steps)
-    assert steps + table.stretch_length.sum() == n_entries
+    long = sum(stretch.length[stretch.weight > 0].sum() for stretch in table.stretches)
+    assert steps + long == n_entries
     assert cell_rows(counts).pair_gene.size == n_pairs
