@@ -91,7 +91,7 @@ def served(folder: Path) -> Iterator[str]:
             stdout=log,
             stderr=subprocess.STDOUT,
         )
-    url = f"http://127.0.0.1:{port}/app"
+    url = f"http://127.0.0.1:{port}/app?data=example"
     try:
         for _ in range(300):
             try:
@@ -143,7 +143,7 @@ def walk(page: Page, url: str) -> None:
     film.watch(2)
     keep(page, "explore")
     for row in (2, 5):
-        page.locator(".tabulator-row").nth(row).click()
+        page.locator(".tabulator-row:visible").nth(row).click()
         film.watch(2)
     go_to(page, "Model")
     page.get_by_role("radio", name="Negative binomial A first look").check(timeout=WAIT)
@@ -154,7 +154,7 @@ def walk(page: Page, url: str) -> None:
     page.get_by_text("the loss has settled, after").wait_for(timeout=WAIT)
     go_to(page, "Compare")
     for row in (0, 1):
-        page.locator(".tabulator-row input[type=checkbox]").nth(row).check(timeout=WAIT)
+        page.locator(".tabulator-row:visible input[type=checkbox]").nth(row).check(timeout=WAIT)
     page.get_by_role("heading", name="Gene by gene").wait_for(timeout=WAIT)
     page.wait_for_timeout(3_000)
     film.watch(3)
