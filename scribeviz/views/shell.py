@@ -41,7 +41,7 @@ from scribeviz.views.python_code import PythonView
 from scribeviz.views.session import PLACES, Session, default_folder
 from scribeviz.views.shared.closed import forget_views, give_memory_back
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
-from scribeviz.views.shared.in_browser import HIDDEN_WHERE_NARROW, SCRIPTS
+from scribeviz.views.shared.in_browser import BEFORE_THE_PAGE, HIDDEN_WHERE_NARROW, SCRIPTS
 from scribeviz.views.shared.theme import THEME
 from scribeviz.views.shared.unsent import keep_sending
 from scribeviz.views.shared.upkeep import Upkeep
@@ -380,6 +380,7 @@ def serve_page(
         notifications=True,
         reconnect=True,
         exception_handler=_unexpected,
+        js_files=BEFORE_THE_PAGE,
     )
     document = pn.state.curdoc
     if document is not None:

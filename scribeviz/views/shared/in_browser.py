@@ -1,5 +1,7 @@
 """What the browser does by itself on every page."""
 
+from base64 import b64encode
+
 # After Enter a number field takes nothing more until it is left and entered again: do that for the
 # user, who may type another number at once.
 _ENTER_ANOTHER_NUMBER = """
@@ -133,8 +135,13 @@ A figure that was just added, and has no layout yet, throws then, and the rest o
 message is lost.  It is laid out in a moment: until then it has nothing to measure.
 """
 
+BEFORE_THE_PAGE = {
+    "figures": "data:text/javascript;base64," + b64encode(FIGURES_ARE_WAITED_FOR.encode()).decode()
+}
+"""Files that the browser runs once Bokeh is there and before the page is: what comes while the page
+arrives must not be lost either."""
+
 SCRIPTS = (
-    FIGURES_ARE_WAITED_FOR,
     _SECONDS,
     _ENTER_ANOTHER_NUMBER,
     _STEPS_ARE_CLOSED_WHERE_NARROW,
