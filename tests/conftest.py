@@ -1,20 +1,22 @@
-import atexit
 import os
-import shutil
-import tempfile
+import time
 from pathlib import Path
 
-if "SCRIBEVIZ_TEST_CACHE" not in os.environ:
-    # Many tests compile the same small programs: all processes of a run share one cache.  NumPyro
-    # sums over a set of names, whose order (and so the program) follows the hash seed, which the
-    # workers of xdist take from here.
-    os.environ["SCRIBEVIZ_TEST_CACHE"] = tempfile.mkdtemp(prefix="scribeviz-compiled-")
+# Most of the time goes into compiling: programs are kept for the next run of the tests.  (JAX keeps
+# a note beside each of when it was used last.)  NumPyro sums over a set of names, whose order, and
+# so the program, follows the hash seed, which the workers of xdist take from here.
+COMPILED = Path(__file__).resolve().parents[1] / ".pytest_cache" / "compiled"
+_MOST_SECONDS = 14 * 24 * 3600
+
+if "PYTEST_XDIST_WORKER" not in os.environ:
     os.environ["PYTHONHASHSEED"] = "0"
-    atexit.register(shutil.rmtree, os.environ["SCRIBEVIZ_TEST_CACHE"], ignore_errors=True)
-os.environ["JAX_COMPILATION_CACHE_DIR"] = os.environ["SCRIBEVIZ_TEST_CACHE"]
+    for note in COMPILED.glob("*-atime"):
+        if note.stat().st_mtime < time.time() - _MOST_SECONDS:
+            note.unlink()
+            note.with_name(note.name.replace("-atime", "-cache")).unlink(missing_ok=True)
+os.environ["JAX_COMPILATION_CACHE_DIR"] = str(COMPILED)
 os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
-# Most of the time goes into compiling programs that then run on tiny arrays: optimizing them costs
-# more than it wins.
+# They then run on tiny arrays: optimizing them costs more than it wins.
 os.environ.setdefault(
     "XLA_FLAGS",
     "--xla_backend_optimization_level=0 --xla_cpu_opt_preset=CPU_OPT_PRESET_FAST_COMPILE",
@@ -30,6 +32,7 @@ from scribeviz.models.custom.registry import CUSTOM_MODELS, load_models
 # In the order of their weight: what comes last keeps one processor waiting for the other.
 HEAVY = (
     "browser/test_journey",
+    "browser/test_pages",
     "science/",
     "browser/",
     "results/",

@@ -26,6 +26,7 @@ def counts():
     return scribe.simulate("nbdm", n_cells=150, n_genes=6, values={"p": 0.6, "r": r})[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("said", "name"),
     [
@@ -120,6 +121,7 @@ def test_what_is_no_prior_is_refused(prior):
         scribe.ModelConfig("nbdm", r_param_prior=prior)
 
 
+@pytest.mark.slow
 def test_the_tutorial_runs_as_written(counts, tutorial):
     matrix = jnp.asarray(counts.matrix.toarray())
     results = scribe.run_scribe(
@@ -152,6 +154,7 @@ def test_the_tutorial_runs_as_written(counts, tutorial):
     np.testing.assert_array_equal(further.loss_history[:3_000], results.loss_history)
 
 
+@pytest.mark.slow
 def test_custom_results_come_back_from_a_file(counts, tutorial, tmp_path):
     matrix = counts.matrix.toarray()
     results = scribe.run_scribe(
@@ -225,6 +228,7 @@ def test_only_variational_fits_go_on(counts):
         scribe.rerun_scribe(results, counts, custom_args={"total_counts": 1}, progress=False)
 
 
+@pytest.mark.slow
 def test_a_rerun_takes_other_arguments_of_a_custom_model(counts, tutorial):
     matrix = counts.matrix.toarray()
     totals = matrix.sum(axis=1)
@@ -307,6 +311,7 @@ def test_data_sets_from_the_priors_alone(sampled):
     assert results.prior_predictive_samples is drawn
 
 
+@pytest.mark.slow
 def test_sampled_results_from_numpyro_and_anndata(counts, sampled):
     import anndata as ad
     from numpyro.infer import MCMC, NUTS

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from scribeviz import ModelSpec
 from scribeviz.networks.cellvae import CELLVAE
 from scribeviz.views.data.data_state import EXAMPLE
-from tests.browser.test_journey import (
+from tests.browser.walking import (
     PATIENT,
     SERIES,
     choose_model,

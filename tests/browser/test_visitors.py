@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from scribeviz.runs.folder import RunFolder, RunState
-from tests.browser.test_journey import PATIENT
+from tests.browser.walking import PATIENT
 from tests.chaos.synthetic import make_runs
 
 _HIDE = """(hidden) => {

@@ -191,6 +191,7 @@ def test_a_strong_prior_is_felt(rng):
     assert fit(matrix, "nbdm", priors=tight, n_steps=3_000, progress=False).get_map()["p"] > 0.85
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_components", [1, 2])
 def test_a_fit_promotes_no_ranks_in_silence(small_counts, n_components):
     with jax.numpy_rank_promotion("raise"):
@@ -213,6 +214,7 @@ def test_no_bar_when_it_is_not_wanted(capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.slow
 def test_what_cannot_be_a_start_is_refused_in_words(small_counts):
     spec = ModelSpec(guides={"r": "gamma"})
     before = fit(small_counts, spec, n_steps=5, progress=False)

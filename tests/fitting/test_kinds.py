@@ -55,6 +55,7 @@ def test_every_kind_of_model_is_fitted_in_known_ways():
     assert kind_of(SMALL).has_latent_space
 
 
+@pytest.mark.slow
 def test_a_worker_trains_a_network_and_tells_both_losses(network, cells):
     status, (after, validation) = network.status, network.validation
     assert status.step == network.losses.size > 0
@@ -88,6 +89,7 @@ def test_the_shown_code_gives_the_same_losses(network):
     np.testing.assert_array_equal(names["results"].loss_history, network.losses)
 
 
+@pytest.mark.slow
 def test_a_network_is_compared_with_a_mixture_on_unseen_cells(network, cells):
     mixture = create_run(
         network.path.parent / "mixture", cells, ModelSpec(n_components=2), SVIConfig(n_steps=60)
@@ -214,6 +216,7 @@ def test_every_offer_can_be_chosen_and_written_as_code():
         assert names["model"] == choice
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tutorial")
 def test_a_custom_model_is_fitted_like_any_other(small_counts):
     model = scribeviz.registered_model("nbdm-lognormal")

@@ -120,6 +120,7 @@ def test_results_hold_the_best_epoch(counts):
     np.testing.assert_allclose(results.validation_history.min(), last.validation.min() * 80)
 
 
+@pytest.mark.slow
 def test_groups_are_found_again():
     labels = np.repeat([0, 1, 2], 70)
     counts = simulated(np.eye(3)[labels] * 1.5)
@@ -178,6 +179,7 @@ def separated(place, batch):
     return apart / np.sqrt((first.var(axis=0) + second.var(axis=0)).mean() / 2)
 
 
+@pytest.mark.slow
 def test_a_covariate_is_taken_out_of_the_latent_space():
     rng = np.random.default_rng(4)
     place, batch = rng.normal(size=(400, 1)), np.arange(400) % 2
@@ -252,6 +254,7 @@ def own(request, counts):
     return request.param, scribeviz.fit(counts, request.param, learning_rate=0.01, **settings)
 
 
+@pytest.mark.slow
 def test_own_modules_train_and_predict(own, counts):
     kind, results = own
     assert results.model_type == kind.__name__
@@ -268,6 +271,7 @@ def test_own_modules_train_and_predict(own, counts):
     assert results.get_elbo(counts) < results.get_marginal_ll(counts, 200)
 
 
+@pytest.mark.slow
 def test_own_modules_are_judged(own, counts):
     _, results = own
     found = results.critique(counts)

@@ -40,6 +40,7 @@ def test_held_out_cells_are_scored_as_scipy_scores_them(counts):
     assert abs(scores.elpd.mean() - near.mean()) < 0.3
 
 
+@pytest.mark.slow
 def test_held_out_cells_tell_models_apart():
     values = {
         "p": 0.7,
@@ -55,6 +56,7 @@ def test_held_out_cells_tell_models_apart():
     assert table["p_loo"].isna().all()
 
 
+@pytest.mark.slow
 def test_folds_score_every_cell_by_a_fit_that_has_not_seen_it(counts):
     scores = cross_validate(counts, ["nbdm", "poisson"], folds=2, n_steps=800, tolerance=0)
     assert [one.elpd.shape for one in scores.values()] == [(200,), (200,)]

@@ -21,6 +21,7 @@ def loud():
     return plain_counts(matrix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize("key", LIKELIHOODS)
 def test_a_difference_of_energies_is_scipys(key, k, loud):

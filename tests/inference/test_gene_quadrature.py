@@ -62,6 +62,7 @@ def quantile(places, weight, share) -> float:
     return float(fine[np.searchsorted(below(fine), share)])
 
 
+@pytest.mark.slow
 def test_evidence_differs_as_on_a_fine_grid(posterior, grids, counts, log_depth):
     (_, nodes), *_ = posterior.blocks()
     x = counts.matrix.toarray()

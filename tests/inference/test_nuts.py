@@ -139,6 +139,7 @@ def loud_genes():
     return plain_counts(rng.negative_binomial(r * rng.gamma(2, 2, 40), 1 - p, (4_000, 40)))
 
 
+@pytest.mark.slow
 def test_loud_genes_move_and_nobody_else_gets_float64():
     counts = loud_genes()
     config = NUTSConfig(n_warmup=150, n_samples=150, n_chains=2, max_tree_depth=7)

@@ -111,6 +111,7 @@ def test_what_enters_the_program_is_compiled_anew(changed):
     assert not np.array_equal(fits[0].losses, fits[1].losses)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [
@@ -166,6 +167,7 @@ print(events.count("/jax/compilation_cache/cache_hits"))
 """
 
 
+@pytest.mark.slow
 def test_another_process_finds_what_was_compiled(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for name in ("JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):

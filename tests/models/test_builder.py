@@ -116,6 +116,7 @@ def fitted(counts, spec, n_steps=4_000):
     return model, tables, last
 
 
+@pytest.mark.slow
 def test_nuts_runs_on_the_same_model_and_agrees(key):
     counts, _ = simulate("nbdm", n_cells=60, n_genes=6, values={"p": 0.5, "r": [1, 2, 3, 4, 5, 6]})
     model, tables, last = fitted(counts, ModelSpec())

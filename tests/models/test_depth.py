@@ -90,6 +90,7 @@ def test_size_factors_reach_the_posterior_and_the_scores(counts, tmp_path):
     np.testing.assert_array_equal(again.loo(counts).elpd, results.loo(counts).elpd)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["nb", "poisson"])
 @pytest.mark.parametrize("n_components", [1, 2])
 def test_every_form_of_a_model_takes_them(counts, likelihood, n_components):

@@ -95,6 +95,7 @@ def slopes_of_draws():
     return lambda shape: slopes(jnp.float32(shape), jax.random.PRNGKey(3))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [0.3, 1.0, 3.0, 30.0, 1000.0])
 def test_what_the_slope_of_draws_leaves_out_is_below_a_thousandth(shape, slopes_of_draws):
     """E[ln x] has slope trigamma(shape), E[x] has slope 1.

@@ -44,6 +44,7 @@ def traces(spec: ModelSpec) -> tuple[dict, dict]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", [False, True])
 @pytest.mark.parametrize("key", NB_KEYS)
 def test_priors_and_guides_agree_over_the_whole_grid(key, free):

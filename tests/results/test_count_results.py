@@ -60,6 +60,7 @@ def test_shapes_of_one_component(single):
     np.testing.assert_allclose(many["samples"].sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_shapes_of_a_mixture(mixture):
     counts, results = mixture
     assert results.n_components == K
@@ -204,6 +205,7 @@ def test_genes_are_chosen_in_every_way(mixture, index, columns):
 
 
 # Every two of the three settings together, not all three: each case compiles a fit of its own.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameterization", "free", "rank"),
     [

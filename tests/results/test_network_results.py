@@ -119,6 +119,7 @@ def test_the_bound_is_one_of_the_marginal_likelihood(results, counts):
     assert with_total < marginal - 0.5  # the total is not given for free
 
 
+@pytest.mark.slow
 def test_likelihoods_are_means_over_cells_not_over_batches(results, counts):
     one, many = counts.select_cells(np.array([0])), counts.select_cells(np.arange(1, 7))
     together = results.get_marginal_ll(counts.select_cells(np.arange(7)), 1_000)
@@ -154,6 +155,7 @@ def test_residuals_are_uniform_where_the_decoder_made_the_counts(results, counts
     assert kstest(results.residuals(other).ravel()[::5], "uniform").pvalue < 1e-6
 
 
+@pytest.mark.slow
 def test_scores_are_of_the_validation_cells_and_compare_with_count_models(results, counts):
     scores = results.loo(counts)
     assert scores.cells.tolist() == results.split.validation.tolist()

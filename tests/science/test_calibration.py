@@ -13,13 +13,14 @@ from scribeviz import ModelSpec, fit, simulate
 from scribeviz.models.builder import build
 from tests.science.one_shape import of_one_shape
 
+pytestmark = pytest.mark.slow
+
 N_SETS, N_GENES = 160, 5
 N_DRAWS, THINNING = 99, 4
 OPTIMIZED = {"xla_backend_optimization_level": 3}
 PRIORS = {"p": ("beta", 6, 4), "r": ("lognormal", 0.5, 0.7)}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("likelihood", "n_cells", "more"),
     [("nbdm", 30, {}), ("nbvcp", 15, {"p_capture": ("beta", 20, 60)})],
@@ -76,7 +77,6 @@ def both(request):
     return spec, svi, nuts
 
 
-@pytest.mark.slow
 def test_both_methods_find_the_same_means(both):
     spec, _, nuts = both
     variational, sampled = (each.get_posterior_samples(n_samples=1_000) for each in both[1:])

@@ -12,6 +12,8 @@ from sklearn.metrics import adjusted_rand_score
 
 from scribeviz import ModelSpec, fit, simulate
 
+pytestmark = pytest.mark.slow
+
 LIKELIHOODS = ("nbdm", "zinb", "nbvcp", "zinbvcp")
 
 

@@ -12,6 +12,8 @@ from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.inference.svi import SVIConfig
 from scribeviz.models.spec import model_spec
 
+pytestmark = pytest.mark.slow
+
 # A fifth of the steps that the loss takes to settle: the groups stand long before.
 STEPS = 300
 
@@ -26,7 +28,6 @@ def partition(counts: Counts, seed: int) -> np.ndarray:
     return np.asarray(found).argmax(axis=0)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_five_cell_lines_are_told_apart(shared_data, seed):
     path = shared_data / "tian2019_celseq2_5celllines.h5ad"
@@ -39,7 +40,6 @@ def test_five_cell_lines_are_told_apart(shared_data, seed):
     assert adjusted_rand_score(lines, partition(counts, seed)) >= 0.98
 
 
-@pytest.mark.slow
 def test_sorted_blood_is_told_apart(shared_data):
     path = shared_data / "zheng2017_pbmc_facs.h5ad"
     if not path.is_file():

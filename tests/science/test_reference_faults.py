@@ -36,6 +36,8 @@ from scribeviz.models.spec import model_spec
 from tests.models.dense import NB_KEYS
 from tests.science.one_shape import of_one_shape
 
+pytestmark = pytest.mark.slow
+
 
 def responsibilities(prepared, params) -> np.ndarray:
     """Of every cell, shape (cells, components), at the typical values of the parameters."""
@@ -189,7 +191,6 @@ def test_5_an_open_level_is_said(captured):
 # 6. A rectangle on a banana; p near 1.
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parameterization", "rank"), [("standard", 3), ("linked", 0), ("odds_ratio", 0)]
 )
@@ -279,7 +280,6 @@ def test_9_overwhelming_likelihoods_give_probabilities_that_can_be_tempered():
 # 10. Mixtures without capture sort cells by depth.
 
 
-@pytest.mark.slow
 def test_10_with_capture_a_mixture_finds_types_and_without_it_depth(shared_data):
     path = shared_data / "tian2019_celseq2_5celllines.h5ad"
     if not path.is_file():

@@ -41,6 +41,7 @@ def sites(function, data, key):
     return trace(seed(function, key)).get_trace(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 100])
 def test_the_tutorial_recovers_known_values(tutorial, counts, batch_size):
     bound, data = bind(tutorial, counts, batch_size=batch_size)
