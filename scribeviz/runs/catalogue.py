@@ -55,7 +55,7 @@ class _Read(NamedTuple):
     def kind(self) -> object:
         """What :attr:`Look.of_states` counts changes of."""
         if isinstance(self.status, RunStatus):
-            return self.status.state, self.status.is_settled
+            return self.status.state, self.status.is_settled, self.status.note
         return self.status
 
     @property

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 from functools import cache
 from json import JSONDecodeError
 from pathlib import Path
+from types import NoneType
 from typing import Any, cast, get_type_hints
 
-_SIMPLE: Mapping[type, tuple[tuple[type, ...], str]] = {
+_SIMPLE: Mapping[Any, tuple[tuple[type, ...], str]] = {
     bool: ((bool,), "true or false"),
     int: ((int,), "a whole number"),
     float: ((int, float), "a number"),
     str: ((str,), "text"),
+    float | None: ((int, float, NoneType), "a number or nothing"),
 }
 _KEPT = {
     "counts.h5": "the data",

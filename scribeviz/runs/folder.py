@@ -38,6 +38,9 @@ CHECKING, SCORING = "checking every gene", "scoring cells that were left out"
 """What a worker does before and after it fits, as its status says."""
 
 
+_LAST_LOSSES = 200  # over which a noisy loss is averaged
+
+
 class RunState(StrEnum):
     """Where a run is on its way."""
 
@@ -140,6 +143,10 @@ class RunStatus:
         Seconds since 1970; 0 while not yet.
     error
         What went wrong and what to do, in words; empty when nothing did.
+    loss
+        Where the loss is, in nats; None before there is one, and of runs of before it was kept.
+    note
+        What somebody wrote to it.
     """
 
     state: RunState
@@ -155,6 +162,8 @@ class RunStatus:
     started: float = 0.0
     ended: float = 0.0
     error: str = ""
+    loss: float | None = None
+    note: str = ""
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> "RunStatus":
@@ -254,6 +263,12 @@ class RunFolder:
         nothing = np.zeros(0, np.float32)
         validation = arrays.get("validated", np.zeros(0, int)), arrays.get("validation", nothing)
         return arrays.get("losses", nothing), validation
+
+    @property
+    def last_loss(self) -> float | None:
+        """Where the loss is, in nats; None before there is one."""
+        losses, (_, validated) = self.traces
+        return last_loss(losses, validated, self.spec.config)
 
     def write_losses(
         self, losses: np.ndarray, validation: tuple[np.ndarray, np.ndarray] | None = None
@@ -386,6 +401,14 @@ class RunFolder:
         """For how long the worker has said nothing after it was last asked to stop, or 0."""
         asked, said = version_of(self.path / "stop")[0], version_of(self.path / "status.json")[0]
         return 0.0 if not asked or said > asked else time.time() - asked / 1e9
+
+
+def last_loss(losses: np.ndarray, validated: np.ndarray, config: InferenceConfig) -> float | None:
+    """Where a loss ended; of a network the lowest on cells that it was not trained on."""
+    if validated.size:
+        return float(validated.min())
+    last = losses[-(_LAST_LOSSES if method_of(config).is_noisy else 1) :]
+    return float(last.mean()) if last.size else None
 
 
 def version_of(path: Path | str) -> tuple[int, int]:

@@ -44,6 +44,9 @@ _SECONDS_BETWEEN_LOOKS = 0.2
 _SECONDS_BETWEEN_COMPLAINTS = 600.0  # about the same trouble
 _SECONDS_TO_END = 2.0  # for the threads of a worker that was killed
 _SECONDS_TO_ANSWER = 10.0  # of a worker that is asked to stop; then it is ended
+_ASIDE = ".deleted"  # no run's name begins with a dot
+_SECONDS_ASIDE = 24 * 3600.0
+LONGEST_NOTE = 200  # characters
 
 
 @dataclass(eq=False)
@@ -142,11 +145,42 @@ class RunStore:
                 self._catalogue.ring()
         self.tend()
 
+    def annotate(self, run: RunFolder, note: str) -> None:
+        """Write a note to a run that is over, in place of what was there."""
+        with self._lock():
+            if self.status(run).is_settled:
+                self._write(run, note=" ".join(note.split())[:LONGEST_NOTE])
+                self._catalogue.ring()
+
     def delete(self, run: RunFolder | DamagedRun) -> None:
-        """Remove a run that is over or cannot be read, and everything in it."""
+        """Remove a run that is over or cannot be read, and everything in it, for good."""
         with self._lock():
             if isinstance(run, DamagedRun) or self.status(run).state.is_over:
                 shutil.rmtree(run.path)
+
+    def set_aside(self, run: RunFolder) -> RunFolder:
+        """Take a run that nobody works on out of the list, to be put back or deleted within a day.
+
+        Returns
+        -------
+        RunFolder
+            Where it is then; ``run`` itself if somebody works on it.
+        """
+        aside = self.root / _ASIDE
+        with self._lock():
+            if not self.status(run).is_settled:
+                return run
+            aside.mkdir(exist_ok=True)
+            for old in aside.iterdir():
+                if time.time() - old.stat().st_mtime > _SECONDS_ASIDE:
+                    shutil.rmtree(old)
+            os.utime(run.path)  # from now on
+            return RunFolder(run.path.rename(aside / run.id))
+
+    def put_back(self, aside: RunFolder) -> None:
+        """Undo :meth:`set_aside`."""
+        with self._lock():
+            aside.path.rename(self.root / aside.id)
 
     def tend(self) -> None:
         """Look after the runs: notice workers that died, start the next in the queue."""

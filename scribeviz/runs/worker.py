@@ -22,7 +22,15 @@ from scribeviz.fitting.plan import AnyCheckpoint, Fit
 from scribeviz.inference.svi import LossNotFiniteError
 from scribeviz.models.custom.registry import load_configured_models
 from scribeviz.networks.training import TrainingError
-from scribeviz.runs.folder import CHECKING, COMPILING, READING, SCORING, RunFolder, RunState
+from scribeviz.runs.folder import (
+    CHECKING,
+    COMPILING,
+    READING,
+    SCORING,
+    RunFolder,
+    RunState,
+    last_loss,
+)
 from scribeviz.runs.full_disk import CANNOT_WRITE, why_unwritten
 from scribeviz.runs.lease import Held, Lease, LeaseHeldError, LeaseLostError
 from scribeviz.runs.scoring import score_by_folds
@@ -184,7 +192,8 @@ def _prepare(folder: RunFolder) -> Fit:
 
 
 def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
-    folder.write_losses(fit.losses(checkpoint), fit.validation(checkpoint))
+    losses, validation = fit.losses(checkpoint), fit.validation(checkpoint)
+    folder.write_losses(losses, validation)
     folder.update_status(
         doing=method_of(folder.spec.config).doing,
         step=checkpoint.step,
@@ -193,6 +202,7 @@ def _publish(folder: RunFolder, fit: Fit, checkpoint: AnyCheckpoint) -> None:
         n_steps=checkpoint.n_steps,
         steps_per_second=checkpoint.steps_per_second,
         settled=checkpoint.settled,
+        loss=last_loss(losses, validation[1], folder.spec.config),
     )
 
 

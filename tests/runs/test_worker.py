@@ -57,6 +57,7 @@ def test_the_losses_are_kept_and_fall(finished):
     assert run.losses.size == run.status.step
     assert np.isfinite(run.losses).all()
     assert run.losses[-100:].mean() < run.losses[:100].mean()
+    assert run.status.loss == run.last_loss == pytest.approx(run.losses[-200:].mean())
 
 
 def test_every_checkpoint_is_reported(finished):

@@ -8,8 +8,8 @@ from scribeviz import ModelSpec, SVIConfig
 from scribeviz.data.counts import plain_counts
 from scribeviz.runs.folder import create_run
 from scribeviz.runs.store import RunStore
-from scribeviz.views.fit.fit_page import RunList
 from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.fit.run_list import RunList
 from tests.chaos.synthetic import make_runs
 
 

@@ -25,7 +25,6 @@ from scribeviz.runs.store import RunStore
 from scribeviz.views.compare.scoring_state import ScoringState
 from scribeviz.views.explore.explored import Explored, load_explored
 
-_LAST_LOSSES = 200
 _UNDECIDED = ("No clear winner", "No verdict")
 
 
@@ -346,18 +345,9 @@ def _about(run: RunFolder) -> dict[str, Any]:
         "parameterization": settings.get("parameterization", "-"),
         "components": spec.n_components,
         "state": ending(status),
-        "loss": _last_loss(run),
+        "loss": np.nan if (loss := run.last_loss) is None else loss,
         "seconds": status.seconds,
     }
-
-
-def _last_loss(run: RunFolder) -> float:
-    """Where the loss ended; of a network the lowest on cells that it was not trained on."""
-    losses, (_, validated) = run.traces
-    if validated.size:
-        return float(validated.min())
-    last = losses[-(_LAST_LOSSES if method_of(run.spec.config).is_noisy else 1) :]
-    return float(last.mean()) if last.size else np.nan
 
 
 def _in_words(value: Any) -> str:

@@ -6,7 +6,6 @@ from typing import Any
 
 import holoviews as hv
 import numpy as np
-import pandas as pd
 import panel as pn
 import param
 from holoviews.streams import Pipe
@@ -17,7 +16,6 @@ from scribeviz.data.counts import Counts
 from scribeviz.data.droplets import empty_droplets
 from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.plots.loss import loss_curve, thinned_loss
-from scribeviz.runs.damage import DamagedRun
 from scribeviz.runs.folder import (
     CHECKING,
     COMPILING,
@@ -30,10 +28,9 @@ from scribeviz.runs.folder import (
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.fit.live_genes import LiveGenesView
+from scribeviz.views.fit.run_list import RunList
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.parts import (
-    LISTED_AT_ONCE,
-    TABLE_LOOK,
     button,
     card,
     empty,
@@ -57,8 +54,6 @@ _PHASES = (
 )
 _NOW = "font-weight:600"
 _EVERYTHING, _TAIL = "All steps", "Last half"
-_DAMAGED_SHOWN = 5  # runs that cannot be read; the others are counted
-_DELETE, _FOR_GOOD = "Delete it", "Delete it for good"
 
 
 class FitView(pn.viewable.Viewer):
@@ -209,96 +204,6 @@ def _empty_droplets(counts: Counts | None) -> Viewable:
     if not warning:
         return ui.Spacer(height=0)
     return notice(f"{warning} The Data page offers to leave them out.", "warning")
-
-
-class RunList(pn.viewable.Viewer):
-    """All runs, newest first; a click looks at one."""
-
-    state = param.ClassSelector(class_=FitState, constant=True)
-
-    def __init__(self, **params: object) -> None:
-        super().__init__(**params)
-        self._n_listed = LISTED_AT_ONCE
-        self._listing = ui.Tabulator(
-            self._table(),
-            show_index=False,
-            disabled=True,
-            stylesheets=[TABLE_LOOK],
-            selectable=False,
-            pagination="local",
-            page_size=8,
-            # As wide as what they hold, and the table scrolls where that is too much.
-            layout="fit_data_stretch",
-            widths={"data": 170},
-            sizing_mode="stretch_width",
-            margin=0,
-        )
-        self._listing.on_click(self._look_at)
-        self._hint = words("", faint=True)
-        self._damaged = ui.Column(sizing_mode="stretch_width", margin=(10, 0, 0, 0))
-        self._older = button(
-            "List older runs", "expand_more", self._list_older, variant="text", visible=False
-        )
-        self.state.param.watch(self._show, "history")
-        self.state.param.watch(self._show_damaged, "damaged")
-        self._show()
-        self._show_damaged()
-
-    def __panel__(self) -> Viewable:
-        return card("Runs", self._hint, self._listing, self._older, self._damaged)
-
-    def _list_older(self, _: object) -> None:
-        self._n_listed += LISTED_AT_ONCE
-        self._show()
-
-    def _show_damaged(self, *_: param.parameterized.Event) -> None:
-        damaged = self.state.damaged
-        rows: list[Viewable] = [self._damaged_row(run) for run in damaged[:_DAMAGED_SHOWN]]
-        if more := len(damaged) - len(rows):
-            rows.append(words(f"And {more:,} more that cannot be read.", faint=True))
-        self._damaged[:] = rows
-
-    def _damaged_row(self, run: DamagedRun) -> Viewable:
-        kept = ", ".join(run.kept) or "nothing else"
-        text = f"Run {run.id} cannot be read. {run.problem} What is still there: {kept}."
-
-        def ask_then_delete(_: object) -> None:
-            if delete.label == _FOR_GOOD:
-                self.state.delete(run)
-            delete.label = _FOR_GOOD
-
-        delete = button(
-            _DELETE, "delete", ask_then_delete, color="error", variant="outlined", align="center"
-        )
-        return ui.Row(notice(text, "warning"), ui.Spacer(width=12), delete)
-
-    def _show(self, *_: param.parameterized.Event) -> None:
-        n_runs = len(self.state.history)
-        some, more = n_runs > 0, n_runs > self._n_listed
-        text = "Click a run to look at it." if some else "Runs are listed here, for good."
-        if more:
-            text += f" The newest {self._n_listed:,} of {n_runs:,} are listed."
-        self._older.visible = more
-        self._hint.object = words_html(text, faint=True)
-        self._listing.value = self._table()
-        self._listing.visible = some
-
-    def _look_at(self, event: Any) -> None:
-        run, _ = self.state.history[event.row]
-        self.state.look_at(run)
-
-    def _table(self) -> pd.DataFrame:
-        history = self.state.history[: self._n_listed]
-        return pd.DataFrame(
-            {
-                "started": [when(run.spec.created) for run, _ in history],
-                "data": [run.spec.data_label for run, _ in history],
-                "model": [run.spec.described for run, _ in history],
-                "state": [status.state.value for _, status in history],
-                "took": [in_words(status.seconds) if status.ended else "" for _, status in history],
-            },
-            dtype=str,  # an empty table would pass for one of numbers, and show NaN ever after
-        )
 
 
 class ProgressView(pn.viewable.Viewer):

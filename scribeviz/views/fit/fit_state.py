@@ -182,9 +182,25 @@ class FitState(param.Parameterized):
                 grown = {"losses": losses, "validation": validation}
             self.param.update(status=status, **grown)
 
-    def delete(self, run: DamagedRun) -> None:
-        """Remove a run that cannot be read."""
+    def delete(self, run: RunFolder | DamagedRun) -> None:
+        """Remove a run that cannot be read, or was set aside, for good."""
         self.store.delete(run)
+        self.refresh()
+
+    def set_aside(self, run: RunFolder) -> RunFolder:
+        """Take a run out of the list; it can be put back for a day."""
+        aside = self.store.set_aside(run)
+        self.refresh()
+        return aside
+
+    def put_back(self, aside: RunFolder) -> None:
+        """Have a run in the list again, and look at it."""
+        self.store.put_back(aside)
+        self.look_at(RunFolder(self.store.root / aside.id))
+
+    def annotate(self, run: RunFolder, note: str) -> None:
+        """Write a note to a run that is over."""
+        self.store.annotate(run, note)
         self.refresh()
 
     @property

@@ -8,7 +8,7 @@ _ENTER_ANOTHER_NUMBER = """
 document.addEventListener("keydown", (event) => {
   const field = event.composedPath()[0];
   if (event.key !== "Enter" || field.tagName !== "INPUT") return;
-  if (field.parentElement.querySelectorAll("button").length === 2)  // less and more
+  if (field.parentElement?.querySelectorAll("button").length === 2)  // less and more
     setTimeout(() => { field.blur(); field.focus(); field.select(); }, 60);
 });
 """
