@@ -22,6 +22,7 @@ def critique(request):
     return fit.results(last).critique(fit.counts), fit
 
 
+@pytest.mark.slow
 def test_it_holds_every_gene_and_every_cell(critique):
     found, fit = critique
     k = fit.model.spec.n_components

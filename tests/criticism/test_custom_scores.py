@@ -26,6 +26,7 @@ def fitted(custom, counts, n_steps=300):
     return run(prepare_custom(counts, custom, SVIConfig(n_steps=n_steps)), progress=False)
 
 
+@pytest.mark.slow
 def test_the_tutorials_cells_are_scored_as_scipy_scores_negative_binomials(tutorial, counts):
     """A total and how it is shared out: together they are independent negative binomials."""
     results = fitted(tutorial, counts)

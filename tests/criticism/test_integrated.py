@@ -57,6 +57,7 @@ def by_hand(model, values, counts, prior):
     return logsumexp(found + np.asarray(natural["log_weights"], float)[:, None], axis=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["nbvcp", "zinbvcp"])
 @pytest.mark.parametrize("k", [1, 2])
 @pytest.mark.parametrize(("parameterization", "a_b"), [("linked", (1, 1)), ("odds_ratio", (3, 8))])
@@ -113,6 +114,7 @@ def test_a_stated_mean_of_capture_bends_the_prior(parameterization):
     np.testing.assert_allclose(ours, expected, rtol=1e-4, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_the_level_that_was_stated_does_not_decide_between_models(rng):
     values = {"p": 0.6, "mu": rng.lognormal(1.4, 0.7, 40), "p_capture": rng.uniform(0.02, 0.3, 150)}
     plain = ModelSpec(likelihood="nbvcp", parameterization="linked")

@@ -106,6 +106,7 @@ def some_weights(return_by, weight_type):
     return weights
 
 
+@pytest.mark.slow
 @EVERY_LIKELIHOOD
 @ONE_AND_THREE
 @BOTH_WAYS

@@ -162,6 +162,7 @@ def test_the_order_is_that_of_the_data(right):
     np.testing.assert_allclose(table["variance"], loud.var(axis=0), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("likelihood", ["nbdm", "nbvcp"])
 def test_a_gene_with_twice_the_zeros_is_the_worst(likelihood):
     """One gene of a simulation is spoiled by hand; the fit has to find it among 150."""

@@ -9,6 +9,7 @@ from scribeviz.models.gene_priors import TYPICAL
 from scribeviz.models.likelihoods import LIKELIHOODS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("likelihood", "parameterization"),
     [(key, name) for key, entry in LIKELIHOODS.items() for name in entry.parameterizations],

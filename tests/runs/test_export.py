@@ -19,6 +19,7 @@ def counts():
     return type(found)(**(vars(found) | {"matrix": type(found.matrix)(matrix)}))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("tutorial")
 @pytest.mark.parametrize(
     "spec", [ModelSpec(n_components=2), CustomSpec("nbdm-lognormal")], ids=["mixture", "own"]

@@ -34,6 +34,7 @@ def done(scored):
     return run
 
 
+@pytest.mark.slow
 def test_scores_are_kept_with_the_run_that_is_scored(scored, done, counts):
     status = done.status
     assert (status.state, status.error) == (RunState.DONE, "")

@@ -65,6 +65,7 @@ def test_the_model_is_the_same(spec):
     assert executed(f"import scribeviz\n{model_code(spec)}")["model"] == spec
 
 
+@pytest.mark.slow
 def test_a_fit_and_its_critique_are_the_same_to_the_last_digit(fitted, capsys):
     spec = ModelSpec(likelihood="nbvcp", n_components=2, priors={"r": ("lognormal", 0.5, 2.0)})
     run = fitted("one", spec, SVIConfig(**SETTINGS))
