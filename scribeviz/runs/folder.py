@@ -38,6 +38,7 @@ CHECKING, SCORING = "checking every gene", "scoring cells that were left out"
 """What a worker does before and after it fits, as its status says."""
 
 
+_MOST_OF_A_LOG = 64_000  # bytes that are read of its end
 _LAST_LOSSES = 200  # over which a noisy loss is averaged
 
 
@@ -382,6 +383,14 @@ class RunFolder:
     def log_path(self) -> Path:
         """What the worker printed, stack traces included."""
         return self.path / "worker.log"
+
+    def log_tail(self, n_lines: int = 60) -> list[str]:
+        """The last lines that its worker wrote; none before the first."""
+        if not self.log_path.exists():
+            return []
+        with self.log_path.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _MOST_OF_A_LOG))
+            return log.read().decode(errors="replace").splitlines()[-n_lines:]
 
     def ask_to_stop(self) -> None:
         """Ask the worker to end at its next checkpoint."""

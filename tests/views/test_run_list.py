@@ -15,6 +15,7 @@ from scribeviz.runs.folder import RunState, create_run
 from scribeviz.runs.store import LONGEST_NOTE, RunStore
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.fit.run_list import RunList
+from scribeviz.views.fit.run_log import RunLog
 
 
 @pytest.fixture
@@ -113,3 +114,30 @@ def test_it_is_gone_when_that_is_asked_for_or_after_a_day(state):
     state.put_back(after)
     state.set_aside(third)
     assert not before.path.exists()
+
+
+def test_the_end_of_a_log_is_read_when_it_is_unfolded(state):
+    run, _ = state.history[0]
+    run.log_path.write_text("".join(f"line {i} <script>\n" for i in range(5_000)))
+    log = RunLog(state=state)
+    assert not log._details.visible, "no run is looked at"
+    state.look_at(run)
+    assert log._details.visible
+    assert log._text.object == ""
+    log._details.collapsed = False
+    assert log._text.object.endswith("line 4999 &lt;script&gt;</pre>")
+    assert log._text.object.count("line ") == 60
+    state.look_at(state.history[1][0])
+    assert not log._details.visible
+
+
+def test_what_the_last_such_fit_took_is_said_before_the_next(state):
+    state.history[0][0].update_status(device="GPU (a card)")
+    state.store._catalogue.look()
+    state.refresh()
+    state.method = "exact"
+    run, status = state.last_like(ModelSpec())
+    assert (run.id, status.seconds) == ("run-2", 20.0)
+    assert state.last_like(ModelSpec(n_components=3)) is None
+    state.method = "svi"
+    assert state.last_like(ModelSpec()) is None

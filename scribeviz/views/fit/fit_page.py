@@ -29,6 +29,7 @@ from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.fit.live_genes import LiveGenesView
 from scribeviz.views.fit.run_list import RunList
+from scribeviz.views.fit.run_log import RunLog
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.shared.parts import (
     button,
@@ -99,6 +100,13 @@ class FitView(pn.viewable.Viewer):
             self.model.param.likelihood,
             self.model.param.n_components,
         )
+        how_long = pn.bind(
+            self._how_long,
+            self.state.param.history,
+            self.state.param.method,
+            self.model.param.likelihood,
+            self.model.param.n_components,
+        )
         picker = ui.RadioBoxGroup(label="", options={}, margin=(0, 0, 6, 0))
 
         def follow(*_: param.parameterized.Event) -> None:
@@ -122,8 +130,20 @@ class FitView(pn.viewable.Viewer):
             pn.bind(_empty_droplets, self.data.param.counts),
             picker,
             pn.bind(self._inputs_of, self.state.param.method),
+            ui.HTML(how_long, margin=(0, 0, 8, 0)),
             start,
             self._offered,
+        )
+
+    def _how_long(self, *_: object) -> str:
+        """What the last such fit took, and on what: what to expect of the next."""
+        last = self.state.last_like(self.model.spec())
+        if last is None:
+            return ""
+        run, status = last
+        took = f"The last such fit took {in_words(status.seconds)} on {status.device}, "
+        return words_html(
+            f"{took}for {run.spec.n_cells:,} cells x {run.spec.n_genes:,} genes.", faint=True
         )
 
     def _inputs_of(self, key: str) -> Viewable:
@@ -267,6 +287,7 @@ class ProgressView(pn.viewable.Viewer):
             self._waiting,
             self._plot,
             self._actions,
+            RunLog(state=self.state),
         )
 
     def _show_status(self, *_: param.parameterized.Event) -> None:

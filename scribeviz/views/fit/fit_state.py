@@ -116,6 +116,16 @@ class FitState(param.Parameterized):
                 return run
         return None
 
+    def last_like(self, spec: ChosenModel) -> tuple[RunFolder, RunStatus] | None:
+        """The newest run that is done, of such a model and fitted in the chosen way."""
+        for run, status in self.history:
+            model = run.spec.model
+            same = (model.name, model.n_components) == (spec.name, spec.n_components)
+            way = method_of(run.spec.config).key == self.method
+            if same and way and not run.spec.scores and status.state is RunState.DONE:
+                return run, status
+        return None
+
     def stop(self) -> None:
         """End the run at its next checkpoint."""
         if self.run is not None:
