@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from scribeviz import __version__
 from scribeviz._storage import read_arrays, read_json, write_arrays, write_json
 from scribeviz.criticism.critique import Critique, calibrated_in
 from scribeviz.criticism.loo import CellScores
@@ -480,4 +481,6 @@ def create_scoring(path: Path, scored: RunFolder, folds: int) -> RunFolder:
 def _versions() -> dict[str, str]:
     from importlib.metadata import version
 
-    return {name: version(name) for name in ("scribeviz", "jax", "numpyro", "optax", "numpy")}
+    # A checkout need not be installed.
+    others = {name: version(name) for name in ("jax", "numpyro", "optax", "numpy")}
+    return {"scribeviz": __version__, **others}
