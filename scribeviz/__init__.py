@@ -54,6 +54,7 @@ _HOME = {
     "Run": "scribeviz.runs.run",
     "Dashboard": "scribeviz.views.notebook.dashboard",
     "launch": "scribeviz.views.notebook.launch",
+    "report": "scribeviz.views.report.writing",
     "run_scribe": "scribeviz.reference.run",
     "rerun_scribe": "scribeviz.reference.run",
 }

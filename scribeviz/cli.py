@@ -1,4 +1,4 @@
-"""The command line: ``scribeviz fit`` and ``scribeviz serve``."""
+"""The command line: ``scribeviz fit``, ``scribeviz report`` and ``scribeviz serve``."""
 
 import argparse
 import os
@@ -75,6 +75,20 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("--out", type=Path, required=True, help="a new folder for the run")
     fit.set_defaults(run=_fit)
 
+    report = commands.add_parser("report", help="write what a run found as one HTML file")
+    report.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN_FOLDER", help="a run; two or more are compared"
+    )
+    report.add_argument(
+        "--models",
+        type=Path,
+        action="append",
+        default=[],
+        help="a Python file that registers custom models; may be repeated",
+    )
+    report.add_argument("--out", type=Path, required=True, help="the file, such as report.html")
+    report.set_defaults(run=_report)
+
     serve = commands.add_parser("serve", help="open the dashboard in a browser")
     serve.add_argument("--data", type=Path, help="the data folder (default: this folder)")
     serve.add_argument("--runs", type=Path, help="where runs are kept")
@@ -145,6 +159,16 @@ def _fit(chosen: argparse.Namespace) -> int:
     ending = method.settled if status.settled else method.finished
     sentence = ending.format(took=f"{status.step:,} {method.unit}")
     print(f"{sentence[0].upper()}{sentence[1:]}: {folder.results_path}")  # noqa: T201
+    return 0
+
+
+def _report(chosen: argparse.Namespace) -> int:
+    _configure(chosen.models)
+    from scribeviz.models.custom.registry import load_configured_models
+    from scribeviz.views.report.writing import report
+
+    load_configured_models()
+    print(report(chosen.runs, chosen.out))  # noqa: T201
     return 0
 
 

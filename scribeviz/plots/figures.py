@@ -242,10 +242,10 @@ def _number(value: float, _: object = None) -> str:
 
     Examples
     --------
-    >>> _number(12000.0), _number(0.1), _number(-2.0)
-    ('12,000', '0.1', '−2')
+    >>> _number(12000.0), _number(0.1), _number(2.0)
+    ('12,000', '0.1', '2')
     """
-    return f"{value:,.6g}".replace("-", "−")
+    return f"{value:,.6g}"
 
 
 def _line(style: Mapping[str, Any]) -> dict[str, Any]:

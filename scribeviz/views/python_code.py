@@ -7,12 +7,9 @@ import param
 from panel import ui
 from panel.viewable import Viewable
 
-from scribeviz.criticism.loo import LEFT_OUT
-from scribeviz.fitting.folds import FOLDS
 from scribeviz.runs.folder import RunFolder
 from scribeviz.runs.script import (
     IMPORT,
-    compare_code,
     explore_code,
     fit_code,
     model_code,
@@ -96,12 +93,7 @@ class PythonView(pn.viewable.Viewer):
     def _compare(self) -> str:
         if not self.compare.explored:
             return "# Tick two runs first."
-        explored = self.compare.explored
-        runs = {name: self._run(one.run_id) for name, one in explored.items()}
-        methods = self.compare.table["method"].dropna()
-        if methods.empty or methods.isin(LEFT_OUT).any():
-            return compare_code(runs)
-        return compare_code({name: runs[name] for name in methods.index}, FOLDS)
+        return self.compare.code()
 
     def _run(self, run_id: str) -> RunFolder:
         return RunFolder(self.session.fit.store.root / run_id)

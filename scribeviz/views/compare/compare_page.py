@@ -2,11 +2,10 @@
 
 import asyncio
 from functools import partial
-from io import StringIO
+from io import BytesIO, StringIO
 from typing import Any
 
 import holoviews as hv
-import numpy as np
 import pandas as pd
 import panel as pn
 import param
@@ -27,9 +26,11 @@ from scribeviz.views.compare.compare_state import (
     trust,
 )
 from scribeviz.views.compare.scoring_view import ScoringView
+from scribeviz.views.compare.wording import COLUMNS, HOW_TO_READ, compared_in_words
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.report.of_comparison import comparison_report
 from scribeviz.views.shared.glossary import titles_html
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.parts import (
@@ -54,32 +55,6 @@ from scribeviz.views.shared.parts import (
     words_html,
 )
 
-_COLUMNS = {
-    "model": "Model",
-    "described": "In words",
-    "state": "State",
-    "elpd_loo": "elpd",
-    "difference": "Difference",
-    "method": "Scored by",
-    "p_loo": "p",
-    "worst_k": "Worst k",
-    "weight": "Weight",
-    "loss": "Loss",
-    "took": "Time",
-}
-_HOW_TO_READ = (
-    "elpd is the log-probability that a model gives to cells that it has not seen, in nats, "
-    "summed over cells: higher is better. The difference is to the best, ± its standard error, in "
-    "which the error of posterior draws is counted. How a cell is left out stands under Scored by: "
-    "exact, without drawing; by PSIS, importance sampling from one fit, where k says how heavily "
-    "single cells weigh (above 0.7 the estimate is not to be relied on); held out, of the cells "
-    "that a network was not trained on; or in folds, by fits that have not seen it, of the genes "
-    "that all of these fits see. p is the effective number of parameters. Weights are those of a "
-    "mixture of the models' predictions (stacking). The loss is the negative ELBO per fit, in "
-    "nats, of an exact fit minus the log evidence; that of a sampler is its energy, which cannot "
-    "be set beside them."
-)
-
 
 class CompareView(pn.viewable.Viewer):
     """Tick runs; see who wins, for which genes, and in which settings they differ."""
@@ -92,6 +67,7 @@ class CompareView(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         self._busy = ui.HTML("", sizing_mode="stretch_width")
+        self._writing = ui.HTML("", align="center", margin=(0, 0, 0, 12))
         self._shown: list[str] = []  # ids of the runs in the list, in its order
         self._awaited: set[str] = set()  # of the family that was started here
         self._n_listed = LISTED_AT_ONCE
@@ -251,8 +227,13 @@ class CompareView(pn.viewable.Viewer):
                 else words(""),
                 *([notice(state.warning, "warning")] if state.warning else []),
                 _table(table),
-                download("Table as CSV", "models.csv", lambda: StringIO(table.to_csv())),
-                words(_HOW_TO_READ, faint=True),
+                ui.FlexBox(
+                    download("Table as CSV", "models.csv", lambda: StringIO(table.to_csv())),
+                    download("Report as HTML", "comparison.html", self._as_html),
+                    self._writing,
+                    sizing_mode="stretch_width",
+                ),
+                words(HOW_TO_READ, faint=True),
             )
         ]
         if state.pair[0]:
@@ -273,6 +254,15 @@ class CompareView(pn.viewable.Viewer):
                 )
             )
         return ui.Column(*parts, sizing_mode="stretch_width")
+
+    async def _as_html(self) -> BytesIO:
+        # It draws a dozen pictures: other clicks must not wait for it.
+        self._writing.object = in_progress_html("Writing the report …")
+        try:
+            report = await asyncio.to_thread(comparison_report, self.state)
+        finally:
+            self._writing.object = ""
+        return BytesIO(report.html.encode())
 
     def _differing(self) -> Viewable:
         settings = self.state.differing_settings()
@@ -427,36 +417,14 @@ def _trust_card(name: str, table: pd.DataFrame) -> Viewable:
 
 
 def _table(table: pd.DataFrame) -> Viewable:
-    shown = pd.DataFrame(
-        {
-            "model": table.index,
-            "described": table["model"],
-            "state": table["state"],
-            "elpd_loo": _with_error(table["elpd_loo"], table["se"]),
-            "difference": [
-                "best" if difference == 0 else error
-                for difference, error in zip(
-                    table["difference"],
-                    _with_error(table["difference"], table["difference_se"]),
-                    strict=True,
-                )
-            ],
-            "p_loo": table["p_loo"].map(_number("{:,.0f}")),
-            "method": table["method"].fillna("-"),
-            "worst_k": table["worst_k"].replace(0, np.nan).map(_number("{:.2f}")),
-            "weight": table["weight"].map(_number("{:.2f}")),
-            "loss": table["loss"].map(_number("{:,.0f}")),
-            "took": table["seconds"].map(in_words),
-        },
-        dtype=str,
-    )
-    numbers = [name for name in _COLUMNS if name not in {"model", "described", "state", "method"}]
+    shown = compared_in_words(table)
+    numbers = [name for name in COLUMNS if name not in {"model", "described", "state", "method"}]
     return ui.Tabulator(
         shown,
         show_index=False,
         disabled=True,
         stylesheets=[TABLE_LOOK],
-        titles=titles_html(_COLUMNS),
+        titles=titles_html(COLUMNS),
         layout="fit_columns",
         widths={
             "model": 140,
@@ -474,17 +442,6 @@ def _table(table: pd.DataFrame) -> Viewable:
         sizing_mode="stretch_width",
         margin=(0, 0, 10, 0),
     )
-
-
-def _number(format_: str) -> Any:
-    return lambda value: "-" if pd.isna(value) else format_.format(value)
-
-
-def _with_error(values: pd.Series, errors: pd.Series) -> list[str]:
-    return [
-        "-" if pd.isna(value) else f"{value:,.0f} ± {error:,.0f}"
-        for value, error in zip(values, errors, strict=True)
-    ]
 
 
 def _number_formats(formats: dict[str, str]) -> dict[str, Any]:

@@ -15,12 +15,14 @@ from scribeviz.criticism.comparison import can_be_relied_on, compare, verdict
 from scribeviz.criticism.loo import LEFT_OUT, CellScores
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.cell_filter import CellFilter
+from scribeviz.fitting.folds import FOLDS
 from scribeviz.fitting.kinds import ChosenModel, known_kind_of
 from scribeviz.fitting.methods import InferenceConfig, method_of
 from scribeviz.fitting.validation import compare_posteriors
 from scribeviz.models.likelihoods import LIKELIHOODS
 from scribeviz.models.spec import ModelSpec
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
+from scribeviz.runs.script import compare_code
 from scribeviz.runs.store import RunStore
 from scribeviz.views.compare.scoring_state import ScoringState
 from scribeviz.views.explore.explored import Explored, load_explored
@@ -209,6 +211,14 @@ class CompareState(param.Parameterized):
         table = pd.DataFrame(settings).fillna("-")
         return table[table.ne(table.iloc[:, 0], axis=0).any(axis=1)]
 
+    def code(self) -> str:
+        """The Python that makes the same table."""
+        runs = {name: self._run(name) for name in self.explored}
+        methods = self.table["method"].dropna()
+        if methods.empty or methods.isin(LEFT_OUT).any():
+            return compare_code(runs)
+        return compare_code({name: runs[name] for name in methods.index}, FOLDS)
+
     def _run(self, name: str) -> RunFolder:
         return RunFolder(self.store.root / self.explored[name].run_id)
 
@@ -315,20 +325,25 @@ def distinct(names: list[str]) -> list[str]:
 def settings_of(run: RunFolder) -> dict[str, str]:
     """Every setting of a run in words: of the model, of the data, then of the method."""
     spec = run.spec
-    model: dict[str, Any] = {}
-    for name, value in spec.model.as_dict().items():
-        nested = isinstance(value, Mapping) and name not in {"priors", "guides"}
-        model |= dict(value) if nested else {name: value}
-    priors, guides = model.pop("priors", {}), model.pop("guides", {})
+    settings = settings_of_model(spec.model)
     config: InferenceConfig = spec.config
-    settings = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
-    settings |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
-    settings |= {f"posterior of {name}": _in_words(value) for name, value in dict(guides).items()}
     settings["cells and genes"] = _kept(spec.filters)
     settings["method"] = type(config).__name__.removesuffix("Config")
     return settings | {
         f.name.replace("_", " "): _in_words(getattr(config, f.name)) for f in fields(config)
     }
+
+
+def settings_of_model(chosen: ChosenModel) -> dict[str, str]:
+    """Every setting of a model in words, its priors and posteriors among them."""
+    model: dict[str, Any] = {}
+    for name, value in chosen.as_dict().items():
+        nested = isinstance(value, Mapping) and name not in {"priors", "guides"}
+        model |= dict(value) if nested else {name: value}
+    priors, guides = model.pop("priors", {}), model.pop("guides", {})
+    settings = {name.replace("_", " "): _in_words(value) for name, value in model.items()}
+    settings |= {f"prior of {name}": _in_words(value) for name, value in dict(priors).items()}
+    return settings | {f"posterior of {n}": _in_words(value) for n, value in dict(guides).items()}
 
 
 def _kept(filters: Iterable[Mapping[str, Any]]) -> str:

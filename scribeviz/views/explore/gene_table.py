@@ -1,7 +1,5 @@
 """All genes of a finished run as a table, worst first."""
 
-import asyncio
-from io import BytesIO, StringIO
 from typing import Any
 
 import numpy as np
@@ -14,8 +12,7 @@ from panel.viewable import Viewable
 
 from scribeviz.criticism.misfit import TENTHS
 from scribeviz.plots.strips import residual_strips
-from scribeviz.runs.export import as_h5ad
-from scribeviz.runs.folder import RunFolder
+from scribeviz.views.explore.downloads import DownloadsView
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.shared.arrow_keys import ArrowKeys
 from scribeviz.views.shared.glossary import titles_html
@@ -24,8 +21,6 @@ from scribeviz.views.shared.parts import (
     TABLE_LOOK,
     button,
     card,
-    download,
-    in_progress_html,
     words,
     words_html,
 )
@@ -124,7 +119,6 @@ class GeneTable(pn.viewable.Viewer):
         )
         self._listing.on_click(self._clicked)
         self._which_cells = words("", faint=True)
-        self._writing = ui.HTML("", align="center", margin=(0, 0, 0, 12))
         self._all_genes = button(
             "All genes again",
             "list",
@@ -180,11 +174,7 @@ class GeneTable(pn.viewable.Viewer):
                 sizing_mode="stretch_width",
                 margin=0,
             ),
-            ui.Row(
-                download("Table as CSV", "genes.csv", self._as_csv),
-                *self._whole_run(),
-                margin=(8, 0, 0, 0),
-            ),
+            DownloadsView(state=self.state),
         )
 
     def _ranked(self) -> pd.DataFrame:
@@ -233,24 +223,6 @@ class GeneTable(pn.viewable.Viewer):
 
     def _clicked(self, event: Any) -> None:
         self.state.gene = str(self._listing.value["gene"].iloc[event.row])
-
-    def _as_csv(self) -> StringIO:
-        return StringIO(self.state.listed().to_csv(index=False))
-
-    def _whole_run(self) -> list[Viewable]:
-        if self.state.explored.path is None:  # in Python's memory, where .to_anndata writes it
-            return []
-        whole = download("AnnData with the results", "scribeviz.h5ad", self._as_h5ad)
-        return [whole, self._writing]
-
-    async def _as_h5ad(self) -> BytesIO:
-        # It reads and writes every count: other clicks must not wait for it.
-        run = RunFolder(self.state.explored.path)
-        self._writing.object = in_progress_html("Writing the AnnData file …")
-        try:
-            return await asyncio.to_thread(as_h5ad, run)
-        finally:
-            self._writing.object = ""
 
     def _search(self, text: str | None) -> None:
         if text and (problem := self.state.find_gene(text)):

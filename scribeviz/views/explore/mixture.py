@@ -24,10 +24,10 @@ from scribeviz.views.shared.parts import (
     words,
 )
 
-_MARKING = 6  # genes per component
+MARKING = 6  # genes per component
 
 
-def _how_sure(critique: Critique) -> str:
+def how_sure(critique: Critique) -> str:
     """What is meant by certainty, in sentences."""
     calibration = critique.calibration
     if calibration is None:
@@ -66,7 +66,7 @@ class AssignmentView(pn.viewable.Viewer):
             *([notice(warning, "warning")] if warning else []),
             words(
                 f"{sure:.1%} of the cells are assigned with near certainty. "
-                f"{_how_sure(state.explored.critique)}",
+                f"{how_sure(state.explored.critique)}",
                 faint=True,
             ),
             row(
@@ -96,7 +96,7 @@ class AssignmentView(pn.viewable.Viewer):
         critique = self.state.explored.critique
         if "information" not in critique.genes:
             return []  # a user's own mixture: its components are not known
-        shown = marking_genes(critique.genes, _MARKING)
+        shown = marking_genes(critique.genes, MARKING)
         profiles = component_profiles(critique.natural, shown.index.to_numpy())
         return [
             heading("What tells the components apart"),
