@@ -16,20 +16,41 @@ import holoviews as hv
 import numpy as np
 from holoviews.plotting.util import process_cmap
 
-from scribeviz._settings import check_settings, setting
+from scribeviz._settings import check_settings, document_settings, setting
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-FORMATS: Mapping[str, str] = {"pdf": "application/pdf", "svg": "image/svg+xml", "png": "image/png"}
-"""Endings of the files that a figure can be, and their types."""
-
 INK = "#22272e"
 """Text and axes."""
 
-UNITS: Mapping[str, float] = {"cm": 2.54, "inches": 1.0}
-"""How many of them are an inch."""
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of file that a figure can be: its name, and what keeps a date out of it."""
+
+    label: str
+    undated: Mapping[str, None]
+
+
+KINDS: Mapping[str, Kind] = {
+    "pdf": Kind("PDF", {"CreationDate": None}),
+    "svg": Kind("SVG", {"Date": None}),
+    "png": Kind("PNG", {}),
+}
+"""By the endings of their names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """A unit of length, and how many of it are an inch."""
+
+    label: str
+    per_inch: float
+
+
+UNITS: Mapping[str, Unit] = {"cm": Unit("cm", 2.54), "in": Unit("inches", 1.0)}
 
 _DPI = 300
 _POINTS_PER_INCH = 72
@@ -43,21 +64,23 @@ type Legend = Iterable[tuple[str, str, float]]
 """Label, colour and opacity of each part."""
 
 
+@document_settings
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FigureSize:
-    """How large a figure is printed.
+class FigureFile:
+    """What a figure is like as a file: its kind, its size in print and that of its letters.
 
     Examples
     --------
-    >>> FigureSize(width=18, height=9, unit="cm").inches
-    (7.086614173228346, 3.543307086614173)
+    >>> FigureFile(width=6, height=4, unit="in").inches
+    (6.0, 4.0)
     """
 
-    width: float = setting(8.5, label="Width", doc="Of the whole figure.", bounds=(1, 100))
-    height: float = setting(6.5, label="Height", doc="Of the whole figure.", bounds=(1, 100))
+    kind: str = setting("pdf", label="File", doc="In PDF and SVG text stays text.", choices=KINDS)
+    width: float = setting(8.5, label="Width", doc="Of the figure in print.", bounds=(1, 100))
+    height: float = setting(6.5, label="Height", doc="Of the figure in print.", bounds=(1, 100))
     unit: str = setting("cm", label="Unit", doc="Of width and height.", choices=UNITS)
     font_size: float = setting(
-        8.0, label="Font size", doc="Of labels and ticks.", unit="pt", bounds=(3, 40)
+        8.0, label="Letters", doc="Size of the letters.", unit="pt", bounds=(3, 40)
     )
 
     def __post_init__(self) -> None:
@@ -66,14 +89,13 @@ class FigureSize:
     @property
     def inches(self) -> tuple[float, float]:
         """Width and height."""
-        per_inch = UNITS[self.unit]
+        per_inch = UNITS[self.unit].per_inch
         return self.width / per_inch, self.height / per_inch
 
 
 def figure_bytes(
     picture: hv.core.Dimensioned,
-    kind: str = "pdf",
-    size: FigureSize | None = None,
+    file: FigureFile | None = None,
     *,
     title: str = "",
     legend: Legend = (),
@@ -84,38 +106,35 @@ def figure_bytes(
     ----------
     picture
         Any of :mod:`scribeviz.plots`.
-    kind
-        ``"pdf"``, ``"svg"`` or ``"png"``; text stays text in the first two.
-    size
-        Of the figure; 8.5 x 6.5 cm, a column of most journals, when left out.
+    file
+        Its kind and size; a PDF as wide as a column of most journals when left out.
     title
         Above it.
     legend
         Label, colour and opacity of each part, where the picture has no legend of its own.
 
-    Raises
-    ------
-    ValueError
-        If there is no such kind of file.
+    Examples
+    --------
+    >>> from scribeviz.plots import component_sizes
+    >>> svg = figure_bytes(component_sizes([30, 70]), FigureFile(kind="svg"))
+    >>> svg[:5]
+    b'<?xml'
     """
-    if kind not in FORMATS:
-        raise ValueError(f"{kind!r} is no kind of figure; choose one of {', '.join(FORMATS)}.")
-    size = size or FigureSize()
-    # A date would make every file of the same figure another one.
-    undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {}}
-    with _on_paper(size):
-        figure = _figure(picture, size, title, tuple(legend))
-        file = BytesIO()
-        figure.savefig(file, format=kind, metadata=undated[kind], transparent=kind != "png")
-    return file.getvalue()
+    file = file or FigureFile()
+    with _on_paper(file):
+        figure = _figure(picture, file, title, tuple(legend))
+        written, undated = BytesIO(), dict(KINDS[file.kind].undated)
+        see_through = file.kind != "png"
+        figure.savefig(written, format=file.kind, metadata=undated, transparent=see_through)
+    return written.getvalue()
 
 
 @contextmanager
-def _on_paper(size: FigureSize) -> Iterator[None]:
+def _on_paper(file: FigureFile) -> Iterator[None]:
     import matplotlib as mpl
 
-    points = size.font_size
-    look = {
+    points = file.font_size
+    look: Any = {
         "font.size": points,
         "axes.titlesize": points * 1.1,
         "axes.labelsize": points,
@@ -145,32 +164,32 @@ def _on_paper(size: FigureSize) -> Iterator[None]:
 
 def _figure(
     picture: hv.core.Dimensioned,
-    size: FigureSize,
+    file: FigureFile,
     title: str,
     legend: Sequence[tuple[str, str, float]],
 ) -> "Figure":
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=size.inches, layout="constrained")
+    figure = Figure(figsize=file.inches, layout="constrained")
     parts = list(picture) if isinstance(picture, hv.Layout) else [picture]
     places = figure.subplots(1, len(parts), squeeze=False)[0]
     for part, axes in zip(parts, places, strict=True):
         legend = [*legend, *_draw(axes, part)]
     if title:
-        figure.suptitle(title, fontsize=size.font_size * 1.15)
+        figure.suptitle(title, fontsize=file.font_size * 1.15)
     if legend:
-        _add_legend(figure, legend, size)
+        _add_legend(figure, legend, file)
     return figure
 
 
 def _add_legend(
-    figure: "Figure", legend: Sequence[tuple[str, str, float]], size: FigureSize
+    figure: "Figure", legend: Sequence[tuple[str, str, float]], file: FigureFile
 ) -> None:
     from matplotlib.patches import Patch
 
     squares = [Patch(facecolor=color, alpha=opacity, label=text) for text, color, opacity in legend]
     widest = max(len(text) for text, *_ in legend) + 5
-    columns = int(size.inches[0] * _POINTS_PER_INCH / (widest * size.font_size * 0.5))
+    columns = int(file.inches[0] * _POINTS_PER_INCH / (widest * file.font_size * 0.5))
     figure.legend(
         handles=squares,
         loc="outside lower center",
@@ -219,10 +238,10 @@ def _letters(axes: "Axes") -> tuple[int, int]:
     """How many letters fit along the axes; one is about half as wide as high."""
     from matplotlib import rcParams
 
-    width, height = axes.figure.get_size_inches() * _POINTS_PER_INCH
+    points = _POINTS_PER_INCH / axes.figure.dpi
     letter = 0.55 * rcParams["font.size"]
-    n_beside = axes.get_gridspec().ncols
-    return max(int(0.9 * width / n_beside / letter), 8), max(int(0.8 * height / letter), 8)
+    wide, high = (int(points * side / letter) for side in (axes.bbox.width, axes.bbox.height))
+    return max(wide, 8), max(high, 8)
 
 
 def _set_marks(axis: Any, marks: Any, *, bare: bool) -> None:

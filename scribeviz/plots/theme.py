@@ -5,7 +5,7 @@ from typing import Any
 
 import holoviews as hv
 import holoviews.plotting.bokeh
-from bokeh.models import CustomAction, CustomJS, DataRange1d, SaveTool
+from bokeh.models import DataRange1d, SaveTool
 
 hv.Store.set_current_backend("bokeh")
 
@@ -24,25 +24,6 @@ COMPONENTS = (
 )
 
 HEIGHT = 340
-
-# Bokeh's own save tool writes PNG; a figure for a paper should be lines and text.
-_SAVE_AS_SVG = """
-export default async ({figure}, _tool, _data, context) => {
-  const view = context.index.find_one(figure);
-  if (view == null) return;
-  const link = document.createElement("a");
-  const blob = await view.export("svg", false).to_blob();
-  link.href = URL.createObjectURL(blob);
-  link.download = "scribeviz.svg";
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 1000);
-}
-"""
-_SVG_ICON = (
-    "data:image/svg+xml;utf8,<svg xmlns='http://www.w3.org/2000/svg' width='20' height='20'>"
-    "<text x='0' y='14' font-family='sans-serif' font-size='9.5' font-weight='bold' "
-    "fill='%23666'>SVG</text></svg>"
-)
 
 
 def component_color(index: int) -> str:
@@ -111,7 +92,3 @@ def _quiet(plot: Any, _element: Any) -> None:
         grid.grid_line_alpha = 0.35
     for tool in figure.select(SaveTool):
         tool.filename = "scribeviz"
-    if not any(isinstance(tool, CustomAction) for tool in figure.tools):
-        # A module, because an export is waited for.
-        save = CustomJS(args={"figure": figure}, code=_SAVE_AS_SVG, module=True)
-        figure.add_tools(CustomAction(description="Save as SVG", icon=_SVG_ICON, callback=save))

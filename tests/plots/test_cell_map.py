@@ -22,7 +22,7 @@ def test_numbers_get_a_colour_bar(draw, places):
     np.testing.assert_allclose(renderer.data_source.data["told"], values)
     assert [type(part).__name__ for part in figure.right] == ["ColorBar"]
     tools = {type(tool).__name__ for tool in figure.tools}
-    assert {"LassoSelectTool", "BoxSelectTool", "HoverTool", "SaveTool", "CustomAction"} <= tools
+    assert {"LassoSelectTool", "BoxSelectTool", "HoverTool", "SaveTool"} <= tools
 
 
 def test_groups_get_the_colours_of_their_legend(draw, places):

@@ -31,6 +31,7 @@ from scribeviz.views.data.data_state import DataState
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.report.of_comparison import comparison_report
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.glossary import titles_html
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.parts import (
@@ -238,9 +239,7 @@ class CompareView(pn.viewable.Viewer):
         ]
         if state.pair[0]:
             parts.append(GenePairView(state=state))
-        losses = ui.HoloViews(
-            losses_beside(state.losses()), sizing_mode="stretch_width", height=340
-        )
+        losses = figure(losses_beside(state.losses()), "losses", height=340)
         parts.append(row(card("Losses", losses), card("What differs", self._differing())))
         if state.trusted is not None:
             parts.append(_trust_card(*state.trusted))
@@ -250,7 +249,7 @@ class CompareView(pn.viewable.Viewer):
             parts.append(
                 card(
                     "How sure both are of each cell",
-                    ui.HoloViews(picture, sizing_mode="stretch_width", height=340),
+                    figure(picture, "certainty of both", height=340),
                 )
             )
         return ui.Column(*parts, sizing_mode="stretch_width")
@@ -339,7 +338,7 @@ class GenePairView(pn.viewable.Viewer):
             "Gene by gene",
             message,
             row(
-                ui.HoloViews(points, sizing_mode="stretch_width", height=420),
+                figure(points, f"{first} against {second}", height=420),
                 ui.Column(self._listing, sizing_mode="stretch_width"),
                 width=420,  # of a table of five columns
             ),
@@ -363,7 +362,7 @@ class GenePairView(pn.viewable.Viewer):
                 ui.Column(
                     heading(f"{gene}: {name}"),
                     words(check.verdict, faint=True),
-                    ui.HoloViews(_picture(check, top), sizing_mode="stretch_width", height=340),
+                    figure(_picture(check, top), f"{gene} {name}", legend=LEGEND, height=340),
                     sizing_mode="stretch_width",
                 )
                 for name, check in checks.items()

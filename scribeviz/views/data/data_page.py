@@ -19,6 +19,7 @@ from scribeviz.views.data.data_state import (
 )
 from scribeviz.views.data.filter_card import FilterCard
 from scribeviz.views.data.filter_state import FilterState
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import (
     GAP,
     button,
@@ -205,8 +206,8 @@ class DataView(pn.viewable.Viewer):
                 }
             ),
             row(
-                ui.HoloViews(depth, sizing_mode="stretch_width"),
-                ui.HoloViews(genes, sizing_mode="stretch_width"),
+                figure(depth, "counts per cell"),
+                figure(genes, "genes per cell"),
             ),
             button("Choose a model", "arrow_forward", lambda _: self.go_on()),
         )

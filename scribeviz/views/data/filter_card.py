@@ -13,6 +13,7 @@ from scribeviz.data.droplets import above_knee, empty_droplets, knee_of, looks_u
 from scribeviz.plots.kept_range import barcodes_by_rank, cells_by, cells_by_share
 from scribeviz.views.data.filter_state import NO_COLUMN, FilterState
 from scribeviz.views.data.range_view import COLUMN, range_view, share_view
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.newest import Newest, draw
 from scribeviz.views.shared.parts import (
     GAP,
@@ -80,7 +81,7 @@ class FilterCard(pn.viewable.Viewer):
         return card(
             "Empty droplets",
             notice(empty_droplets(counts), "warning"),
-            ui.HoloViews(picture, sizing_mode="stretch_width", height=220),
+            figure(picture, "barcodes by rank", height=220),
             button(
                 f"Keep the {above_knee(counts):,} cells above the knee",
                 "filter_alt",

@@ -9,11 +9,13 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.criticism.misfit import residuals_of_all
+from scribeviz.plots.figures import Legend
 from scribeviz.plots.genes import LEGEND as GENES_LEGEND
 from scribeviz.plots.genes import coverage, mean_variance, mean_zeros
 from scribeviz.plots.ppc import LEGEND as PPC_LEGEND
 from scribeviz.plots.ppc import library_histogram, ppc_histogram, residual_histogram
 from scribeviz.views.explore.explore_state import ExploreState
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import (
     card,
     heading,
@@ -53,7 +55,7 @@ class AllGenesView(pn.viewable.Viewer):
             points, overlay = picture(genes)
             tapped = Selection1D(source=points)
             tapped.param.watch(self._tapped, "index")
-            shown.append(_titled(title, "", overlay, 320))
+            shown.append(_titled(title, "", overlay, 320, GENES_LEGEND))
         return row(*shown)
 
     def _tapped(self, event: param.parameterized.Event) -> None:
@@ -96,7 +98,7 @@ class SeveralGenesView(pn.viewable.Viewer):
     def _picture(self, gene: str) -> Viewable:
         check = self.state.gene_check(gene)
         drawn = ppc_histogram(check.edges, check.observed, check.bands, log=False, height=200)
-        return _titled(gene, check.problem, drawn, 200)
+        return _titled(gene, check.problem, drawn, 200, PPC_LEGEND)
 
 
 class CalibrationView(pn.viewable.Viewer):
@@ -139,15 +141,22 @@ class CalibrationView(pn.viewable.Viewer):
                 "Total counts of cells",
                 "Whether the model knows how deep cells are; bands as for a gene.",
                 library_histogram(library.edges, library.observed, library.bands),
+                legend_of_file=PPC_LEGEND,
             ),
         )
         return ui.Column(*which, pictures, sizing_mode="stretch_width")
 
 
-def _titled(title: str, about: str, picture: hv.core.Dimensioned, height: int = 300) -> Viewable:
+def _titled(
+    title: str,
+    about: str,
+    picture: hv.core.Dimensioned,
+    height: int = 300,
+    legend_of_file: Legend = (),
+) -> Viewable:
     return ui.Column(
         heading(title),
         *([words(about, faint=True)] if about else []),
-        ui.HoloViews(picture, sizing_mode="stretch_width", height=height),
+        figure(picture, title, legend=legend_of_file, height=height),
         sizing_mode="stretch_width",
     )

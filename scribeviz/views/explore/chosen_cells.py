@@ -19,6 +19,7 @@ from scribeviz.plots.cell_map import cells_map, group_colors, within
 from scribeviz.plots.theme import shortened
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import place_cells
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import (
     TABLE_LOOK,
     button,
@@ -143,9 +144,12 @@ class CellsView(pn.viewable.Viewer):
         colored = group_colors([str(g) for g in colors.cat.categories]) if groups else {}
         self._groups.options = ["", *groups]
         self._groups.visible = bool(groups)
+        beside = [(group, color, 0.9) for group, color in colored.items()]
+        # As an image, which very many cells are, it has no legend of its own.
+        of_file = beside if isinstance(picture, hv.DynamicMap) else ()
         self._map[:] = [
-            legend((group, color, 0.9) for group, color in colored.items()),
-            ui.HoloViews(picture, sizing_mode="stretch_width", height=430),
+            legend(beside),
+            figure(picture, f"cells {state.color_by}", legend=of_file, height=430),
         ]
 
     # Which of them are looked at

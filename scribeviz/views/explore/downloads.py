@@ -3,16 +3,19 @@
 import asyncio
 from collections.abc import Callable
 from io import BytesIO, StringIO
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import panel as pn
 import param
 from panel import ui
 from panel.viewable import Viewable
 
+from scribeviz.plots.figures import FigureFile
 from scribeviz.runs.export import as_h5ad
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.report.of_run import run_report
+from scribeviz.views.shared.figures import plain_name
 from scribeviz.views.shared.parts import download, in_progress_html
 
 
@@ -46,6 +49,15 @@ class DownloadsView(pn.viewable.Viewer):
         return await self._written(
             "Writing the report …", lambda: BytesIO(run_report(explored).html.encode())
         )
+
+    def as_zip(self, file: FigureFile) -> bytes:
+        """The pictures of the report, each as a file."""
+        written = BytesIO()
+        with ZipFile(written, "w", ZIP_DEFLATED) as archive:
+            for i, picture in enumerate(run_report(self.state.explored).pictures, start=1):
+                name = f"{i:02}-{plain_name(picture.title)}.{file.kind}"
+                archive.writestr(name, picture.file(file))
+        return written.getvalue()
 
     async def as_h5ad(self) -> BytesIO:
         """The counts and what was found."""

@@ -15,6 +15,7 @@ from scribeviz.plots.mixtures import (
     entropy_histogram,
 )
 from scribeviz.views.explore.explore_state import ExploreState
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import (
     card,
     heading,
@@ -72,16 +73,12 @@ class AssignmentView(pn.viewable.Viewer):
             row(
                 ui.Column(
                     heading("How sure"),
-                    ui.HoloViews(
-                        entropy_histogram(entropies, k), sizing_mode="stretch_width", height=280
-                    ),
+                    figure(entropy_histogram(entropies, k), "entropies", height=280),
                     sizing_mode="stretch_width",
                 ),
                 ui.Column(
                     heading("Component sizes"),
-                    ui.HoloViews(
-                        component_sizes(state.sizes()), sizing_mode="stretch_width", height=280
-                    ),
+                    figure(component_sizes(state.sizes()), "component sizes", height=280),
                     sizing_mode="stretch_width",
                 ),
             ),
@@ -105,9 +102,9 @@ class AssignmentView(pn.viewable.Viewer):
                 "less each component expresses them than cells do on average.",
                 faint=True,
             ),
-            ui.HoloViews(
+            figure(
                 component_heatmap(profiles, list(shown["gene"]), list(shown["information"])),
-                sizing_mode="stretch_width",
+                "genes of the components",
             ),
         ]
 
@@ -132,6 +129,6 @@ class AssignmentView(pn.viewable.Viewer):
         )
         return ui.Column(
             message,
-            ui.HoloViews(cross_heatmap(table), sizing_mode="stretch_width"),
+            figure(cross_heatmap(table), f"components and {label}"),
             sizing_mode="stretch_width",
         )

@@ -12,6 +12,7 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.criticism.predictive import GeneCheck
+from scribeviz.plots.figures import Legend
 from scribeviz.plots.ppc import (
     CUMULATIVE_LEGEND,
     LEGEND,
@@ -23,6 +24,7 @@ from scribeviz.plots.ppc import (
     rootogram,
 )
 from scribeviz.views.explore.explore_state import ExploreState
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import (
     heading,
     heading_html,
@@ -121,9 +123,10 @@ class GeneView(pn.viewable.Viewer):
             label="Logarithmic",
             visible=pn.bind(lambda kind: kind == "Counts", state.param.kind),
         )
-        picture = ui.HoloViews(
+        picture = figure(
             pn.bind(self._picture, state.param.kind, state.param.log_axis),
-            sizing_mode="stretch_width",
+            lambda: f"{state.gene} {state.kind}",
+            make=self._figure,
             height=400,
         )
 
@@ -157,6 +160,10 @@ class GeneView(pn.viewable.Viewer):
     def _picture(self, kind: str, log: bool) -> hv.DynamicMap:  # noqa: FBT001  a switch's value
         draw = partial(_KINDS[kind].draw, log=log)
         return hv.DynamicMap(draw, streams={"check": self._pipe.param.data})
+
+    def _figure(self) -> tuple[hv.Rectangles, Legend]:
+        kind = _KINDS[self.state.kind]
+        return kind.draw(self._check, log=self.state.log_axis), kind.legend
 
     def _show_gene(self, *_: param.parameterized.Event) -> None:
         self._check = self.state.gene_check()

@@ -16,6 +16,7 @@ from scribeviz.plots.genes import mean_dispersion
 from scribeviz.plots.theme import OBSERVED, PREDICTED, component_color
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import learned_prior, posterior_draws
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import (
     card,
     heading,
@@ -73,7 +74,7 @@ class ParametersView(pn.viewable.Viewer):
                 "with that mean. Tap a point to see its gene.",
                 faint=True,
             ),
-            ui.HoloViews(picture, sizing_mode="stretch_width", height=360),
+            figure(picture, "means and dispersions", height=360),
         ]
 
     def _tapped(self, event: param.parameterized.Event) -> None:
@@ -81,12 +82,6 @@ class ParametersView(pn.viewable.Viewer):
             self.state.gene = str(self.state.explored.critique.genes["gene"].iloc[event.new[0]])
 
     def __panel__(self) -> Viewable:
-        k = self.state.explored.model.n_components
-        posteriors = (
-            [("posterior", PREDICTED, 0.5)]
-            if k == 1
-            else [(f"component {i + 1}", component_color(i), 0.5) for i in range(k)]
-        )
         return card(
             "Parameters",
             words(
@@ -95,7 +90,7 @@ class ParametersView(pn.viewable.Viewer):
                 "speaks.",
                 faint=True,
             ),
-            legend([("prior", OBSERVED, 0.4), *posteriors]),
+            legend(_legend(self.state.explored.model.n_components)),
             self._shown,
         )
 
@@ -115,12 +110,23 @@ class ParametersView(pn.viewable.Viewer):
             label=site.label,
             log_axis=site.support == POSITIVE,
         )
+        title = f"{site.label} of {gene}" if of_gene else site.label
         return ui.Column(
-            heading(f"{site.label} of {gene}" if of_gene else site.label),
+            heading(title),
             words(_overlap_in_words(estimates), faint=True),
-            ui.HoloViews(picture, sizing_mode="stretch_width", height=220),
+            figure(picture, title, legend=_legend(len(estimates)), height=220),
             sizing_mode="stretch_width",
         )
+
+
+def _legend(k: int) -> list[tuple[str, str, float]]:
+    """The prior, and the posterior of each of ``k`` values."""
+    posteriors = (
+        [("posterior", PREDICTED, 0.5)]
+        if k == 1
+        else [(f"component {i + 1}", component_color(i), 0.5) for i in range(k)]
+    )
+    return [("prior", OBSERVED, 0.4), *posteriors]
 
 
 def _overlap_in_words(estimates: list[PriorPosterior]) -> str:

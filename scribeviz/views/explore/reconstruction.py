@@ -9,6 +9,7 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.plots.reconstructions import error_heatmaps, error_map
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import TABLE_LOOK, card, heading, row, words
 
 _TITLES = {
@@ -96,7 +97,7 @@ class AbnormalityView(pn.viewable.Viewer):
         picture = error_heatmaps(
             self.x, self.reconstruction, genes=self.genes, labels=self._labels(label)
         )
-        return ui.HoloViews(picture, sizing_mode="stretch_width", linked_axes=False)
+        return figure(picture, "reconstruction", linked_axes=False)
 
     def _largest(self, n_marked: int, label: str | None) -> Viewable:
         most = np.argsort(-self._error.to_numpy())[:n_marked]
@@ -136,7 +137,7 @@ class AbnormalityView(pn.viewable.Viewer):
         if self.places is None:
             return shown
         picture = error_map(self.places, self._error, self.axes, n_marked=n_marked)
-        return row(ui.HoloViews(picture, sizing_mode="stretch_width", height=430), shown)
+        return row(figure(picture, "largest errors", height=430), shown)
 
 
 def _is_label(column: pd.Series) -> bool:

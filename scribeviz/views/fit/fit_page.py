@@ -15,6 +15,7 @@ from panel.viewable import Viewable
 from scribeviz.data.counts import Counts
 from scribeviz.data.droplets import empty_droplets
 from scribeviz.fitting.methods import METHODS, method_of
+from scribeviz.plots.figures import Legend
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.runs.folder import (
     CHECKING,
@@ -31,6 +32,7 @@ from scribeviz.views.fit.live_genes import LiveGenesView
 from scribeviz.views.fit.run_list import RunList
 from scribeviz.views.fit.run_log import RunLog
 from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import (
     button,
     card,
@@ -260,9 +262,10 @@ class ProgressView(pn.viewable.Viewer):
         self._log = ui.Switch.from_param(self.param.log_axes, label="Logarithmic axes")
         self._plot = ui.Column(
             ui.FlexBox(steps, self._log, gap="0 24px"),
-            ui.HoloViews(
+            figure(
                 pn.bind(self._curve, self.param.log_axes, self.param.validates, self.param.unit),
-                sizing_mode="stretch_width",
+                "loss",
+                make=self._figure,
                 height=340,
             ),
             self._how_to_read,
@@ -336,6 +339,9 @@ class ProgressView(pn.viewable.Viewer):
         # Drawn anew when cells are validated: a DynamicMap keeps the parts that it began with.
         draw = partial(loss_curve, log=log, unit=unit)
         return hv.DynamicMap(draw, streams={"data": self._pipe.param.data})
+
+    def _figure(self) -> tuple[hv.Overlay, Legend]:
+        return loss_curve(self._pipe.data, log=self.log_axes, unit=self.unit), ()
 
     def _show_losses(self, *_: param.parameterized.Event) -> None:
         losses = self.state.losses

@@ -16,6 +16,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.plots.ppc import LEGEND, ppc_histogram
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.newest import Newest, draw
 from scribeviz.views.shared.parts import card, legend, words, words_html
@@ -112,9 +113,16 @@ class LiveGenesView(pn.viewable.Viewer):
             self._picker.param.update(options=worst, value=gene)
             self._about.object = words_html(f"{gene}: {check.verdict}")
             if self._pipe is None:
-                self._pipe = Pipe(data=check)
-                picture = DynamicMap(_draw, streams={"check": self._pipe.param.data})
-                self._picture[:] = [ui.HoloViews(picture, sizing_mode="stretch_width", height=300)]
+                pipe = self._pipe = Pipe(data=check)
+                picture = DynamicMap(_draw, streams={"check": pipe.param.data})
+                self._picture[:] = [
+                    figure(
+                        picture,
+                        lambda: self.gene,
+                        make=lambda: (_draw(pipe.data), LEGEND),
+                        height=300,
+                    )
+                ]
             else:
                 self._pipe.send(check)
             self._card.visible = any(self.state.preview)

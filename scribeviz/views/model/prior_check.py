@@ -26,6 +26,7 @@ from scribeviz.plots.genes import mean_dispersion
 from scribeviz.plots.ppc import LEGEND, ppc_histogram
 from scribeviz.views.data.data_state import DataState
 from scribeviz.views.model.model_state import ModelState
+from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.newest import Newest, draw
 from scribeviz.views.shared.parts import (
     empty,
@@ -202,9 +203,14 @@ class PriorCheckView(pn.viewable.Viewer):
                 f"expected {short(check.mean[0])} to {short(check.mean[2])}."
             )
             if self._pipe is None:
-                self._pipe = Pipe(data=check)
-                picture = hv.DynamicMap(_draw, streams={"check": self._pipe.param.data})
-                of_gene = ui.HoloViews(picture, sizing_mode="stretch_width", height=300)
+                pipe = self._pipe = Pipe(data=check)
+                picture = hv.DynamicMap(_draw, streams={"check": pipe.param.data})
+                of_gene = figure(
+                    picture,
+                    lambda: f"{self.gene} before the fit",
+                    make=lambda: (_draw(pipe.data), LEGEND),
+                    height=300,
+                )
                 self._pictures[:] = [of_gene, *_all_genes(learned)]
             else:
                 self._pipe.send(check)
@@ -222,7 +228,7 @@ def _all_genes(learned: _Learned | None) -> list[Viewable]:
     return [
         heading("Means and dispersions of all genes"),
         words(_ALL_GENES, faint=True),
-        ui.HoloViews(picture, sizing_mode="stretch_width", height=320),
+        figure(picture, "means and dispersions by moments", height=320),
     ]
 
 

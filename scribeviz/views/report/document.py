@@ -13,20 +13,43 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from scribeviz import __version__
-from scribeviz.plots.figures import INK, FigureSize, Legend, figure_bytes
+from scribeviz.plots.figures import INK, FigureFile, Legend, figure_bytes
 
-_SIZE = FigureSize(width=12, height=7.6, font_size=8.5)
+_FILE = FigureFile(kind="svg", width=12, height=7.6, font_size=8.5)
+_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _NAMED = re.compile(r' id="([^"]*)"')
 _REFERRED = re.compile(r'(href="#|url\(#)([^")]+)')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A picture with its caption; ``svg`` can stand in a page among others."""
+    """A picture with its caption.
+
+    Attributes
+    ----------
+    title, caption
+        What it is, and how to read it.
+    picture
+        Of :mod:`scribeviz.plots`.
+    legend
+        Label, colour and opacity of each part, where it has no legend of its own.
+    """
 
     title: str
     caption: str
-    svg: Markup
+    picture: hv.core.Dimensioned
+    legend: Legend = ()
+
+    @property
+    def svg(self) -> Markup:
+        """The picture within a page, whose colour its text and axes have, light or dark."""
+        drawn = self.file(_FILE).decode()
+        svg = _METADATA.sub("", drawn[drawn.index("<svg") :]).replace(INK, "currentColor")
+        return Markup(_with_names_of_its_own(svg))  # noqa: S704  Matplotlib escapes text
+
+    def file(self, file: FigureFile) -> bytes:
+        """The picture as a file of its own."""
+        return figure_bytes(self.picture, file, legend=self.legend)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,24 +108,22 @@ class Report:
     sections: Sequence[Section]
 
     @property
+    def pictures(self) -> list[Picture]:
+        """All of them, in their order."""
+        return [picture for section in self.sections for picture in section.pictures]
+
+    @property
     def html(self) -> str:
         """The whole file."""
         now = datetime.now().astimezone()
         return _template().render(report=self, version=__version__, made=f"{now:%d %B %Y, %H:%M}")
 
 
-def drawn(
-    picture: hv.core.Dimensioned,
-    title: str,
-    caption: str = "",
-    *,
-    legend: Legend = (),
-    size: FigureSize = _SIZE,
+def titled(
+    picture: hv.core.Dimensioned, title: str, caption: str = "", *, legend: Legend = ()
 ) -> Picture:
-    """A picture whose text and axes have the colour of the page, light or dark."""
-    svg = figure_bytes(picture, "svg", size, legend=legend).decode()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    return Picture(title=title, caption=caption, svg=Markup(_with_names_of_its_own(svg)))  # noqa: S704
+    """A picture of a report."""
+    return Picture(title=title, caption=caption, picture=picture, legend=legend)
 
 
 def _with_names_of_its_own(svg: str) -> str:

@@ -9,7 +9,7 @@ from scribeviz.runs.folder import RunFolder
 from scribeviz.views.compare.compare_state import CompareState
 from scribeviz.views.compare.wording import COLUMNS, HOW_TO_READ, compared_in_words
 from scribeviz.views.explore.explored import Explored
-from scribeviz.views.report.document import Picture, Report, Section, Table, drawn
+from scribeviz.views.report.document import Picture, Report, Section, Table, titled
 from scribeviz.views.report.of_run import (
     capitalized,
     data_section,
@@ -94,13 +94,13 @@ def _genes_section(state: CompareState) -> Section | None:
     heads = ("Gene", "Mean (UMIs)", "Difference (nats)", f"Under {first}", f"Under {second}")
     rows = [
         (
-            str(gene.gene),
-            short(gene.mean),
-            f"{gene.difference:+,.1f}",
-            str(gene.first_problem),
-            str(gene.second_problem),
+            str(gene["gene"]),
+            short(gene["mean"]),
+            f"{gene['difference']:+,.1f}",
+            str(gene["first_problem"]),
+            str(gene["second_problem"]),
         )
-        for gene in genes.head(_GENES).itertuples()
+        for gene in genes.head(_GENES).to_dict("records")
     ]
     wins = int((genes["difference"] > 0).sum())
     given = [name for name in state.pair if state.explored[name].has_latent_space]
@@ -129,7 +129,7 @@ def _genes_section(state: CompareState) -> Section | None:
             )
         ],
         pictures=[
-            drawn(
+            titled(
                 gene_differences(genes, first, second),
                 "Who predicts which gene",
                 f"Each point is a gene; in favour of {first} above the middle.",
@@ -144,7 +144,7 @@ def _one_gene(state: CompareState) -> list[Picture]:
     checks = state.checks()
     top = max(highest(check.observed, check.bands) for check in checks.values())
     return [
-        drawn(
+        titled(
             ppc_histogram(check.edges, check.observed, check.bands, log=False, top=top),
             f"{state.gene} under {name}",
             check.verdict,
@@ -158,11 +158,11 @@ def _losses_section(state: CompareState) -> Section:
     losses = {name: values for name, values in state.losses().items() if values.size > 1}
     pictures = []
     if losses:
-        pictures.append(drawn(losses_beside(losses), "Losses", "Smoothed, by steps."))
+        pictures.append(titled(losses_beside(losses), "Losses", "Smoothed, by steps."))
     both = state.entropies()
     if both is not None:
         pictures.append(
-            drawn(
+            titled(
                 entropies_beside(both, state.pair),
                 "How sure both are of each cell",
                 "Each point is a cell; 0 is certain.",
@@ -189,14 +189,14 @@ def _trust_section(state: CompareState) -> Section | None:
     heads = ("Parameter", "Spread", "In nine of ten", "Shift", "Worst R-hat", "Verdict")
     rows = [
         (
-            str(row.Index),
-            f"{row.spread:.2f}",
-            f"{row.spread_low:.2f} to {row.spread_high:.2f}",
-            f"{row.shift:.2f}",
-            "-" if pd.isna(row.worst_r_hat) else f"{row.worst_r_hat:.3f}",
-            str(row.verdict),
+            str(row["parameter"]),
+            f"{row['spread']:.2f}",
+            f"{row['spread_low']:.2f} to {row['spread_high']:.2f}",
+            f"{row['shift']:.2f}",
+            "-" if pd.isna(row["worst_r_hat"]) else f"{row['worst_r_hat']:.3f}",
+            str(row["verdict"]),
         )
-        for row in table.itertuples()
+        for row in table.reset_index(names="parameter").to_dict("records")
     ]
     return Section(
         key="trust",

@@ -32,7 +32,7 @@ from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import Explored, fitted_results
 from scribeviz.views.explore.mixture import MARKING, how_sure
 from scribeviz.views.model.prior_words import prior_in_words
-from scribeviz.views.report.document import Picture, Report, Section, Table, drawn
+from scribeviz.views.report.document import Picture, Report, Section, Table, titled
 from scribeviz.views.shared.parts import in_words, short, when
 
 _LISTED, _DRAWN = 20, 6  # of the worst genes
@@ -118,7 +118,7 @@ def data_section(explored: Explored, run: Run) -> Section:
         title="Data",
         sentences=list(counts.notes),
         facts=facts,
-        pictures=[drawn(picture, "Depth of the cells", "Cells by their total counts.")],
+        pictures=[titled(picture, "Depth of the cells", "Cells by their total counts.")],
     )
 
 
@@ -197,7 +197,7 @@ def _about_the_fit(
     unit: str,
     caption: str,
 ) -> Section:
-    pictures = [drawn(loss_curve(curve, unit=unit), "Loss", caption)] if losses.size > 1 else []
+    pictures = [titled(loss_curve(curve, unit=unit), "Loss", caption)] if losses.size > 1 else []
     return Section(
         key="fit", title="Convergence", sentences=sentences, facts=facts, pictures=pictures
     )
@@ -222,31 +222,31 @@ def _verdict_section(state: ExploreState, run: Run) -> Section:
     critique, counts = explored.critique, explored.counts
     genes, library = critique.genes, state.library()
     pictures = [
-        drawn(
+        titled(
             mean_variance(genes)[1],
             "Scatter and mean",
             "Each point is a gene; the line is what the model expects of genes with that mean.",
             legend=GENES_LEGEND,
         ),
-        drawn(
+        titled(
             mean_zeros(genes)[1],
             "Zeros and mean",
             "The share of cells without the gene, observed and expected.",
             legend=GENES_LEGEND,
         ),
-        drawn(
+        titled(
             residual_histogram(residuals_of_all(genes), 0),
             "Residuals of all genes",
             "Where each count lies within its prediction: flat is right, high ends mean that "
             "counts vary more than predicted.",
         ),
-        drawn(
+        titled(
             coverage(genes),
             "Nominal and true coverage",
             "How many counts lie within the central intervals of their prediction: on average over "
             "genes (line), and in nine of ten genes (band). Dashed is right.",
         ),
-        drawn(
+        titled(
             library_histogram(library.edges, library.observed, library.bands),
             "Total counts of cells",
             "Whether the model knows how deep cells are.",
@@ -362,7 +362,7 @@ def genes_table(genes: pd.DataFrame) -> Table:
 def _gene_picture(state: ExploreState, gene: str) -> Picture:
     check = state.gene_check(gene)
     picture = ppc_histogram(check.edges, check.observed, check.bands, log=False)
-    return drawn(picture, gene, check.verdict, legend=PPC_LEGEND)
+    return titled(picture, gene, check.verdict, legend=PPC_LEGEND)
 
 
 def _components_section(state: ExploreState) -> Section | None:
@@ -376,8 +376,8 @@ def _components_section(state: ExploreState) -> Section | None:
     rows = [(f"{i + 1}", f"{size:,}", f"{size / sizes.sum():.1%}") for i, size in enumerate(sizes)]
     tables = [Table(columns=("Component", "Cells", "Share of the cells"), rows=rows)]
     pictures = [
-        drawn(entropy_histogram(entropies, k), "How sure", "Cells by the entropy of where to."),
-        drawn(component_sizes(sizes), "Component sizes", "By likeliest assignment."),
+        titled(entropy_histogram(entropies, k), "How sure", "Cells by the entropy of where to."),
+        titled(component_sizes(sizes), "Component sizes", "By likeliest assignment."),
     ]
     sentences = [
         f"{sure:.1%} of the cells are assigned with near certainty. {how_sure(explored.critique)}",
@@ -399,7 +399,7 @@ def _against_labels(state: ExploreState, pictures: list[Picture]) -> list[str]:
     if table is None or agreement is None or len(table) > _MOST_LABELS:
         return []
     caption = "Cells of each label (rows) in each component (columns)."
-    pictures.append(drawn(cross_heatmap(table), f"Against {state.label}", caption))
+    pictures.append(titled(cross_heatmap(table), f"Against {state.label}", caption))
     return [
         (
             f"Against {state.label} of obs: adjusted Rand index {agreement[0]:.2f}, normalised "
@@ -415,8 +415,13 @@ def _add_marking_genes(explored: Explored, tables: list[Table], pictures: list[P
         return
     shown = marking_genes(critique.genes, MARKING)
     rows = [
-        (str(row.gene), f"{row.component + 1}", f"{row.information:.3f}", f"{row.log2_fold:+.2f}")
-        for row in shown.itertuples()
+        (
+            str(row["gene"]),
+            f"{row['component'] + 1}",
+            f"{row['information']:.3f}",
+            f"{row['log2_fold']:+.2f}",
+        )
+        for row in shown.to_dict("records")
     ]
     tables.append(
         Table(
@@ -429,7 +434,7 @@ def _add_marking_genes(explored: Explored, tables: list[Table], pictures: list[P
     profiles = component_profiles(critique.natural, shown.index.to_numpy())
     picture = component_heatmap(profiles, list(shown["gene"]), list(shown["information"]))
     pictures.append(
-        drawn(picture, "What tells the components apart", "Against the mean of all cells.")
+        titled(picture, "What tells the components apart", "Against the mean of all cells.")
     )
 
 

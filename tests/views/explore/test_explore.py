@@ -117,7 +117,7 @@ def test_the_table_says_by_which_cells_it_judges(explore):
     explore.choose_all()
     assert "Judged by" not in texts(view)
     assert view._listing.value["mean"].tolist() == before
-    csv = view._as_csv().read()
+    csv = DownloadsView(state=explore).as_csv().read()
     assert csv.startswith("gene,misfit,p_value,problem")
     assert len(csv.splitlines()) == 9
 
@@ -263,7 +263,7 @@ def test_genes_picked_in_a_picture_are_listed(explore):
     assert set(table._listing.value["gene"]) == {genes[5], genes[2], genes[6]}
     assert (np.diff(table._listing.value["misfit"]) <= 0).all()
     assert "3 picked genes." in texts(table)
-    assert len(table._as_csv().read().splitlines()) == 4
+    assert len(DownloadsView(state=explore).as_csv().read().splitlines()) == 4
     pictures._tapped(SimpleNamespace(new=[]))
     assert len(table._listing.value) == 3, "an empty tap changes nothing"
     named(table, "All genes again").clicks += 1
