@@ -5,6 +5,7 @@ from typing import Any
 
 # Imported at first use: HoloViews takes seconds.
 _HOME = {
+    "FigureFile": "figures",
     "cells_map": "cell_map",
     "component_heatmap": "mixtures",
     "component_sizes": "mixtures",
@@ -14,6 +15,7 @@ _HOME = {
     "entropy_histogram": "mixtures",
     "error_heatmaps": "reconstructions",
     "error_map": "reconstructions",
+    "figure_bytes": "figures",
     "gene_differences": "compare",
     "library_histogram": "ppc",
     "log_histogram": "matrix",

@@ -15,7 +15,7 @@ from scribeviz.runs.export import as_h5ad
 from scribeviz.runs.folder import RunFolder
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.report.of_run import run_report
-from scribeviz.views.shared.figures import plain_name
+from scribeviz.views.shared.figures import FigureButton, plain_name
 from scribeviz.views.shared.parts import download, in_progress_html
 
 
@@ -37,7 +37,15 @@ class DownloadsView(pn.viewable.Viewer):
         ]
         if explored.path is not None:  # else in Python's memory, where .to_anndata writes it
             buttons.append(download("AnnData with the results", "scribeviz.h5ad", self.as_h5ad))
-        return ui.FlexBox(*buttons, self._writing, margin=(8, 0, 0, 0), sizing_mode="stretch_width")
+        all_figures = FigureButton(
+            label="All figures …", ending="zip", name_of_file=lambda: name, make=self.as_zip
+        )
+        return ui.Column(
+            ui.FlexBox(*buttons, self._writing, sizing_mode="stretch_width"),
+            all_figures,
+            margin=(8, 0, 0, 0),
+            sizing_mode="stretch_width",
+        )
 
     def as_csv(self) -> StringIO:
         """The genes that are listed."""

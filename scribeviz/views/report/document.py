@@ -10,7 +10,6 @@ from importlib.resources import files
 
 import holoviews as hv
 from jinja2 import Environment, StrictUndefined, Template
-from markupsafe import Markup
 
 from scribeviz import __version__
 from scribeviz.plots.figures import INK, FigureFile, Legend, figure_bytes
@@ -41,11 +40,11 @@ class Picture:
     legend: Legend = ()
 
     @property
-    def svg(self) -> Markup:
+    def svg(self) -> str:
         """The picture within a page, whose colour its text and axes have, light or dark."""
         drawn = self.file(_FILE).decode()
         svg = _METADATA.sub("", drawn[drawn.index("<svg") :]).replace(INK, "currentColor")
-        return Markup(_with_names_of_its_own(svg))  # noqa: S704  Matplotlib escapes text
+        return _with_names_of_its_own(svg)
 
     def file(self, file: FigureFile) -> bytes:
         """The picture as a file of its own."""

@@ -31,11 +31,18 @@ class FigureButton(pn.viewable.Viewer):
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
-        self._chosen = _chosen_on_this_page()
+        self._chosen: Any = _chosen_on_this_page()
         self._form = ui.FlexBox(
             gap="0 10px", align_items="center", sizing_mode="stretch_width", visible=False
         )
         self._writing = ui.HTML("", margin=(0, 0, 0, 12))
+        self._give = ui.FileDownload(
+            callback=self._file,
+            filename=self._named(),
+            label="Download",
+            size="small",
+            margin=(4, 0, 8, 0),
+        )
 
     def __panel__(self) -> Viewable:
         open_form = ui.Button(
@@ -44,7 +51,6 @@ class FigureButton(pn.viewable.Viewer):
             variant="text",
             size="small",
             margin=0,
-            description="As PDF, SVG or PNG, in the size that you choose",
             on_click=self._toggle,
         )
         return ui.Column(open_form, self._form, sizing_mode="stretch_width")
@@ -56,7 +62,7 @@ class FigureButton(pn.viewable.Viewer):
         self._form.visible = not self._form.visible
 
     def _fields(self) -> list[Viewable]:
-        chosen: Any = self._chosen
+        chosen = self._chosen
         choices = [
             ui.Select.from_param(chosen.param[name], width=105, margin=(4, 0, 8, 0))
             for name in ("kind", "unit")
@@ -66,20 +72,14 @@ class FigureButton(pn.viewable.Viewer):
             number_field(chosen, name, step=step, width=105) for name, step in _NUMBERS.items()
         ]
         width, height, letters = numbers
-        give = ui.FileDownload(
-            callback=self._file,
-            filename=pn.bind(self._named, chosen.param.kind),
-            label="Download",
-            size="small",
-            margin=(4, 0, 8, 0),
-        )
-        return [kind, width, height, unit, letters, give, self._writing]
+        return [kind, width, height, unit, letters, self._give, self._writing]
 
-    def _named(self, kind: str) -> str:
-        return f"{plain_name(self.name_of_file())}.{self.ending or kind}"
+    def _named(self) -> str:
+        return f"{plain_name(self.name_of_file())}.{self.ending or self._chosen.kind}"
 
     async def _file(self) -> BytesIO:
         self._writing.object = in_progress_html("Drawing …")
+        self._give.filename = self._named()  # of what is shown now
         try:
             return BytesIO(await asyncio.to_thread(self.make, self._chosen.value()))
         finally:

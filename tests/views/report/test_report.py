@@ -1,5 +1,6 @@
 """Reports: every number in them is recomputed here, and files in them cannot speak HTML."""
 
+import asyncio
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -299,6 +300,10 @@ def test_exact_fits_and_mixtures_by_em_have_reports(side_by_side, tmp_path):
     assert by_em.facts("settings")["method"] == "EM"
 
 
+def written(number, how):
+    return "-" if np.isnan(number) else format(number, how)
+
+
 def test_numbers_of_a_comparison_are_those_of_the_scores(side_by_side, tmp_path):
     text = by_command_line(tmp_path, *side_by_side)
     read = Reader(text)
@@ -310,10 +315,9 @@ def test_numbers_of_a_comparison_are_those_of_the_scores(side_by_side, tmp_path)
     for name, scored in table.iterrows():
         row = rows[name]
         assert row[3] == f"{scored['elpd_loo']:,.0f} ± {scored['se']:,.0f}"
-        assert row[6] == ("-" if np.isnan(scored["p_loo"]) else f"{scored['p_loo']:,.0f}")
+        assert row[6] == written(scored["p_loo"], ",.0f")
         assert row[8] == f"{scored['weight']:.2f}"
-        worst = table.loc[name, "worst_k"]
-        assert row[7] == (f"{worst:.2f}" if worst else "-")
+        assert row[7] == written(scored["worst_k"] or np.nan, ".2f")
     second = table.index[1]
     error = table.loc[second, ["difference", "difference_se"]]
     assert rows[second][4] == f"{error.iloc[0]:,.0f} ± {error.iloc[1]:,.0f}"
