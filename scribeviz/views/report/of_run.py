@@ -9,7 +9,6 @@ import pandas as pd
 from scribeviz.criticism.loo import CellScores
 from scribeviz.criticism.misfit import AS_EXPECTED, residuals_of_all
 from scribeviz.criticism.next_step import digest, next_step
-from scribeviz.criticism.partition import component_profiles, marking_genes
 from scribeviz.fitting.kinds import known_kind_of
 from scribeviz.fitting.methods import method_of
 from scribeviz.models.priors import prior_family
@@ -17,12 +16,6 @@ from scribeviz.plots.genes import LEGEND as GENES_LEGEND
 from scribeviz.plots.genes import coverage, mean_variance, mean_zeros
 from scribeviz.plots.loss import loss_curve, thinned_loss
 from scribeviz.plots.matrix import log_histogram
-from scribeviz.plots.mixtures import (
-    component_heatmap,
-    component_sizes,
-    cross_heatmap,
-    entropy_histogram,
-)
 from scribeviz.plots.ppc import LEGEND as PPC_LEGEND
 from scribeviz.plots.ppc import library_histogram, ppc_histogram, residual_histogram
 from scribeviz.runs.folder import RunFolder, RunState, RunStatus
@@ -30,13 +23,12 @@ from scribeviz.runs.script import explore_code
 from scribeviz.views.compare.compare_state import settings_of, settings_of_model
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import Explored, fitted_results
-from scribeviz.views.explore.mixture import MARKING, how_sure
 from scribeviz.views.model.prior_words import prior_in_words
 from scribeviz.views.report.document import Picture, Report, Section, Table, titled
+from scribeviz.views.report.of_cells import cells_section, components_section
 from scribeviz.views.shared.parts import in_words, short, when
 
 _LISTED, _DRAWN = 20, 6  # of the worst genes
-_MOST_LABELS = 60
 _NAMED = 20  # genes that were left out
 _TAIL = 50  # losses that are averaged, of a method whose losses scatter
 
@@ -54,7 +46,8 @@ def run_report(explored: Explored) -> Report:
         _fit_section(explored, run),
         _verdict_section(state, run),
         _worst_section(state),
-        _components_section(state),
+        cells_section(state),
+        components_section(state),
         _settings_section(explored, run),
         *_repeating(explored, run),
     ]
@@ -157,14 +150,15 @@ def _model_section(explored: Explored) -> Section:
 
 
 def _fit_section(explored: Explored, run: Run) -> Section:
-    """How the fit went, and whether it had settled."""
+    """How the fit went, whether it had settled, and what can be read from it."""
+    notes = explored.critique.notes
     if run is None:
         results: Any = fitted_results(explored)
         losses = np.asarray(results.loss_history, dtype=float)
         ended = "The fit settled." if results.settled else "The fit ended before it had settled."
         facts = {"losses": f"{losses.size:,}"} | _last(losses, 1)
         curve = thinned_loss(losses)
-        return _about_the_fit([ended], facts, curve, losses, "steps", "")
+        return _about_the_fit([ended, *notes], facts, curve, losses, "steps", "")
     status, method = run.status, method_of(run.spec.config)
     losses, validation = run.traces
     facts = {
@@ -177,8 +171,8 @@ def _fit_section(explored: Explored, run: Run) -> Section:
     if validation[0].size:
         facts["lowest loss of cells not trained on (nats)"] = f"{float(validation[1].min()):,.1f}"
     curve = thinned_loss(losses, validation=validation if validation[0].size else None)
-    sentences = [how_it_ended(status, method.settled, method.finished, method.unit)]
-    return _about_the_fit(sentences, facts, curve, losses, method.unit, method.trace_doc)
+    ended = how_it_ended(status, method.settled, method.finished, method.unit)
+    return _about_the_fit([ended, *notes], facts, curve, losses, method.unit, method.trace_doc)
 
 
 def _last(losses: np.ndarray, n_averaged: int) -> dict[str, str]:
@@ -256,7 +250,7 @@ def _verdict_section(state: ExploreState, run: Run) -> Section:
     return Section(
         key="verdict",
         title="What the model gets wrong",
-        sentences=[*critique.notes, *_next_step(explored), *_about_scores(explored, run)],
+        sentences=[*_next_step(explored), *_about_scores(explored, run)],
         facts=_score_facts(critique.scores, run),
         tables=[digest_table(genes, counts.n_cells)],
         pictures=pictures,
@@ -363,79 +357,6 @@ def _gene_picture(state: ExploreState, gene: str) -> Picture:
     check = state.gene_check(gene)
     picture = ppc_histogram(check.edges, check.observed, check.bands, log=False)
     return titled(picture, gene, check.verdict, legend=PPC_LEGEND)
-
-
-def _components_section(state: ExploreState) -> Section | None:
-    """How a mixture sorts the cells; None of a model that does not."""
-    explored = state.explored
-    if not explored.model.is_mixture:
-        return None
-    k, entropies, sizes = explored.model.n_components, state.entropies(), state.sizes()
-    sure = float((entropies < 0.05 * np.log(k)).mean())
-    warning = state.depth_warning()
-    rows = [(f"{i + 1}", f"{size:,}", f"{size / sizes.sum():.1%}") for i, size in enumerate(sizes)]
-    tables = [Table(columns=("Component", "Cells", "Share of the cells"), rows=rows)]
-    pictures = [
-        titled(entropy_histogram(entropies, k), "How sure", "Cells by the entropy of where to."),
-        titled(component_sizes(sizes), "Component sizes", "By likeliest assignment."),
-    ]
-    sentences = [
-        f"{sure:.1%} of the cells are assigned with near certainty. {how_sure(explored.critique)}",
-        *_against_labels(state, pictures),
-    ]
-    _add_marking_genes(explored, tables, pictures)
-    return Section(
-        key="components",
-        title="Components",
-        warnings=[warning] if warning else [],
-        sentences=sentences,
-        tables=tables,
-        pictures=pictures,
-    )
-
-
-def _against_labels(state: ExploreState, pictures: list[Picture]) -> list[str]:
-    table, agreement = state.confusion(), state.agreement()
-    if table is None or agreement is None or len(table) > _MOST_LABELS:
-        return []
-    caption = "Cells of each label (rows) in each component (columns)."
-    pictures.append(titled(cross_heatmap(table), f"Against {state.label}", caption))
-    return [
-        (
-            f"Against {state.label} of obs: adjusted Rand index {agreement[0]:.2f}, normalised "
-            f"mutual information {agreement[1]:.2f}."
-        )
-    ]
-
-
-def _add_marking_genes(explored: Explored, tables: list[Table], pictures: list[Picture]) -> None:
-    """Which genes the components are made of, where their parameters are known."""
-    critique = explored.critique
-    if "information" not in critique.genes:
-        return
-    shown = marking_genes(critique.genes, MARKING)
-    rows = [
-        (
-            str(row["gene"]),
-            f"{row['component'] + 1}",
-            f"{row['information']:.3f}",
-            f"{row['log2_fold']:+.2f}",
-        )
-        for row in shown.to_dict("records")
-    ]
-    tables.append(
-        Table(
-            columns=("Gene", "Component", "Information (nats)", "log2 fold over the others"),
-            rows=rows,
-            texts=("Gene",),
-            caption="Genes whose count in one cell says most about its component.",
-        )
-    )
-    profiles = component_profiles(critique.natural, shown.index.to_numpy())
-    picture = component_heatmap(profiles, list(shown["gene"]), list(shown["information"]))
-    pictures.append(
-        titled(picture, "What tells the components apart", "Against the mean of all cells.")
-    )
 
 
 def _settings_section(explored: Explored, run: Run) -> Section:

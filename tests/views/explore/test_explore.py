@@ -20,6 +20,7 @@ from scribeviz.views.explore import digest as digest_module
 from scribeviz.views.explore.all_genes import AllGenesView, CalibrationView, SeveralGenesView
 from scribeviz.views.explore.chosen_cells import CellsView
 from scribeviz.views.explore.digest import DigestView
+from scribeviz.views.explore.downloads import DownloadsView
 from scribeviz.views.explore.explore_page import ExploreView
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.explore.explored import learned_prior, load_explored

@@ -174,7 +174,8 @@ def test_numbers_of_the_fit_are_those_of_the_run(read, mixture):
         last, abs=0.051
     )
     assert set(facts) == {"method", "steps", "time", "loss, mean of the last 50 (nats)", "device"}
-    [sentence] = read.said["fit"]["sentences"]
+    sentence, *notes = read.said["fit"]["sentences"]
+    assert notes == list(mixture.critique.notes)
     assert f"{status.step:,} steps" in sentence
     assert ("had not settled" in sentence) != status.settled
 
