@@ -14,7 +14,6 @@ from scribeviz.views.data.data_state import EXAMPLE
 from tests.browser.walking import (
     ACTIVATE,
     PATIENT,
-    SAVE_AS_SVG,
     SERIES,
     Y_ENDS,
     choose_components,
@@ -76,12 +75,16 @@ def test_figures_tables_and_code_can_be_kept(page, app_url, fitted, shoot, conso
     x, y, width, height = page.evaluate(ACTIVATE, [gene_axis, "PanTool"])
     frame = (x + width / 2, y + height / 2)
     with page.expect_download() as figure:
-        page.evaluate(SAVE_AS_SVG, gene_axis)
-    assert figure.value.path().read_text().startswith("<svg")
-    with page.expect_download() as figure:
         page.mouse.move(*frame)
         page.get_by_title("Save", exact=True).first.click()
     assert figure.value.path().read_bytes().startswith(b"\x89PNG")
+    page.get_by_role("button", name="Figure …").first.click()
+    with page.expect_download(timeout=PATIENT) as figure:
+        page.get_by_text("Download", exact=True).first.click()
+    assert figure.value.path().read_bytes().startswith(b"%PDF")
+    with page.expect_download(timeout=PATIENT) as report:
+        page.get_by_text("Report as HTML").click()
+    assert "What the model gets wrong" in report.value.path().read_text()
     with page.expect_download() as table:
         page.get_by_text("Table as CSV").click()
     assert len(table.value.path().read_text().splitlines()) == 766

@@ -122,11 +122,6 @@ ACTIVATE = f"""([axis, kind]) => {{
   const box = figure.el.getBoundingClientRect(), frame = figure.frame.bbox;
   return [box.x + frame.x0, box.y + frame.y0, frame.width, frame.height];
 }}"""
-SAVE_AS_SVG = f"""(axis) => {{
-  {FIND_FIGURE}
-  const tool = figure.model.toolbar.tools.find((tool) => tool.type === "CustomAction");
-  tool.callback.execute(figure.model);
-}}"""
 
 
 def explore(page, url, run, data=None):
