@@ -228,7 +228,8 @@ def _set_axes(axes: "Axes", first: Any, options: Mapping[str, Any]) -> None:
             getattr(axes, f"set_{which}scale")("log")
         getattr(axes, f"set_{which}lim")(options.get(f"{which}lim", (None, None)))
         axis.set_label_text(textwrap.fill(options.get(f"{which}label", name), most))
-        _set_marks(axis, options.get(f"{which}ticks"), bare=options.get(f"{which}axis") == "bare")
+        bare = options.get(f"{which}axis", "") in {"bare", None}
+        _set_marks(axis, options.get(f"{which}ticks"), bare=bare)
     axes.tick_params(axis="x", labelrotation=options.get("xrotation", 0))
     if title := options.get("title"):
         axes.set_title(textwrap.fill(title, wide))
