@@ -80,6 +80,7 @@ class FigureButton(pn.viewable.Viewer):
     async def _file(self) -> BytesIO:
         self._writing.object = in_progress_html("Drawing …")
         self._give.filename = self._named()  # of what is shown now
+        self._give.data = None  # the browser saves what is new to it, and not the same file again
         try:
             return BytesIO(await asyncio.to_thread(self.make, self._chosen.value()))
         finally:
