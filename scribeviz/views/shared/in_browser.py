@@ -2,6 +2,9 @@
 
 from base64 import b64encode
 
+from scribeviz.views.shared.keys import KEYBOARD
+from scribeviz.views.shared.readable import READABLE
+
 # After Enter a number field takes nothing more until it is left and entered again: do that for the
 # user, who may type another number at once.
 _ENTER_ANOTHER_NUMBER = """
@@ -149,6 +152,8 @@ SCRIPTS = (
     _WHOLE_UNDER_THE_MOUSE,
     _MEANINGS,
     _WHETHER_LOOKED_AT,
+    READABLE,
+    KEYBOARD,
 )
 """Run when the document is ready."""
 
