@@ -160,7 +160,7 @@ class ExploreState(param.Parameterized):
         if not places:
             unknown = f"No gene of this run is called {shortened(text, 40)}"
             symbols = symbols_of(text)
-            places = sorted({place for name in symbols for place in counts.lookup.positions(name)})
+            places = [place for name in symbols for place in counts.lookup.positions(name)]
             genes = [str(counts.genes[place]) for place in places]
             if not places:
                 missing = f"; it is {_either(symbols)}, which is not among them" if symbols else ""

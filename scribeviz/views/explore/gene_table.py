@@ -67,7 +67,6 @@ _LEAST_NEEDED_LAST = (
 )
 _PAGE = 12  # genes
 _LOOK = f"""
-.tabulator-tableholder:focus-visible {{ outline: 2px solid {PRIMARY}; outline-offset: -2px; }}
 .tabulator-row.tabulator-selected {{ box-shadow: inset 4px 0 {PRIMARY}; }}
 .tabulator-row.tabulator-selected [tabulator-field="gene"] {{ font-weight: 600; }}
 """

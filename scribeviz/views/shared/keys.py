@@ -30,7 +30,7 @@ _LOOK = f"""
   font: 15px/1.2 Roboto, sans-serif; cursor: pointer;
 }}
 #skip {{ position: fixed; z-index: 9999; left: 8px; top: -80px; }}
-#skip:focus {{ top: 8px; outline: 2px solid #fff; outline-offset: -4px; }}
+#skip:focus {{ top: 8px; outline: 2px solid #fff !important; outline-offset: -4px; }}
 """
 
 SHOW_KEYS = 'document.getElementById("keys").showModal();'

@@ -10,9 +10,12 @@ from scribeviz.views.shared.parts import PRIMARY, ROWS_CHOOSE
 _RING = f"""
 const ring = new CSSStyleSheet();
 ring.replaceSync(`
-  :focus-visible, .Mui-focusVisible {{ outline: 2px solid {PRIMARY}; outline-offset: 2px; }}
-  .MuiAppBar-root :focus-visible {{ outline-color: #fff; }}
-  .MuiInputBase-input:focus-visible {{ outline: none; }}
+  :focus-visible, .Mui-focusVisible {{
+    outline: 2px solid {PRIMARY} !important; outline-offset: 2px;
+  }}
+  .MuiAppBar-root :focus-visible {{ outline-color: #fff !important; }}
+  .MuiInputBase-input:focus-visible {{ outline: none !important; }}
+  .tabulator :focus-visible {{ outline-offset: -2px; }}
 `);
 """
 
