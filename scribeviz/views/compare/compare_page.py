@@ -324,6 +324,8 @@ class CompareView(pn.viewable.Viewer):
     def _fit_family(self, _: Any) -> None:
         started = [self.fit.start(self.data.counts, spec) for spec in family(self.model.spec())]
         self._awaited = {run.id for run in started}
+        self._asked += 1  # what is still being compared is shown no more
+        self._say("")
         self.state.refuse([], "")
         message = f"{len(started)} fits are queued; they are compared here as they finish."
         self._note.object = words_html(message, faint=True)

@@ -21,7 +21,7 @@ _LOOK = f"""
   background: var(--mui-palette-background-paper); color: var(--mui-palette-text-primary);
 }}
 #keys::backdrop {{ background: #0008; }}
-#keys h2 {{ margin: 0 0 12px; font-size: 1.1rem; font-weight: 600; }}
+#keys p {{ margin: 0 0 12px; font-size: 1.1rem; font-weight: 600; }}
 #keys dl {{ display: grid; grid-template-columns: auto 1fr; gap: 8px 16px; margin: 0 0 16px; }}
 #keys dt {{ font-weight: 600; white-space: nowrap; }}
 #keys dd {{ margin: 0; }}
@@ -45,7 +45,7 @@ if (document.getElementById("keys") === null) {
   };
   made("style", look, document.head);
   const dialog = made("dialog", "", document.body, {id: "keys"});
-  dialog.setAttribute("aria-labelledby", made("h2", "Keys", dialog, {id: "keys-title"}).id);
+  dialog.setAttribute("aria-labelledby", made("p", "Keys", dialog, {id: "keys-title"}).id);
   const list = made("dl", "", dialog);
   for (const [key, does] of Object.entries(keys)) {
     made("dt", key, list);

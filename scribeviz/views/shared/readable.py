@@ -63,14 +63,15 @@ const asDisclosure = (title) => {
 };
 """
 
-# What a mouse clicks, a key presses; of a row its first cell.
+# What a mouse clicks, a key presses; of a row the first cell that is shown.
 _PRESSED = """
 const pressed = ".details-header > .MuiTypography-root, .tabulator-row, .tabulator-col";
 document.addEventListener("keydown", (event) => {
   const [part] = event.composedPath();
   if (!part.matches?.(pressed) || (event.key !== "Enter" && event.key !== " ")) return;
   event.preventDefault();
-  (part.querySelector(":scope > .tabulator-cell") ?? part).click();
+  const cells = [...part.querySelectorAll(":scope > .tabulator-cell")];
+  (cells.find((cell) => cell.style.display !== "none") ?? part).click();
 });
 """
 

@@ -344,6 +344,21 @@ def test_a_comparison_that_is_left_goes_back_to_the_one_before(view, finished_ru
     ]
 
 
+def test_fits_that_are_started_end_a_comparison(view, finished_runs, finish, monkeypatch):
+    read = CompareState.read
+
+    def reading(state, run):
+        view._fit_family(None)
+        return read(state, run)
+
+    monkeypatch.setattr(CompareState, "read", reading)
+    monkeypatch.setattr("scribeviz.views.compare.compare_page.family", lambda _: [])
+    finish(view.compare([run.id for run in finished_runs]))
+    assert view.state.table is None
+    assert "fits are queued" in view._note.object
+    assert view._result.visible
+
+
 def test_a_broken_run_is_a_sentence(view, finished_runs, monkeypatch, finish):
     def broken(_self, _run):
         raise OSError("truncated")
