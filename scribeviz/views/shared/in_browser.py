@@ -99,6 +99,8 @@ const show = (event) => {
   box.style.top = `${fits ? below : at.top - box.offsetHeight - 6}px`;
 };
 for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, show);
+// Where the focus goes from word to word within a part of the page, only the part is told of it.
+document.addEventListener("keyup", (event) => { if (event.key === "Tab") show(event); });
 document.addEventListener("focusout", hide);
 document.addEventListener("scroll", hide, true);
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
