@@ -1,6 +1,7 @@
 """Models side by side: which genes prefer which, and how their losses fell."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import holoviews as hv
 import numpy as np
@@ -9,7 +10,7 @@ from bokeh.models import HoverTool, NumeralTickFormatter
 from jaxtyping import Float
 
 from scribeviz.plots.cell_map import MOST_POINTS
-from scribeviz.plots.theme import ACCENT, COMPONENTS, OBSERVED, PREDICTED, look
+from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, component_color, look
 
 _DECADES = 10.0 ** np.arange(7)
 _MOST_POINTS = 400
@@ -52,13 +53,25 @@ def gene_differences(genes: pd.DataFrame, first: str, second: str) -> hv.Points:
     )
 
 
-def losses_beside(losses: Mapping[str, Float[np.ndarray, " steps"]]) -> hv.Overlay:
-    """Smoothed losses of several runs, each with its name; the axis shows where they end."""
+def losses_legend(names: Iterable[str]) -> list[tuple[str, str, float]]:
+    """Label, colour and opacity of each run of :func:`losses_beside`, for a legend beside it."""
+    return [(name, component_color(i), 1.0) for i, name in enumerate(names)]
+
+
+def losses_beside(losses: Mapping[str, Float[np.ndarray, " steps"]], **options: Any) -> hv.Overlay:
+    """Smoothed losses of several runs, each with its name; the axis shows where they end.
+
+    Parameters
+    ----------
+    losses
+        Of every step, by the name of the run.
+    **options
+        Of HoloViews, such as ``show_legend=False`` where :func:`losses_legend` stands beside it.
+    """
     curves, ends = [], []
-    for i, (name, values) in enumerate(losses.items()):
+    for (name, color, _), values in zip(losses_legend(losses), losses.values(), strict=True):
         smooth, steps = _smoothed(values)
         ends.append(smooth[smooth.size // 4 :])
-        color = COMPONENTS[i % len(COMPONENTS)]
         curves.append(
             hv.Curve((steps, smooth), "step", "loss", label=name).opts(color=color, line_width=2)
         )
@@ -69,9 +82,11 @@ def losses_beside(losses: Mapping[str, Float[np.ndarray, " steps"]]) -> hv.Overl
             ylim=(float(reached.min()) - margin, float(reached.max()) + margin),
             xlabel="step",
             ylabel="loss (nats)",
+            xformatter=NumeralTickFormatter(format="0,0"),
             yformatter=NumeralTickFormatter(format="0,0"),
             legend_position="top",
             legend_opts={"orientation": "horizontal", "background_fill_alpha": 0.0},
+            **options,
         )
     )
 

@@ -1,7 +1,10 @@
 """The loss of a fit, while it runs and after."""
 
+from typing import Any
+
 import holoviews as hv
 import numpy as np
+from bokeh.models import NumeralTickFormatter
 from jaxtyping import Float, Int
 
 from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, follow_data, look
@@ -9,6 +12,12 @@ from scribeviz.plots.theme import ACCENT, OBSERVED, PREDICTED, follow_data, look
 _MOST_POINTS = 800
 _SMOOTHING = 25  # points
 _FEWEST_SMOOTHED = 200  # of fewer steps each is shown as it is
+
+LEGEND = (("each step", OBSERVED, 0.45), ("smoothed", ACCENT, 1.0))
+"""Label, colour and opacity of each curve, for a legend beside the picture."""
+
+VALIDATION_LEGEND = (*LEGEND, ("not trained on", PREDICTED, 1.0))
+"""The same where some cells are not trained on."""
 
 
 def thinned_loss(
@@ -58,7 +67,7 @@ def _thinned(
 
 
 def loss_curve(
-    data: dict[str, np.ndarray], *, log: bool = False, unit: str = "steps"
+    data: dict[str, np.ndarray], *, log: bool = False, unit: str = "steps", **options: Any
 ) -> hv.Overlay:
     """Draw a loss.
 
@@ -70,6 +79,8 @@ def loss_curve(
         Draw both axes logarithmic; for losses above 0.
     unit
         What is counted along the horizontal axis.
+    **options
+        Of HoloViews, such as ``show_legend=False`` where a legend stands beside it.
     """
     raw = hv.Curve((data["step"], data["loss"]), "step", "loss", label="each step")
     smooth = hv.Curve((data["step"], data["smooth"]), "step", "loss", label="smoothed")
@@ -86,10 +97,12 @@ def loss_curve(
         **look(
             xlabel=unit,
             ylabel="loss (nats)",
-            yformatter="%.5g",
+            xformatter=NumeralTickFormatter(format="0,0"),
+            yformatter=NumeralTickFormatter(format="0,0.[00]"),
             logx=log,
             logy=log,
             legend_position="top_right",
             hooks=[follow_data],
+            **options,
         )
     )

@@ -42,6 +42,7 @@ from scribeviz.views.session import PLACES, Session, default_folder
 from scribeviz.views.shared.closed import forget_views, give_memory_back
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.in_browser import BEFORE_THE_PAGE, HIDDEN_WHERE_NARROW, SCRIPTS
+from scribeviz.views.shared.keys import SHOW_KEYS
 from scribeviz.views.shared.theme import THEME
 from scribeviz.views.shared.unsent import keep_sending
 from scribeviz.views.shared.upkeep import Upkeep
@@ -150,7 +151,7 @@ class Shell(pn.viewable.Viewer):
                     stylesheets=[HIDDEN_WHERE_NARROW % ":host"],
                 ),
             ],
-            sidebar=[self._steps, self.upkeep.switch],
+            sidebar=[self._steps, _keys_button(), self.upkeep.switch],
             sidebar_width=210,
             main=[self._main],
             theme_config=THEME,
@@ -360,6 +361,17 @@ class Shell(pn.viewable.Viewer):
             }
             for place in PLACES
         ]
+
+
+def _keys_button() -> Viewable:
+    return ui.Button(
+        label="Keys (?)",
+        icon="keyboard",
+        variant="text",
+        size="small",
+        margin=(8, 8),
+        js_on_click=SHOW_KEYS,
+    )
 
 
 def serve_page(

@@ -226,7 +226,7 @@ def test_three_runs_are_compared(page, app_url, fitted, shoot, console_errors):
     for i in range(3):  # the newest
         boxes.nth(i).check()
     expect(page.get_by_role("heading", name="Gene by gene")).to_be_visible(timeout=PATIENT)
-    expect(page.get_by_text("Comparing …")).to_have_count(0, timeout=PATIENT)
+    expect(page.get_by_text(re.compile("^Comparing"))).to_have_count(0, timeout=PATIENT)
     models = page.locator(".tabulator-cell:visible[tabulator-field=model]")
     for name in names:
         expect(models.get_by_text(name, exact=True)).to_be_visible()

@@ -1,7 +1,7 @@
 import numpy as np
 import pandas as pd
 
-from scribeviz.plots.compare import entropies_beside, gene_differences, losses_beside
+from scribeviz.plots.compare import entropies_beside, gene_differences, losses_beside, losses_legend
 
 
 def genes(differences):
@@ -48,6 +48,17 @@ def test_losses_are_named_and_end_inside(draw):
     assert 1_000 < figure.y_range.end < 1_500
     for renderer in figure.renderers:
         assert len(renderer.data_source.data["step"]) <= 400
+
+
+def test_the_legend_of_losses_has_the_colours_of_the_curves(draw):
+    losses = {"nbdm": np.arange(9.0), "nbvcp": np.arange(5.0)}
+    figure = draw(losses_beside(losses, show_legend=False))
+    drawn = [renderer.glyph.line_color for renderer in figure.renderers]
+    assert losses_legend(losses) == [
+        (name, color, 1.0) for name, color in zip(losses, drawn, strict=True)
+    ]
+    assert not any(legend.items for legend in figure.legend)
+    assert {axis.formatter.format for axis in (figure.xaxis[0], figure.yaxis[0])} == {"0,0"}
 
 
 def test_both_entropies_of_every_cell(draw):

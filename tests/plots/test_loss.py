@@ -71,3 +71,5 @@ def test_the_axes_follow_the_data_in_the_browser(draw):
     assert isinstance(figure.y_range, DataRange1d)
     assert figure.xaxis.axis_label == "steps"
     assert figure.yaxis.axis_label == "loss (nats)"
+    assert figure.xaxis.formatter.format == "0,0"
+    assert figure.yaxis.formatter.format == "0,0.[00]"

@@ -479,11 +479,73 @@ def test_a_gene_is_found_by_any_of_its_names(explore, text, gene):
     assert explore.gene == gene
 
 
-@pytest.mark.parametrize("text", ["", "CD3", "Unseen", "ENSG008", "<script>"])
+@pytest.mark.parametrize("text", ["", "CD", "Unseen", "ENSG008", "<script>"])
 def test_an_unknown_gene_changes_nothing(explore, text):
     before = explore.gene
     assert explore.find_gene(text) == f"No gene of this run is called {text}."
     assert explore.gene == before
+
+
+def named(explore, *genes):
+    """The run, with other names for its first genes."""
+    counts, critique = explore.explored.counts, explore.explored.critique
+    names = np.array([*genes, *counts.genes[len(genes) :]], dtype=object)
+    table = critique.genes.assign(gene=names)
+    explore.explored = replace(
+        explore.explored,
+        counts=replace(counts, genes=names),
+        critique=replace(critique, genes=table),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "gene"), [("CD20", "MS4A1"), ("p-53", "Trp53"), ("Ki67", "MKI67"), ("γδ", None)]
+)
+def test_a_usual_name_is_told_with_the_symbol(explore, text, gene):
+    named(explore, "MS4A1", "Trp53", "MKI67")
+    told = explore.find_gene(text)
+    if gene is None:
+        assert told == f"No gene of this run is called {text}."
+        return
+    assert told == ""
+    assert explore.gene == gene
+    assert explore.note == f"No gene of this run is called {text}; it is {gene} here."
+    assert explore.find_gene(gene) == ""
+    assert explore.note == ""
+
+
+def test_a_usual_name_of_several_or_of_none_is_said(explore):
+    named(explore, "CD3D", "CD3G")
+    assert explore.find_gene("CD3") == (
+        "No gene of this run is called CD3; it may be CD3D or CD3G: give one of these."
+    )
+    assert explore.find_gene("PD-L2") == (
+        "No gene of this run is called PD-L2; it is PDCD1LG2 or Pdcd1lg2, which is not among them."
+    )
+
+
+def test_an_id_is_found_with_and_without_its_version(explore):
+    counts = explore.explored.counts
+    ids = counts.gene_ids.copy()
+    ids[2] = "ENSG00000156738.17"
+    explore.explored = replace(explore.explored, counts=replace(counts, gene_ids=ids))
+    for text in ("ENSG00000156738", "ENSG00000156738.17", "ENSG00000156738.2"):
+        explore.gene = str(counts.genes[0])
+        assert explore.find_gene(text) == ""
+        assert explore.gene == str(counts.genes[2])
+
+
+def test_what_was_asked_for_lately_is_kept_newest_first(explore):
+    for gene in ("G0", "G1", "CD3E", "G1"):
+        explore.find_gene(gene)
+    assert explore.recent == ["G1", "CD3E", "G0"]
+    explore.find_gene("nobody")
+    assert explore.recent == ["G1", "CD3E", "G0"]
+    for gene in ("G2", "G3", "G4", "G5"):
+        explore.remember(gene)
+    assert explore.recent == ["G5", "G4", "G3", "G2", "G1", "CD3E"]
+    explore.recent = ["not of this run", "G2"]
+    assert explore.recent_here() == ["G2"]
 
 
 def test_a_name_of_several_genes_is_said(explore):

@@ -460,6 +460,22 @@ def test_a_gene_is_searched_on_the_page(explore, html_of):
     assert ">CD3E</h2>" in html_of(view)
 
 
+def test_the_search_answers_beneath_and_remembers(explore, html_of, labels_of):
+    view = pn.panel(ExploreView(state=explore))
+    search = widget(view, "Search a gene")
+    search.value = "G3"
+    search.value = "<b>nobody"
+    assert "No gene of this run is called &lt;b&gt;nobody." in html_of(view)
+    assert explore.gene == "G3"
+    search.value = "CD3"  # the example has one of the three
+    assert "No gene of this run is called CD3; it is CD3E here." in html_of(view)
+    assert "G3" in labels_of(view)
+    widget(view, "G3").clicks += 1
+    assert explore.gene == "G3"
+    assert "it is CD3E here" not in html_of(view)
+    assert "CD3E" in labels_of(view)
+
+
 def test_names_of_files_and_genes_cannot_speak_html(explore, html_of, hostile):
     view = pn.panel(ExploreView(state=explore))
     explore.gene = hostile

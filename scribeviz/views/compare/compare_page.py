@@ -1,6 +1,8 @@
 """Choose between models: which predicts unseen cells best, and for which genes."""
 
 import asyncio
+import time
+from collections.abc import Callable
 from functools import partial
 from io import BytesIO, StringIO
 from typing import Any
@@ -15,19 +17,26 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.criticism.predictive import GeneCheck
-from scribeviz.plots.compare import entropies_beside, gene_differences, losses_beside
+from scribeviz.plots.compare import (
+    entropies_beside,
+    gene_differences,
+    losses_beside,
+    losses_legend,
+)
 from scribeviz.plots.ppc import LEGEND, highest, ppc_histogram
 from scribeviz.views.compare.compare_state import (
     CompareState,
     ending,
     family,
     finished,
+    named,
     score,
     trust,
 )
 from scribeviz.views.compare.scoring_view import ScoringView
 from scribeviz.views.compare.wording import COLUMNS, HOW_TO_READ, compared_in_words
 from scribeviz.views.data.data_state import DataState
+from scribeviz.views.explore.explored import Explored
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.model.model_state import ModelState
 from scribeviz.views.report.of_comparison import comparison_report
@@ -35,7 +44,9 @@ from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.glossary import titles_html
 from scribeviz.views.shared.gone import UNREADABLE, why_unreadable
 from scribeviz.views.shared.parts import (
+    GAP,
     LISTED_AT_ONCE,
+    ROWS_CHOOSE,
     TABLE_LOOK,
     button,
     card,
@@ -48,6 +59,7 @@ from scribeviz.views.shared.parts import (
     legend,
     notice,
     page,
+    place_html,
     row,
     tiles,
     when,
@@ -55,6 +67,26 @@ from scribeviz.views.shared.parts import (
     words,
     words_html,
 )
+
+_LEAST_WIDTHS = {  # pixels
+    "model": 85,
+    "described": 180,
+    "state": 102,
+    "elpd_loo": 132,
+    "difference": 120,
+    "method": 72,
+    "p_loo": 62,
+    "worst_k": 66,
+    "weight": 76,
+    "loss": 85,
+    "took": 90,
+}
+_GROWS = {"described": 3}
+_PLACE = 700  # pixels, about what the first of the results take
+
+
+class _LeftError(Exception):
+    """Nobody waits for this comparison any more."""
 
 
 class CompareView(pn.viewable.Viewer):
@@ -67,8 +99,29 @@ class CompareView(pn.viewable.Viewer):
 
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
-        self._busy = ui.HTML("", sizing_mode="stretch_width")
         self._writing = ui.HTML("", align="center", margin=(0, 0, 0, 12))
+        self._asked = 0  # how often a comparison was begun, or left
+        self._began = time.monotonic()
+        self._note = ui.HTML("", sizing_mode="stretch_width")
+        self._doing = ui.HTML("", margin=0)
+        self._waiting = ui.Column(
+            ui.FlexBox(
+                self._doing,
+                button("Cancel", "close", self._leave, variant="outlined"),
+                align_items="center",
+                gap=f"0 {GAP}px",
+                sizing_mode="stretch_width",
+                margin=(0, 0, 12, 0),
+            ),
+            ui.HTML(place_html(_PLACE), sizing_mode="stretch_width", margin=0),
+            sizing_mode="stretch_width",
+            visible=False,
+        )
+        self._invitation = empty("Tick two runs above to compare them.")
+        self._result = ui.Column(
+            pn.bind(self._compared, self.state.param.table, self.state.param.problem),
+            sizing_mode="stretch_width",
+        )
         self._shown: list[str] = []  # ids of the runs in the list, in its order
         self._awaited: set[str] = set()  # of the family that was started here
         self._n_listed = LISTED_AT_ONCE
@@ -90,7 +143,6 @@ class CompareView(pn.viewable.Viewer):
         )
         self._listing.param.watch(self._ticked, "selection")
         self._nothing = empty("Runs that have ended are listed here: fit two models of your data.")
-        self._invitation = empty("Tick two runs above to compare them.")
         self._scoring = ScoringView(state=self.state.scoring)
         self.state.scoring.param.watch(self._compare_again, "n_done")
         self.fit.param.watch(self._follow_runs, "history")
@@ -126,11 +178,12 @@ class CompareView(pn.viewable.Viewer):
                     sizing_mode="stretch_width",
                     margin=(10, 0, 0, 0),
                 ),
-                self._busy,
+                self._note,
                 # Not within what is drawn anew with every comparison: it stays as it is.
                 self._scoring,
             ),
-            pn.bind(self._compared, self.state.param.table, self.state.param.problem),
+            self._waiting,
+            self._result,
         )
 
     def _runs(self) -> pd.DataFrame:
@@ -165,7 +218,7 @@ class CompareView(pn.viewable.Viewer):
         coming = {run.id for run, status in self.fit.history if not status.state.is_over}
         was_awaited, self._awaited = self._awaited, self._awaited & coming
         if was_awaited and not self._awaited and len(self.state.runs) < 2:
-            self._busy.object = ""
+            self._note.object = ""
 
     async def _ticked(self, *_: param.parameterized.Event) -> None:
         runs = [self._shown[i] for i in sorted(self._listing.selection)]
@@ -177,42 +230,83 @@ class CompareView(pn.viewable.Viewer):
         pn.state.execute(partial(self.compare, self.state.runs))
 
     async def compare(self, runs: list[str]) -> None:
-        """Compare these runs, and show that it takes a moment."""
+        """Compare these runs; says what it is at, and can be left."""
         state = self.state
+        self._asked += 1  # what is still being compared is shown no more
+        asked = self._asked
         if len(runs) < 2:
+            self._say("")
             state.refuse(runs, "")
             return
-        state.runs = runs
-        self._busy.object = in_progress_html("Comparing …", height=320)
-        self._invitation.visible = False
+        state.runs, self._began = runs, time.monotonic()
         try:
-            explored = await asyncio.to_thread(state.load, runs)
-            by_id = {run.id: run for run, _ in self.fit.history}
-            table = await asyncio.to_thread(score, explored, by_id)
-            named = {name: by_id[one.run_id] for name, one in explored.items()}
-            trusted = await asyncio.to_thread(trust, named)
+            explored, table, trusted = await self._side_by_side(runs, asked)
+        except _LeftError:
+            return
         except UNREADABLE as problem:
-            self._refuse(runs, why_unreadable(problem))
+            message = why_unreadable(problem)
+            if asked == self._asked:
+                state.refuse(runs, message)
         else:
-            if runs == state.runs:  # else others were ticked meanwhile
+            if asked == self._asked:
                 state.show(runs, explored, table, trusted)
                 state.scoring.ask_for(state.to_be_scored, self.fit.history)
         finally:
-            if runs == state.runs:
+            if asked == self._asked:
+                self._say("")
                 waiting = "Waiting for the other fits …" if self._awaited else ""
-                self._busy.object = words_html(waiting, faint=True) if waiting else ""
-                self._invitation.visible = True
+                self._note.object = words_html(waiting, faint=True) if waiting else ""
 
-    def _refuse(self, runs: list[str], problem: str) -> None:
-        if runs == self.state.runs:
-            self.state.refuse(runs, problem)
+    async def _side_by_side(
+        self, runs: list[str], asked: int
+    ) -> tuple[dict[str, Explored], pd.DataFrame, tuple[str, pd.DataFrame] | None]:
+        """Read and score the runs, one step after the other in a thread."""
+
+        async def step(doing: str, work: Callable[..., Any], *of: Any) -> Any:
+            if asked != self._asked:
+                raise _LeftError
+            self._say(f"Comparing {len(runs)} runs: {doing} …")
+            return await asyncio.to_thread(work, *of)
+
+        by_id = {run.id: run for run, _ in self.fit.history}
+        loaded = [
+            await step(
+                f"reading run {i} of {len(runs)}, {by_id[run].spec.label}", self.state.read, run
+            )
+            for i, run in enumerate(runs, start=1)
+        ]
+        explored = named(loaded)
+        table = await step("scoring how they predict each cell", score, explored, by_id)
+        folders = {name: by_id[one.run_id] for name, one in explored.items()}
+        trusted = await step("setting fits beside samples", trust, folders)
+        return explored, table, trusted
+
+    def _say(self, doing: str) -> None:
+        """What is being compared, in the place of what comes of it; nothing while it is empty."""
+        for_so_long = time.monotonic() - self._began
+        self._doing.object = in_progress_html(doing, after=for_so_long) if doing else ""
+        self._waiting.visible, self._result.visible = bool(doing), not doing
+
+    def _leave(self, _: object) -> None:
+        """Wait no longer, and go back to what was compared before."""
+        self._asked += 1
+        self._say("")
+        state = self.state
+        before = [explored.run_id for explored in state.explored.values()]
+        if before:
+            state.runs = before
+        else:
+            state.refuse([], "")
+        self._follow_runs()
 
     def _fit_family(self, _: Any) -> None:
         started = [self.fit.start(self.data.counts, spec) for spec in family(self.model.spec())]
         self._awaited = {run.id for run in started}
+        self._asked += 1  # what is still being compared is shown no more
+        self._say("")
         self.state.refuse([], "")
         message = f"{len(started)} fits are queued; they are compared here as they finish."
-        self._busy.object = words_html(message, faint=True)
+        self._note.object = words_html(message, faint=True)
 
     def _compared(self, table: pd.DataFrame | None, problem: str) -> Viewable:
         if problem:
@@ -239,17 +333,28 @@ class CompareView(pn.viewable.Viewer):
         ]
         if state.pair[0]:
             parts.append(GenePairView(state=state))
-        losses = figure(losses_beside(state.losses()), "losses", height=340)
-        parts.append(row(card("Losses", losses), card("What differs", self._differing())))
+        losses = state.losses()
+        of_runs = losses_legend(losses)
+        picture = losses_beside(losses, show_legend=False)
+        parts.append(
+            row(
+                card(
+                    "Losses",
+                    legend(of_runs),
+                    figure(picture, "losses", legend=of_runs, height=340),
+                ),
+                card("What differs", self._differing()),
+            )
+        )
         if state.trusted is not None:
             parts.append(_trust_card(*state.trusted))
         both = state.entropies()
         if both is not None:
-            picture = entropies_beside(both, state.pair)
+            beside = entropies_beside(both, state.pair)
             parts.append(
                 card(
                     "How sure both are of each cell",
-                    figure(picture, "certainty of both", height=340),
+                    figure(beside, "certainty of both", height=340),
                 )
             )
         return ui.Column(*parts, sizing_mode="stretch_width")
@@ -290,6 +395,7 @@ class GenePairView(pn.viewable.Viewer):
             self._genes,
             show_index=False,
             disabled=True,
+            css_classes=[ROWS_CHOOSE],
             stylesheets=[TABLE_LOOK],
             pagination="remote",
             page_size=9,
@@ -425,17 +531,14 @@ def _table(table: pd.DataFrame) -> Viewable:
         stylesheets=[TABLE_LOOK],
         titles=titles_html(COLUMNS),
         layout="fit_columns",
-        widths={
-            "model": 140,
-            "described": 155,
-            "state": 80,
-            "elpd_loo": 145,
-            "difference": 115,
-            "method": 80,
-            "p_loo": 70,
-            "worst_k": 75,
-        }
-        | {"weight": 75, "loss": 90, "took": 75},
+        configuration={
+            "columnDefaults": {"headerWordWrap": True},
+            # What is left goes to the names, which may be long.
+            "columns": [
+                {"field": name, "minWidth": width, "widthGrow": _GROWS.get(name, 1)}
+                for name, width in _LEAST_WIDTHS.items()
+            ],
+        },
         text_align=dict.fromkeys(numbers, "right"),
         header_align=dict.fromkeys(numbers, "right"),
         sizing_mode="stretch_width",

@@ -74,12 +74,11 @@ class CompareState(param.Parameterized):
         ValueError
             If they are not of the same cells and genes.
         """
-        paths = [self.store.root / Path(run).name for run in runs]
-        loaded = [load_explored(path) for path in paths]
-        for one, other in pairwise(loaded):
-            check_same(one, other)
-        names = distinct([explored.label for explored in loaded])
-        return dict(zip(names, loaded, strict=True))
+        return named([self.read(run) for run in runs])
+
+    def read(self, run: str) -> Explored:
+        """All that is compared of a run; takes a moment."""
+        return load_explored(self.store.root / Path(run).name)
 
     def show(
         self,
@@ -221,6 +220,14 @@ class CompareState(param.Parameterized):
 
     def _run(self, name: str) -> RunFolder:
         return RunFolder(self.store.root / self.explored[name].run_id)
+
+
+def named(loaded: list[Explored]) -> dict[str, Explored]:
+    """Runs by their names; raises unless all are of the same cells and genes."""
+    for one, other in pairwise(loaded):
+        check_same(one, other)
+    names = distinct([explored.label for explored in loaded])
+    return dict(zip(names, loaded, strict=True))
 
 
 def finished(history: list[tuple[RunFolder, RunStatus]]) -> list[tuple[RunFolder, RunStatus]]:

@@ -33,6 +33,9 @@ from scribeviz.views.shared.parts import (
     words,
 )
 
+# As light or dark as what it stands in: in the primary colour it is hard to read on a dark page.
+_BROWSE_LOOK = ":host .filepond--label-action { color: inherit; }"
+
 
 class DataView(pn.viewable.Viewer):
     """Three ways to open data, and a check-list of what was found."""
@@ -98,6 +101,7 @@ class DataView(pn.viewable.Viewer):
             height=100,
             sizing_mode="stretch_width",
             max_file_size="500MB",
+            stylesheets=[_BROWSE_LOOK],
             margin=0,
         )
 

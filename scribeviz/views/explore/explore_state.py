@@ -1,6 +1,6 @@
 """What is looked at in a finished run: a gene, and all cells or a group of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from scribeviz.criticism.overlap import PriorPosterior, prior_posterior
 from scribeviz.criticism.predictive import GeneCheck
 from scribeviz.data.cells import LATENT, PCA, UMAP
 from scribeviz.data.counts import Counts
+from scribeviz.data.usual_names import symbols_of
 from scribeviz.models.parameterizations import Site
 from scribeviz.plots.theme import shortened
 from scribeviz.runs.folder import RunFolder
@@ -31,12 +32,17 @@ _MOST_GROUPS, _OTHERS = 50, "(all others)"
 _FEW_NUMBERS = 10  # up to so many different numbers are names, such as of clusters
 
 
+_MOST_RECENT = 6  # genes
+
+
 class ExploreState(param.Parameterized):
     """What is looked at in a finished run."""
 
     explored = param.ClassSelector(class_=Explored, doc="The run.")
     opening = param.String("", doc="Which run is being read, in words.")
     gene = param.String("", doc="The gene whose check is shown.")
+    note = param.String("", doc="By which other name the gene was found, in a sentence.")
+    recent = param.List([], doc="Genes that were asked for by name or in the table, newest first.")
     kind = param.Selector(
         default="Counts",
         objects=["Counts", "Cumulative", "Rootogram", "Residuals"],
@@ -150,13 +156,34 @@ class ExploreState(param.Parameterized):
         counts = self.explored.counts
         # As it is written goes first: to some, upper and lower case tell species apart.
         exact = counts.lookup.positions(text)
-        places = exact or counts.lookup.positions(text, any_case=True)
+        places, note = exact or counts.lookup.positions(text, any_case=True), ""
         if not places:
-            return f"No gene of this run is called {shortened(text, 40)}."
+            unknown = f"No gene of this run is called {shortened(text, 40)}"
+            symbols = symbols_of(text)
+            places = [place for name in symbols for place in counts.lookup.positions(name)]
+            genes = [str(counts.genes[place]) for place in places]
+            if not places:
+                missing = f"; it is {_either(symbols)}, which is not among them" if symbols else ""
+                return f"{unknown}{missing}."
+            if len(places) > 1:
+                return f"{unknown}; it may be {_either(genes)}: give one of these."
+            note = f"{unknown}; it is {genes[0]} here."
         if len(places) > 1:
             return counts.lookup.ambiguous(text, places)
-        self.gene = str(counts.genes[places[0]])
+        gene = str(counts.genes[places[0]])
+        self.param.update(gene=gene, note=note)
+        self.remember(gene)
         return ""
+
+    def remember(self, gene: str) -> None:
+        """Put a gene that was asked for before those that were asked for earlier."""
+        others = [other for other in self.recent if other != gene]
+        self.recent = [gene, *others][:_MOST_RECENT]
+
+    def recent_here(self) -> list[str]:
+        """Those of the genes that were asked for lately that the run has."""
+        there = set(self.explored.critique.genes["gene"])
+        return [gene for gene in self.recent if gene in there]
 
     def gene_check(self, gene: str = "") -> GeneCheck:
         """A gene's counts in the chosen cells against the model; the chosen gene when left out."""
@@ -280,6 +307,12 @@ class ExploreState(param.Parameterized):
     def depth_warning(self) -> str | None:
         """A sentence when the components follow sequencing depth."""
         return depth_warning(self.explored.components, self.explored.counts.cell_totals)
+
+
+def _either(names: Sequence[str]) -> str:
+    """Names, of which one is meant."""
+    *others, last = names
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _entropies_of(path: Path, n_cells: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import panel as pn
 import param
-from bokeh.models.widgets.tables import NumberFormatter
+from bokeh.models.widgets.tables import HTMLTemplateFormatter, NumberFormatter
 from panel import ui
 from panel.viewable import Viewable
 
@@ -18,6 +18,7 @@ from scribeviz.views.shared.arrow_keys import ArrowKeys
 from scribeviz.views.shared.glossary import titles_html
 from scribeviz.views.shared.parts import (
     PRIMARY,
+    ROWS_CHOOSE,
     TABLE_LOOK,
     button,
     card,
@@ -43,12 +44,14 @@ _WIDTHS = {
     "gene": 98,
     "misfit": 74,
     "problem": 120,
-    "fdr": 62,
+    "fdr": 72,
     "residuals": 82,
     "scatter": 66,
     "over_poisson": 66,
 }
 _NUMBER = 62  # pixels
+# Of a share; 0.000 would say that it is zero.
+_SMALL = """<%= Number.isFinite(value) ? value < 0.001 ? "&lt; 0.001" : value.toFixed(3) : "-" %>"""
 _LEAST_NEEDED_LAST = (
     "mean",
     "zeros",
@@ -59,7 +62,6 @@ _LEAST_NEEDED_LAST = (
 )
 _PAGE = 12  # genes
 _LOOK = f"""
-.tabulator-tableholder:focus-visible {{ outline: 2px solid {PRIMARY}; outline-offset: -2px; }}
 .tabulator-row.tabulator-selected {{ box-shadow: inset 4px 0 {PRIMARY}; }}
 .tabulator-row.tabulator-selected [tabulator-field="gene"] {{ font-weight: 600; }}
 """
@@ -76,6 +78,7 @@ class GeneTable(pn.viewable.Viewer):
             self._ranked(),
             show_index=False,
             disabled=True,
+            css_classes=[ROWS_CHOOSE],
             titles=titles_html(_TITLES),
             pagination="remote",
             page_size=_PAGE,
@@ -83,14 +86,6 @@ class GeneTable(pn.viewable.Viewer):
             layout="fit_columns",
             widths=_WIDTHS,
             header_align={name: "left" if name in _TO_THE_LEFT else "right" for name in _TITLES},
-            header_tooltips={
-                "residuals": "Where counts lie within their prediction, tenth by tenth: level with "
-                "the line is right, high ends mean that counts vary more than predicted.",
-                "fdr": "The share of false alarms among genes whose counts are as unlikely: below "
-                "0.05 a gene is called off; - where too little was counted to test.",
-                "over_poisson": "Log evidence for a dispersion of the gene's own, in nats: from 3 "
-                "on its counts call for more than a Poisson, below 0 they do not.",
-            },
             sortable={"residuals": False},
             stylesheets=[TABLE_LOOK, _LOOK],
             configuration={
@@ -110,7 +105,7 @@ class GeneTable(pn.viewable.Viewer):
                 "zeros": NumberFormatter(format="0.0 %"),
                 "predicted_zeros": NumberFormatter(format="0.0 %"),
                 "misfit": NumberFormatter(format="0.0 %"),
-                "fdr": NumberFormatter(format="0.000"),
+                "fdr": HTMLTemplateFormatter(template=_SMALL),
                 "scatter": NumberFormatter(format="0,0.0"),
                 "over_poisson": NumberFormatter(format="0,0"),
             },
@@ -127,11 +122,15 @@ class GeneTable(pn.viewable.Viewer):
             size="small",
             visible=False,
         )
+        self._answer = ui.HTML("", sizing_mode="stretch_width", margin=0)
+        self._recent = ui.FlexBox(sizing_mode="stretch_width", margin=(0, 0, 8, 0))
         self._watchers = [
             self.state.param.watch(self._judged_anew, ["table", "cells", "picked"]),
             self.state.param.watch(self._follow_gene, "gene"),
+            self.state.param.watch(self._show_recent, ["gene", "recent"]),
         ]
         self._follow_gene()
+        self._show_recent()
 
     def leave(self) -> None:
         """Follow the table no longer: another run is shown."""
@@ -158,6 +157,8 @@ class GeneTable(pn.viewable.Viewer):
         return card(
             "Genes",
             search,
+            self._answer,
+            self._recent,
             words(
                 f"{len(explored.critique.genes):,} genes, worst first; click one to see it, and go "
                 "on with the keys ↑ and ↓. The misfit is the share of cells that would have to "
@@ -222,8 +223,31 @@ class GeneTable(pn.viewable.Viewer):
         self._which_cells.object = words_html(message, faint=True)
 
     def _clicked(self, event: Any) -> None:
-        self.state.gene = str(self._listing.value["gene"].iloc[event.row])
+        self.state.gene = gene = str(self._listing.value["gene"].iloc[event.row])
+        self.state.remember(gene)
 
     def _search(self, text: str | None) -> None:
-        if text and (problem := self.state.find_gene(text)):
-            pn.state.notifications.warning(problem)
+        if text:
+            problem = self.state.find_gene(text)
+            self._answer.object = _answer_html(problem or self.state.note)
+
+    def _show_recent(self, *events: param.parameterized.Event) -> None:
+        if any(event.name == "gene" for event in events):
+            self._answer.object = ""  # it was about the gene before
+        genes = [gene for gene in self.state.recent_here() if gene != self.state.gene]
+        self._recent[:] = [self._again(gene) for gene in genes]
+        self._recent.visible = bool(genes)
+
+    def _again(self, gene: str) -> Viewable:
+        return button(
+            gene,
+            "",
+            lambda _: self.state.find_gene(gene),
+            variant="outlined",
+            size="small",
+        )
+
+
+def _answer_html(sentence: str) -> str:
+    """What the search says, to those who cannot see it too."""
+    return f'<div role="status">{words_html(sentence) if sentence else ""}</div>'

@@ -16,7 +16,7 @@ from scribeviz.data.counts import Counts
 from scribeviz.data.droplets import empty_droplets
 from scribeviz.fitting.methods import METHODS, method_of
 from scribeviz.plots.figures import Legend
-from scribeviz.plots.loss import loss_curve, thinned_loss
+from scribeviz.plots.loss import LEGEND, VALIDATION_LEGEND, loss_curve, thinned_loss
 from scribeviz.runs.folder import (
     CHECKING,
     COMPILING,
@@ -39,6 +39,7 @@ from scribeviz.views.shared.parts import (
     empty,
     flexible,
     in_words,
+    legend,
     notice,
     number_field,
     page,
@@ -262,6 +263,10 @@ class ProgressView(pn.viewable.Viewer):
         self._log = ui.Switch.from_param(self.param.log_axes, label="Logarithmic axes")
         self._plot = ui.Column(
             ui.FlexBox(steps, self._log, gap="0 24px"),
+            pn.bind(
+                lambda validates: legend(VALIDATION_LEGEND if validates else LEGEND),
+                self.param.validates,
+            ),
             figure(
                 pn.bind(self._curve, self.param.log_axes, self.param.validates, self.param.unit),
                 "loss",
@@ -337,7 +342,7 @@ class ProgressView(pn.viewable.Viewer):
 
     def _curve(self, log: bool, _validates: bool, unit: str) -> hv.DynamicMap:  # noqa: FBT001  switches
         # Drawn anew when cells are validated: a DynamicMap keeps the parts that it began with.
-        draw = partial(loss_curve, log=log, unit=unit)
+        draw = partial(loss_curve, log=log, unit=unit, show_legend=False)
         return hv.DynamicMap(draw, streams={"data": self._pipe.param.data})
 
     def _figure(self) -> tuple[hv.Overlay, Legend]:

@@ -14,6 +14,7 @@ from scribeviz.runs.folder import RunFolder, RunState, RunStatus
 from scribeviz.views.fit.fit_state import FitState
 from scribeviz.views.shared.parts import (
     LISTED_AT_ONCE,
+    ROWS_CHOOSE,
     TABLE_LOOK,
     button,
     card,
@@ -58,6 +59,7 @@ class RunList(pn.viewable.Viewer):
         self._listing = ui.Tabulator(
             self._table(),
             show_index=False,
+            css_classes=[ROWS_CHOOSE],
             stylesheets=[TABLE_LOOK],
             selectable=False,
             pagination="local",

@@ -36,7 +36,11 @@ _CARDS = {
         "lineHeight": 1.4,
         "paddingTop": "7px",
     },
-    ".MuiFormControlLabel-label::first-line": {"fontSize": "1rem", "fontWeight": 600},
+    # The browser makes the name bold where it can be told apart (readable.py), else its first line.
+    ".MuiFormControlLabel-label b, .MuiFormControlLabel-label::first-line": {
+        "fontSize": "1rem",
+        "fontWeight": 600,
+    },
     ".MuiFormControlLabel-root:last-of-type": {"display": "none"},  # it stands for other groups
 }
 _ELSEWHERE = {"another model": None}

@@ -2,6 +2,9 @@
 
 from base64 import b64encode
 
+from scribeviz.views.shared.keys import KEYBOARD
+from scribeviz.views.shared.readable import READABLE
+
 # After Enter a number field takes nothing more until it is left and entered again: do that for the
 # user, who may type another number at once.
 _ENTER_ANOTHER_NUMBER = """
@@ -96,6 +99,8 @@ const show = (event) => {
   box.style.top = `${fits ? below : at.top - box.offsetHeight - 6}px`;
 };
 for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, show);
+// Where the focus goes from word to word within a part of the page, only the part is told of it.
+document.addEventListener("keyup", (event) => { if (event.key === "Tab") show(event); });
 document.addEventListener("focusout", hide);
 document.addEventListener("scroll", hide, true);
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") hide(); });
@@ -149,6 +154,8 @@ SCRIPTS = (
     _WHOLE_UNDER_THE_MOUSE,
     _MEANINGS,
     _WHETHER_LOOKED_AT,
+    READABLE,
+    KEYBOARD,
 )
 """Run when the document is ready."""
 

@@ -43,6 +43,7 @@ TABLE_LOOK = """
 .tabulator .tabulator-row .tabulator-cell:not([style*="display: none"]) {
   display: inline-block !important; text-overflow: ellipsis !important;
 }
+.tabulator .tabulator-row .tabulator-cell > div { overflow: hidden; text-overflow: ellipsis; }
 .tabulator .tabulator-header .tabulator-col .tabulator-col-title {
   text-transform: none !important; letter-spacing: 0 !important;
   font-size: .8rem !important; line-height: 1.25 !important;
@@ -50,9 +51,13 @@ TABLE_LOOK = """
 """
 """Headings of tables as they are written, as names of models are among them; long names are cut."""
 
+ROWS_CHOOSE = "rows-choose"
+"""Class of a table a click on whose rows does something; the browser lends them to the keyboard."""
 
-# The seconds are said from the third on.  The number is registered by in_browser.py: a style within
-# a part of the page cannot.
+
+_UNSAID = 3.0  # seconds, which are said from then on
+
+# Their number is registered by in_browser.py: a style within a part of the page cannot.
 _WAITING = """
 @keyframes turn { to { transform: rotate(1turn); } }
 @keyframes count { from { --seconds: 0; } to { --seconds: 3600; } }
@@ -62,7 +67,7 @@ _WAITING = """
   vertical-align: -2px; border: 2px solid currentColor; border-right-color: transparent;
   border-radius: 50%; box-sizing: border-box; animation: turn 1s linear infinite; }
 .seconds { counter-reset: seconds var(--seconds); opacity: 0;
-  animation: count 3600s linear, appear 0s 3s forwards; }
+  animation: count 3600s linear, appear 0s forwards; }
 .seconds::after { content: " " counter(seconds) " s"; opacity: .7; }
 .place { border-radius: 10px; background: rgba(128, 128, 128, .16);
   animation: breathe 1.6s ease-in-out infinite; }
@@ -184,13 +189,14 @@ def in_progress(doing: str, *, height: int = 0) -> Viewable:
     return ui.HTML(in_progress_html(doing, height=height), sizing_mode="stretch_width", margin=0)
 
 
-def in_progress_html(doing: str, *, height: int = 0) -> str:
-    """What :func:`in_progress` shows, as HTML; the browser counts the seconds."""
+def in_progress_html(doing: str, *, height: int = 0, after: float = 0.0) -> str:
+    """What :func:`in_progress` shows, as HTML; the browser counts on from ``after`` seconds."""
     place = place_html(height) if height else ""
     return (
         f"<style>{_WAITING}</style>"
         f'<p role="status" style="margin:0 0 8px;line-height:1.45;{_BREAK}"><span class="turning">'
-        f'</span>{text_html(doing)}<span class="seconds"></span></p>{place}'
+        f'</span>{text_html(doing)}<span class="seconds" style="animation-delay:{-after:.1f}s,'
+        f'{_UNSAID - after:.1f}s"></span></p>{place}'
     )
 
 

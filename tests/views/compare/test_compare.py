@@ -1,5 +1,6 @@
 """The page that compares runs, without a browser."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -280,11 +281,89 @@ def test_one_run_is_not_compared(view, html_of, finished_runs, finish):
     assert "Tick two runs" in html_of(pn.panel(view))
 
 
+@pytest.fixture
+def steps(view, monkeypatch):
+    """What the page says while it compares, in order; ``leave_at`` cancels there."""
+    said, leave_at = [], []
+    read, score_ = CompareState.read, score
+
+    def note():
+        said.append(re.sub("<style>.*?</style>|<[^>]+>", "", view._doing.object, flags=re.DOTALL))
+        assert view._waiting.visible
+        assert not view._result.visible
+        if len(said) in leave_at:
+            view._leave(None)
+
+    def reading(state, run):
+        note()
+        return read(state, run)
+
+    def scoring(explored, runs):
+        note()
+        return score_(explored, runs)
+
+    monkeypatch.setattr(CompareState, "read", reading)
+    monkeypatch.setattr("scribeviz.views.compare.compare_page.score", scoring)
+    return said, leave_at
+
+
+def test_it_is_said_what_is_being_compared(view, finished_runs, finish, steps):
+    said, _ = steps
+    finish(view.compare([run.id for run in finished_runs]))
+    labels = [run.spec.label for run in finished_runs]
+    assert said == [
+        f"Comparing 3 runs: reading run 1 of 3, {labels[0]} …",
+        f"Comparing 3 runs: reading run 2 of 3, {labels[1]} …",
+        f"Comparing 3 runs: reading run 3 of 3, {labels[2]} …",
+        "Comparing 3 runs: scoring how they predict each cell …",
+    ]
+    assert view._doing.object == ""
+    assert not view._waiting.visible
+    assert view._result.visible
+
+
+def test_a_comparison_that_is_left_goes_back_to_the_one_before(view, finished_runs, finish, steps):
+    said, leave_at = steps
+    runs = [run.id for run in finished_runs]
+    leave_at.append(2)
+    finish(view.compare(runs))
+    assert len(said) == 2, "what was left went on"
+    assert view.state.table is None
+    assert view.state.runs == view._listing.selection == []
+    assert view._result.visible
+
+    leave_at.clear()
+    finish(view.compare(runs[:2]))
+    before = view.state.table
+    leave_at.append(len(said) + 3)
+    finish(view.compare(runs))
+    assert view.state.table is before
+    assert sorted(view.state.runs) == sorted(runs[:2])
+    assert [view._shown[i] for i in view._listing.selection] == [
+        run for run in view._shown if run in runs[:2]
+    ]
+
+
+def test_fits_that_are_started_end_a_comparison(view, finished_runs, finish, monkeypatch):
+    read = CompareState.read
+
+    def reading(state, run):
+        view._fit_family(None)
+        return read(state, run)
+
+    monkeypatch.setattr(CompareState, "read", reading)
+    monkeypatch.setattr("scribeviz.views.compare.compare_page.family", lambda _: [])
+    finish(view.compare([run.id for run in finished_runs]))
+    assert view.state.table is None
+    assert "fits are queued" in view._note.object
+    assert view._result.visible
+
+
 def test_a_broken_run_is_a_sentence(view, finished_runs, monkeypatch, finish):
-    def broken(_self, _runs):
+    def broken(_self, _run):
         raise OSError("truncated")
 
-    monkeypatch.setattr(CompareState, "load", broken)
+    monkeypatch.setattr(CompareState, "read", broken)
     finish(view.compare([run.id for run in finished_runs]))
     assert "cannot be read" in view.state.problem
 

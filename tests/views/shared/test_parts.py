@@ -95,3 +95,10 @@ def test_long_names_are_cut_and_whole_under_the_mouse():
     assert shown.startswith("a fit of <span")
     assert shown.endswith(f">{whole}</span>: done")
     assert parts.text_html("CD3E & others") == "CD3E &amp; others"
+
+
+def test_what_goes_on_in_steps_counts_on():
+    first = parts.in_progress_html("Reading <a> …")
+    assert "&lt;a&gt;" in first
+    assert "animation-delay:-0.0s,3.0s" in first
+    assert "animation-delay:-7.5s,-4.5s" in parts.in_progress_html("Scoring …", after=7.5)
