@@ -104,10 +104,11 @@ class SVIFit(Fit[Checkpoint]):
         That is quick, and too sure of itself: what a fit is judged by in the end also knows how far
         its posterior scatters.
         """
-        point = self.results(checkpoint).get_map(use_mean=True, canonical=False, verbose=False)
+        results = self.results(checkpoint)
+        point = results.get_map(use_mean=True, canonical=False, verbose=False)
         # Twice: what is said of how draws differ needs two, and these do not.
         means = {name: np.stack([value, value]) for name, value in point.items()}
-        return criticise_draws(self.counts, natural_draws(self.model, means))
+        return criticise_draws(self.counts, natural_draws(results.model, means))
 
     def _start(self, *, chosen: bool) -> dict[str, Array]:
         """Start values; the best of several where several are asked for."""

@@ -4,6 +4,7 @@ A process of its own, so that a crash or an out-of-memory leaves the server aliv
 a GPU is free again when it ends.
 """
 
+import math
 import os
 import sys
 import time
@@ -170,7 +171,12 @@ class _Previews:
         affordable = self._spent + self._cost <= _SHARE_OF_PREVIEWS * (now - self._began)
         if now - self._last < _SECONDS_BETWEEN_PREVIEWS or not affordable:
             return
-        preview = self._fit.preview(checkpoint)
+        try:
+            preview = self._fit.preview(checkpoint)
+        except Exception:  # noqa: BLE001  the log has it; nobody loses a fit for a look at it
+            traceback.print_exc()
+            self._cost = math.inf  # not again in this run
+            return
         if preview is not None:
             preview.save(self._folder.preview_path)
         self._last = time.monotonic()

@@ -13,7 +13,9 @@ from scribeviz.data.counts import plain_counts
 from scribeviz.data.tables import cell_rows
 from scribeviz.fitting.count_models import prepare_fit
 from scribeviz.fitting.progress import progress
-from scribeviz.inference.svi import SVIConfig
+from scribeviz.inference.svi import Checkpoint, SVIConfig
+from scribeviz.models.likelihoods import LIKELIHOODS
+from scribeviz.models.spec import model_spec
 
 QUICK = {"n_steps": 60, "progress": False}
 
@@ -244,3 +246,26 @@ def test_a_sampler_that_does_not_move_is_a_warning(small_counts):
         results = fit(small_counts, "nbdm", inference_method="mcmc", **settings)
     assert warned[0].filename == __file__
     assert results.notes[0] == str(warned[0].message)
+
+
+@pytest.mark.parametrize("n_components", [1, 2])
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_the_genes_of_every_model_can_be_looked_at_while_it_is_fitted(
+    name, n_components, small_counts
+):
+    counts = small_counts.seen_genes()
+    made = prepare_fit(counts, model_spec(name, n_components=n_components), SVIConfig())
+    first = Checkpoint(
+        step=0,
+        n_steps=1,
+        losses=np.zeros(0, np.float32),
+        params={n: np.asarray(value) for n, value in made._start(chosen=False).items()},
+        settled=False,
+        steps_per_second=0.0,
+        stage=0,
+        stage_start=0,
+        state=(),
+    )
+    genes = made.preview(first).genes
+    assert list(genes["gene"]) == list(counts.genes)
+    assert np.isfinite(genes["predicted_mean"]).all()

@@ -142,6 +142,24 @@ def test_judging_takes_a_tenth_of_the_time_of_a_fit(monkeypatch, tmp_path):
     assert len(saved) * 3.0 <= 0.1 * clock.now
 
 
+def test_a_look_at_the_genes_that_fails_ends_no_fit(monkeypatch, tmp_path, capsys):
+    clock = SimpleNamespace(now=0.0)
+    looks = []
+
+    class Broken:
+        def preview(self, checkpoint):
+            looks.append(checkpoint)
+            raise ValueError("no depths")
+
+    monkeypatch.setattr(scribeviz.runs.worker, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    previews = scribeviz.runs.worker._Previews(RunFolder(tmp_path), Broken())
+    for checkpoint in range(50):
+        clock.now += 1.0
+        previews.follow(checkpoint)
+    assert len(looks) == 1
+    assert "ValueError: no depths" in capsys.readouterr().err
+
+
 def test_a_stop_before_the_first_checkpoint_keeps_that_one(new_run):
     run = new_run()
     run.ask_to_stop()
