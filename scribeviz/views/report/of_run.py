@@ -60,7 +60,7 @@ def run_report(explored: Explored) -> Report:
 
 
 def _described(explored: Explored, run: Run) -> str:
-    return explored.label if run is None else run.spec.described
+    return explored.model.described if run is None else run.spec.described
 
 
 def _lead(run: Run) -> str:
@@ -205,6 +205,13 @@ def how_it_ended(status: RunStatus, settled: str, finished: str, unit: str) -> s
     return capitalized((settled if status.settled else finished).format(took=took)) + "."
 
 
+def _small(share: float) -> str:
+    """A share of which it matters how far it is below one in twenty."""
+    if pd.isna(share):
+        return "-"
+    return "< 0.001" if share < 0.001 else f"{share:.3f}"
+
+
 def capitalized(sentence: str) -> str:
     """The sentence as it begins a line."""
     return f"{sentence[:1].upper()}{sentence[1:]}"
@@ -335,7 +342,7 @@ _GENE_COLUMNS: Mapping[str, tuple[str, Callable[[Any], str]]] = {
     "gene": ("Gene", str),
     "problem": ("Problem", str),
     "misfit": ("Misfit (cells)", "{:.1%}".format),
-    "fdr": ("FDR", lambda share: "-" if pd.isna(share) else f"{share:.3f}"),
+    "fdr": ("FDR", _small),
     "mean": ("Mean (UMIs)", short),
     "predicted_mean": ("Model mean (UMIs)", short),
     "zeros": ("Zeros (cells)", "{:.1%}".format),

@@ -205,12 +205,16 @@ def test_numbers_of_the_worst_genes_are_those_of_the_counts(read, mixture):
     genes = mixture.critique.genes.sort_values("misfit", ascending=False)
     rows = read.rows("genes")
     assert [row[0] for row in rows] == genes["gene"].tolist()
+    rates = {
+        name: "-" if np.isnan(rate) else "< 0.001" if rate < 0.001 else f"{rate:.3f}"
+        for name, rate in zip(genes["gene"], genes["fdr"], strict=True)
+    }
     for row, (_, gene) in zip(rows, genes.iterrows(), strict=True):
         seen = mixture.counts.gene(gene["gene"])
         assert row[1:] == [
             gene["problem"],
             f"{gene['misfit']:.1%}",
-            "-" if np.isnan(gene["fdr"]) else f"{gene['fdr']:.3f}",
+            rates[gene["gene"]],
             f"{seen.mean():.3g}",
             f"{gene['predicted_mean']:.3g}",
             f"{(seen == 0).mean():.1%}",
