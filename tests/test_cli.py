@@ -14,6 +14,7 @@ from scribeviz.runs.folder import RunFolder, RunState, create_run
 from scribeviz.runs.foreground import fit_by
 
 
+@pytest.mark.slow
 def test_a_network_is_trained_and_told(tmp_path, capsys):
     out = tmp_path / "run"
     assert main(["fit", "example", "--model", "cellvae", "--epochs", "1", "--out", str(out)]) == 0
@@ -30,6 +31,7 @@ def test_what_a_network_does_not_have_is_refused(tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.slow
 def test_a_second_fit_compiles_nothing(tmp_path, monkeypatch, capsys):
     cache = tmp_path / "cache"
     monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(cache))

@@ -76,6 +76,7 @@ def test_every_page_can_be_reached():
     assert pages - entries == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", RUN)
 def test_the_code_of_a_page_runs(document, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -12,6 +12,8 @@ from scribeviz.runs.folder import RunState, create_run, create_scoring
 from scribeviz.runs.script import fit_code
 from scribeviz.runs.worker import work
 
+pytestmark = pytest.mark.slow
+
 FOLDS = 3
 STEPS = 400
 
@@ -34,7 +36,6 @@ def done(scored):
     return run
 
 
-@pytest.mark.slow
 def test_scores_are_kept_with_the_run_that_is_scored(scored, done, counts):
     status = done.status
     assert (status.state, status.error) == (RunState.DONE, "")

@@ -1,6 +1,6 @@
 """A finished run with everything that its pictures need, read once for all sessions."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,6 +126,8 @@ def _read_explored(path: Path, _written: int) -> Explored:
     # A run that goes on after a stop writes its results anew: the time of writing tells them apart.
     run = RunFolder(path)
     counts, critique = held_counts(run.spec.fingerprint) or run.counts, run.critique
+    if counts.name != run.spec.data_name:  # held under another name
+        counts = replace(counts, name=run.spec.data_name)
     # By hashes: NumPy's sets of names take a second per thousand genes.
     is_fitted = pd.Index(counts.genes).isin(critique.genes["gene"])
     fitted = counts if is_fitted.all() else _of_genes(counts, np.flatnonzero(is_fitted).tobytes())

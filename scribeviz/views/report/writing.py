@@ -52,6 +52,7 @@ def report(
 
     Examples
     --------
+    >>> import scribeviz
     >>> counts = scribeviz.demo()
     >>> results = scribeviz.fit(counts, "nb", progress=False)
     >>> scribeviz.report(results, "nb.html", counts)  # doctest: +SKIP

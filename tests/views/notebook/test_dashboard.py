@@ -140,6 +140,14 @@ def test_runs_of_held_data_are_shown_without_a_second_copy(adata, mixture, finis
     assert second._shell.session.explore.explored.counts.n_genes == adata.n_vars - 1
 
 
+def test_held_data_are_called_what_they_were_when_the_run_was_made(adata, mixture, finished_store):
+    dashboard = scribeviz.Dashboard(adata, runs=finished_store)
+    load_explored.__globals__["_read_explored"].cache_clear()
+    dashboard.run = Run(mixture.path)
+    shown = dashboard._shell.session.explore.explored.counts
+    assert shown.name == mixture.spec.data_name != dashboard.counts.name
+
+
 def test_held_counts_are_forgotten_with_their_last_holder():
     counts, _ = scribeviz.simulate("nbdm", n_cells=12, n_genes=3)
     kept = held(counts)

@@ -289,6 +289,7 @@ def by_command_line(folder, *runs):
     return out.read_text()
 
 
+@pytest.mark.slow
 def test_exact_fits_and_mixtures_by_em_have_reports(side_by_side, tmp_path):
     plain, mixed = side_by_side
     text = by_command_line(tmp_path, plain)
@@ -338,6 +339,7 @@ def test_numbers_of_a_comparison_are_those_of_the_scores(side_by_side, tmp_path)
     assert {"model-1", "model-2", "settings", "data", "losses"} <= set(read.said)
 
 
+@pytest.mark.slow
 def test_a_network_has_a_report(tmp_path, counts):
     spec = CellVAE(n_latent=2, n_hidden=8)
     settings = {"max_epochs": 2, "batch_size": 16, "kl_warmup": 0}
@@ -351,6 +353,7 @@ def test_a_network_has_a_report(tmp_path, counts):
     assert read.facts("settings")["n hidden"] == "8"
 
 
+@pytest.mark.slow
 def test_a_custom_model_in_memory_has_a_report_of_what_is_known(tmp_path, counts, tutorial):
     results = scribeviz.fit(counts, tutorial.key, n_steps=30, progress=False)
     path = scribeviz.report(results, tmp_path / "own.html", counts)
