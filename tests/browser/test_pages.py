@@ -48,8 +48,10 @@ def test_a_group_of_cells_is_looked_at(page, app_url, fitted, shoot, console_err
 
     # A lasso around the upper half of the map.
     open_tab(page, "Cells")
-    page.get_by_role("heading", name="Cells", exact=True).scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
+    # To the top: the mouse must reach all of the picture beneath.
+    heading = page.get_by_role("heading", name="Cells", exact=True)
+    heading.evaluate("element => element.scrollIntoView({block: 'start'})")
+    page.wait_for_timeout(1_000)
     x, y, width, height = page.evaluate(ACTIVATE, ["umap 1", "LassoSelectTool"])
     page.mouse.move(x + 0.02 * width, y + 0.02 * height)
     page.mouse.down()
