@@ -155,21 +155,23 @@ class RunStore:
     def delete(self, run: RunFolder | DamagedRun) -> None:
         """Remove a run that is over or cannot be read, and everything in it, for good."""
         with self._lock():
+            if not run.path.is_dir():  # another page was quicker
+                return
             if isinstance(run, DamagedRun) or self.status(run).state.is_over:
                 shutil.rmtree(run.path)
 
-    def set_aside(self, run: RunFolder) -> RunFolder:
+    def set_aside(self, run: RunFolder) -> RunFolder | None:
         """Take a run that nobody works on out of the list, to be put back or deleted within a day.
 
         Returns
         -------
-        RunFolder
-            Where it is then; ``run`` itself if somebody works on it.
+        RunFolder or None
+            Where it is then; None if somebody works on it, or it is gone already.
         """
         aside = self.root / _ASIDE
         with self._lock():
-            if not self.status(run).is_settled:
-                return run
+            if not run.path.is_dir() or not self.status(run).is_settled:
+                return None
             aside.mkdir(exist_ok=True)
             for old in aside.iterdir():
                 if time.time() - old.stat().st_mtime > _SECONDS_ASIDE:
@@ -177,10 +179,12 @@ class RunStore:
             os.utime(run.path)  # from now on
             return RunFolder(run.path.rename(aside / run.id))
 
-    def put_back(self, aside: RunFolder) -> None:
-        """Undo :meth:`set_aside`."""
+    def put_back(self, aside: RunFolder) -> RunFolder | None:
+        """Undo :meth:`set_aside`; None if the run is gone for good."""
         with self._lock():
-            aside.path.rename(self.root / aside.id)
+            if not aside.path.is_dir():
+                return None
+            return RunFolder(aside.path.rename(self.root / aside.id))
 
     def tend(self) -> None:
         """Look after the runs: notice workers that died, start the next in the queue."""

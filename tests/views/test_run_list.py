@@ -77,7 +77,7 @@ def test_a_run_that_waits_takes_no_note_and_is_not_deleted(state):
     assert run.status.note == ""
     state.look_at(run)
     assert not any(label.startswith("Delete") for label in labels(RunList(state=state)))
-    assert state.set_aside(run) == run
+    assert state.set_aside(run) is None
     assert run.path.is_dir()
 
 
@@ -114,6 +114,19 @@ def test_it_is_gone_when_that_is_asked_for_or_after_a_day(state):
     state.put_back(after)
     state.set_aside(third)
     assert not before.path.exists()
+
+
+def test_two_clicks_or_two_pages_delete_one_run(state):
+    run, _ = state.history[0]
+    state.look_at(run)
+    listing, elsewhere = RunList(state=state), FitState(store=RunStore(state.store.root))
+    aside = elsewhere.set_aside(run)
+    listing._set_aside(run)
+    assert "Undo" not in labels(listing)
+    elsewhere.delete(aside)
+    elsewhere.delete(aside)
+    assert not state.put_back(aside)
+    assert [one.id for one, _ in state.history] == ["run-1", "run-0"]
 
 
 def test_the_end_of_a_log_is_read_when_it_is_unfolded(state):

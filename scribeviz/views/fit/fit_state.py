@@ -197,16 +197,22 @@ class FitState(param.Parameterized):
         self.store.delete(run)
         self.refresh()
 
-    def set_aside(self, run: RunFolder) -> RunFolder:
-        """Take a run out of the list; it can be put back for a day."""
+    def set_aside(self, run: RunFolder) -> RunFolder | None:
+        """Take a run out of the list; it can be put back for a day.
+
+        None where somebody works on it, or it is gone already.
+        """
         aside = self.store.set_aside(run)
         self.refresh()
         return aside
 
-    def put_back(self, aside: RunFolder) -> None:
-        """Have a run in the list again, and look at it."""
-        self.store.put_back(aside)
-        self.look_at(RunFolder(self.store.root / aside.id))
+    def put_back(self, aside: RunFolder) -> bool:
+        """Have a run in the list again, and look at it; False where it is gone for good."""
+        run = self.store.put_back(aside)
+        if run is None:
+            return False
+        self.look_at(run)
+        return True
 
     def annotate(self, run: RunFolder, note: str) -> None:
         """Write a note to a run that is over."""

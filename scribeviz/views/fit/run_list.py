@@ -29,6 +29,7 @@ _DAMAGED_SHOWN = 5  # runs that cannot be read; the others are counted
 _DELETE, _FOR_GOOD = "Delete it", "Delete it for good"
 _ALL_DATA = "All data sets"
 _NOTE = "note"
+_COLUMNS = ["started", "data", "model", "state", _NOTE, "loss", "steps", "took"]
 _COLOURS = {  # seen on white and on black
     RunState.QUEUED: "#7c8591",
     RunState.RUNNING: "#1b88c4",
@@ -72,7 +73,7 @@ class RunList(pn.viewable.Viewer):
                 "loss": NumberFormatter(format="0,0"),
                 "steps": NumberFormatter(format="0,0"),
             },
-            editors=dict.fromkeys(self._table().columns) | {_NOTE: {"type": "input"}},
+            editors=dict.fromkeys(_COLUMNS) | {_NOTE: {"type": "input"}},
             header_tooltips={
                 "loss": "Where it is, in nats; models and methods differ in what it is.",
                 _NOTE: "Click into the column to write one.",
@@ -163,7 +164,7 @@ class RunList(pn.viewable.Viewer):
         steps = [status.step or None for _, status in self._listed]
         return texts.assign(
             loss=pd.array(losses, dtype=float), steps=pd.array(steps, dtype="Int64")
-        )[["started", "data", "model", "state", _NOTE, "loss", "steps", "took"]]
+        )[_COLUMNS]
 
     def _show_actions(self, *_: param.parameterized.Event) -> None:
         """What can be done with the run that is looked at, and how the last deletion is undone."""
@@ -187,13 +188,15 @@ class RunList(pn.viewable.Viewer):
     def _set_aside(self, run: RunFolder) -> None:
         label = f"{run.spec.described} on {run.spec.data_label}, {when(run.spec.created)}"
         aside = self.state.set_aside(run)
-        self._aside = None if aside == run else (aside, label)
+        self._aside = None if aside is None else (aside, label)
         self._show_actions()
 
     def _undo(self, aside: RunFolder, label: str) -> Viewable:
         def put_back(_: object) -> None:
             self._aside = None
-            self.state.put_back(aside)
+            if not self.state.put_back(aside):
+                pn.state.notifications.warning("The run is gone for good.")
+                self._show_actions()
 
         def delete(_: object) -> None:
             self._aside = None
