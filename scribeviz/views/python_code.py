@@ -17,6 +17,7 @@ from scribeviz.runs.script import (
 )
 from scribeviz.views.compare.compare_state import CompareState
 from scribeviz.views.session import Session
+from scribeviz.views.shared.parts import folded
 
 
 class PythonView(pn.viewable.Viewer):
@@ -29,12 +30,9 @@ class PythonView(pn.viewable.Viewer):
         super().__init__(**params)
         self._shown = ""
         self._code = ui.HTML("", sizing_mode="stretch_width", margin=0)
-        self._details = ui.Details(
+        self._details = folded(
             self._code,
             title="Show the Python",
-            collapsed=True,
-            fully_expanded=True,
-            sizing_mode="stretch_width",
             margin=(8, 0, 24, 0),
         )
         self._details.param.watch(lambda _: self.refresh(), "collapsed")

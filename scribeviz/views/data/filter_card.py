@@ -19,6 +19,7 @@ from scribeviz.views.shared.parts import (
     GAP,
     button,
     card,
+    folded,
     heading,
     in_progress,
     notice,
@@ -45,12 +46,9 @@ class FilterCard(pn.viewable.Viewer):
         self._why_not = ui.HTML("", margin=(0, 0, 0, 4), align="center")
         self._apply = button("Apply", "filter_alt", self._apply_it)
         self._undo = button("Undo", "undo", lambda _: self.state.undo(), variant="outlined")
-        self._details = ui.Details(
+        self._details = folded(
             self._content,
             title="Filter cells and genes",
-            collapsed=True,
-            fully_expanded=True,
-            sizing_mode="stretch_width",
             margin=(0, 0, GAP, 0),
         )
         self._newest = Newest(self._look)

@@ -26,6 +26,7 @@ from scribeviz.plots.ppc import (
 from scribeviz.views.explore.explore_state import ExploreState
 from scribeviz.views.shared.figures import figure
 from scribeviz.views.shared.parts import (
+    folded,
     heading,
     heading_html,
     legend,
@@ -137,7 +138,7 @@ class GeneView(pn.viewable.Viewer):
             ui.FlexBox(kind, log, gap="0 16px", align_items="center", sizing_mode="stretch_width"),
             pn.bind(lambda kind: legend(_KINDS[kind].legend), state.param.kind),
             picture,
-            ui.Details(
+            folded(
                 pn.bind(
                     lambda kind: words(
                         _KINDS[kind].how_to_read.format(n_draws=n_draws), faint=True
@@ -145,9 +146,6 @@ class GeneView(pn.viewable.Viewer):
                     state.param.kind,
                 ),
                 title="How to read it",
-                collapsed=True,
-                fully_expanded=True,
-                sizing_mode="stretch_width",
                 margin=(4, 0, 0, 0),
             ),
             variant="outlined",

@@ -38,6 +38,7 @@ from scribeviz.views.shared.parts import (
     card,
     empty,
     flexible,
+    folded,
     in_words,
     legend,
     notice,
@@ -152,12 +153,9 @@ class FitView(pn.viewable.Viewer):
     def _inputs_of(self, key: str) -> Viewable:
         names = [f.name for f in fields(METHODS[key].config)]
         first, rest = names[:_SHOWN_AT_ONCE], names[_SHOWN_AT_ONCE:]
-        more = ui.Details(
+        more = folded(
             ui.Column(*self._inputs(key, rest), margin=(10, 10, 4, 10)),
             title="More",
-            collapsed=True,
-            fully_expanded=True,
-            sizing_mode="stretch_width",
             margin=(0, 0, 10, 0),
         )
         about = pn.bind(

@@ -8,6 +8,7 @@ from panel import ui
 from panel.viewable import Viewable
 
 from scribeviz.views.fit.fit_state import FitState
+from scribeviz.views.shared.parts import folded
 
 _LOOK = (
     "margin:0;max-height:320px;overflow:auto;font-size:.8rem;line-height:1.4;"
@@ -23,12 +24,9 @@ class RunLog(pn.viewable.Viewer):
     def __init__(self, **params: object) -> None:
         super().__init__(**params)
         self._text = ui.HTML("", sizing_mode="stretch_width", margin=(8, 12))
-        self._details = ui.Details(
+        self._details = folded(
             self._text,
             title="Log",
-            collapsed=True,
-            fully_expanded=True,
-            sizing_mode="stretch_width",
             margin=(12, 0, 0, 0),
         )
         self._details.param.watch(self._show, "collapsed")

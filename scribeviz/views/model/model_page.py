@@ -21,6 +21,7 @@ from scribeviz.views.shared.parts import (
     button,
     card,
     flexible,
+    folded,
     notice,
     number_field,
     page,
@@ -113,7 +114,7 @@ class ModelView(pn.viewable.Viewer):
         return ui.Column(
             ModelPicker(state=self.state, data=self.data),
             ui.HTML(pn.bind(self._details, self.state.param.likelihood), margin=(6, 0)),
-            ui.Details(
+            folded(
                 ui.HTML(
                     pn.bind(
                         self._maths,
@@ -123,9 +124,6 @@ class ModelView(pn.viewable.Viewer):
                     margin=10,
                 ),
                 title="The maths",
-                collapsed=True,
-                fully_expanded=True,
-                sizing_mode="stretch_width",
                 margin=(4, 0),
             ),
             sizing_mode="stretch_width",

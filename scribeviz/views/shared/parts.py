@@ -169,6 +169,18 @@ def words_html(text: str, *, faint: bool = False) -> str:
     return f'<p style="{style}">{text_html(text, explain=True)}</p>'
 
 
+def folded(content: Any, *, title: str, margin: Any) -> ui.Details:
+    """What is looked at by those who open it, under its title."""
+    return ui.Details(
+        content,
+        title=title,
+        collapsed=True,
+        fully_expanded=True,
+        sizing_mode="stretch_width",
+        margin=margin,
+    )
+
+
 def empty(text: str) -> Viewable:
     """What stands where nothing is yet: a sentence that says what to do."""
     return ui.HTML(
